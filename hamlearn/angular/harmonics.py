@@ -1,0 +1,28 @@
+"""Real spherical harmonics of batches of vectors (torch)."""
+
+from __future__ import annotations
+
+from functools import lru_cache
+
+import sphericart.torch
+import torch
+from torch import Tensor
+
+
+@lru_cache(maxsize=None)
+def _calculator(max_l: int) -> sphericart.torch.SphericalHarmonics:
+    return sphericart.torch.SphericalHarmonics(max_l)
+
+
+def spherical_harmonics(vectors: Tensor, max_l: int) -> Tensor:
+    """Return Y_lm of the directions of ``vectors`` [n, (max_l + 1)^2], column l^2 + l + m.
+
+    Args:
+        vectors: [n, 3], any length but zero, float64.
+        max_l: largest l, inclusive.
+
+    Transformation: Y_l(R x) = D^l(R) Y_l(x), R in O(3).
+    """
+    if len(vectors) == 0:
+        return torch.zeros((0, (max_l + 1) ** 2), dtype=torch.float64)
+    return _calculator(max_l).compute(vectors.contiguous())

@@ -1,0 +1,57 @@
+"""The matrix to learn of one molecule, with what is needed to read it."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hamlearn.angular.ao_order import Orbitals
+
+FloatArray = NDArray[np.float64]
+
+
+@dataclass(frozen=True)
+class Diagnostics:
+    """How well a projection on a minimal basis went (P-F2).
+
+    Attributes:
+        singular_values: of the overlap of minimal basis and accepted orbitals, descending.
+        projections: residual norm of every accepted orbital at its acceptance, in energy order.
+        rejected_gap: distance of the last accepted to the first rejected level, Hartree (inf if none).
+        flags: what is worth knowing, in words; empty if all is well.
+    """
+
+    singular_values: FloatArray
+    projections: FloatArray
+    rejected_gap: float
+    flags: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Target:
+    """A matrix to learn, Hartree, PySCF's order of the target's orbitals.
+
+    Attributes:
+        numbers: atomic numbers [atom].
+        matrix: what is learned [ao, ao]: the full matrix minus the baseline.
+        metric: overlap of the basis [ao, ao]; None if orthonormal.
+        orbitals: shells and order.
+        n_occupied: number of doubly occupied levels of the full matrix.
+        baseline: the same target of the guess [ao, ao]; None without delta learning.
+        diagnostics: of the projection; None if nothing was projected.
+    """
+
+    numbers: NDArray[np.int64]
+    matrix: FloatArray
+    metric: FloatArray | None
+    orbitals: Orbitals
+    n_occupied: int
+    baseline: FloatArray | None = None
+    diagnostics: Diagnostics | None = None
+
+    @property
+    def full(self) -> FloatArray:
+        """The matrix with its baseline added back, Hartree."""
+        return self.matrix if self.baseline is None else self.matrix + self.baseline

@@ -1,0 +1,9 @@
+"""Conversion factors (CODATA 2018): the only place where units meet."""
+
+from __future__ import annotations
+
+HARTREE_EV = 27.211386245988
+HARTREE_MEV = 1e3 * HARTREE_EV
+BOHR_ANGSTROM = 0.529177210903
+HARTREE_KELVIN = 315775.02480407
+DALTON_ELECTRON_MASS = 1822.888486209
