@@ -154,7 +154,5 @@ def _atom_order(mole: Any, atom: int) -> tuple[tuple[Shell, ...], tuple[int, ...
             start[(seen[l], l)] = position
             position += 2 * l + 1
     shells = tuple(sorted(start))
-    index = [
-        start[(n, l)] + (P_IN_PYSCF[m] if l == 1 else m) for n, l in shells for m in range(2 * l + 1)
-    ]
+    index = [start[(n, l)] + (P_IN_PYSCF[m] if l == 1 else m) for n, l in shells for m in range(2 * l + 1)]
     return shells, tuple(index)

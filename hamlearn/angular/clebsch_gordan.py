@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -21,7 +21,7 @@ def complex_to_real(l: int) -> NDArray[np.complex128]:
     return u
 
 
-@lru_cache(maxsize=None)
+@cache
 def clebsch_gordan(l1: int, l2: int, l: int) -> FloatArray:
     """Return C^{l1 l2 l}[m1, m2, m] for real harmonics [2 l1 + 1, 2 l2 + 1, 2 l + 1], read-only.
 

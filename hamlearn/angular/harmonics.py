@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
+from functools import cache
 
 import sphericart.torch
 import torch
 from torch import Tensor
 
 
-@lru_cache(maxsize=None)
+@cache
 def _calculator(max_l: int) -> sphericart.torch.SphericalHarmonics:
     return sphericart.torch.SphericalHarmonics(max_l)
 

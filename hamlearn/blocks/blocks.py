@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import Orbitals, Shell
 from hamlearn.angular.clebsch_gordan import clebsch_gordan
-from hamlearn.blocks.keys import BlockKey, Family, couplings, families, shell_pairs
+from hamlearn.blocks.keys import BlockKey, couplings, families, shell_pairs
 from hamlearn.errors import BasisError
-from hamlearn.structures.samples import first_atoms, one_centre_samples, pair_samples
+from hamlearn.structures.samples import Family, first_atoms
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -29,13 +29,6 @@ class Blocks:
 
     samples: Mapping[Family, IntArray]
     values: Mapping[BlockKey, FloatArray]
-
-
-def family_samples(family: Family, numbers: Sequence[IntArray]) -> IntArray:
-    """Return the rows (structure, i, j) of a family [sample, 3]."""
-    if family.kind == "on_site":
-        return one_centre_samples(numbers, family.species_i)
-    return pair_samples(numbers, family.species_i, family.species_j)
 
 
 class MatrixLayout:
@@ -122,7 +115,7 @@ def split_matrices(matrices: Sequence[FloatArray], numbers: Sequence[IntArray], 
     flat = layout.flatten(matrices)
     samples, values = {}, {}
     for family in families(list(orbitals.shells)):
-        rows = samples[family] = family_samples(family, layout.numbers)
+        rows = samples[family] = family.samples(layout.numbers)
         for shell_a, shell_b in shell_pairs(family, orbitals):
             block = _gather(flat, layout, family, rows, shell_a, shell_b)
             for L in couplings(family, shell_a, shell_b):

@@ -3,20 +3,9 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Literal
 
 from hamlearn.angular.ao_order import Orbitals, Shell
-
-Kind = Literal["on_site", "plus", "minus", "cross"]
-
-
-@dataclass(frozen=True, order=True)
-class Family:
-    """Blocks that share their samples and features: kind and species, ``species_i <= species_j``."""
-
-    kind: Kind
-    species_i: int
-    species_j: int
+from hamlearn.structures.samples import Family, Kind
 
 
 @dataclass(frozen=True, order=True)
@@ -75,7 +64,7 @@ def couplings(family: Family, shell_a: Shell, shell_b: Shell) -> list[int]:
     all_l = range(abs(la - lb), la + lb + 1)
     if family.kind == "cross" or shell_a != shell_b:
         return list(all_l)
-    return [L for L in all_l if L % 2 == (1 if family.kind == "minus" else 0)]
+    return [L for L in all_l if (1 if family.kind == "minus" else 0) == L % 2]
 
 
 def block_keys(orbitals: Orbitals) -> list[BlockKey]:

@@ -1,1 +1,4 @@
+"""Neighbour densities and pair functions: cut-offs, radial integrals, data-optimal radial basis."""
 
+from hamlearn.density.expansion import DensityExpansion as DensityExpansion
+from hamlearn.density.neighbours import Batch as Batch

@@ -6,11 +6,33 @@ Rows are ordered by structure, then first atom, then second atom, so that tables
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 
 IntArray = NDArray[np.int64]
+Kind = Literal["on_site", "plus", "minus", "cross"]
+
+
+@dataclass(frozen=True, order=True)
+class Family:
+    """Atoms or pairs that share their samples and features, ``species_i <= species_j``.
+
+    Kinds: on_site (single atoms), plus and minus (pairs of one species, even and odd under exchange), cross (pairs
+    of two species).
+    """
+
+    kind: Kind
+    species_i: int
+    species_j: int
+
+    def samples(self, numbers: Sequence[IntArray]) -> IntArray:
+        """Return the rows (structure, i, j) of this family [sample, 3]."""
+        if self.kind == "on_site":
+            return one_centre_samples(numbers, self.species_i)
+        return pair_samples(numbers, self.species_i, self.species_j)
 
 
 def atom_table(numbers: Sequence[IntArray]) -> IntArray:

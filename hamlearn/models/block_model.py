@@ -1,0 +1,161 @@
+"""All blocks of a Hamiltonian as functions of the geometry: features and one ridge fit per symmetry."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hamlearn.blocks import BlockKey, Blocks
+from hamlearn.blocks.keys import families
+from hamlearn.config import FeatureSettings, ModelSettings
+from hamlearn.density import Batch
+from hamlearn.errors import ConfigError
+from hamlearn.features import Featurizer
+from hamlearn.models.block_ridge import BlockRidge
+from hamlearn.models.domain import check_domain
+from hamlearn.models.tiled_qr import factor, merge
+from hamlearn.structures.samples import Family
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FloatArray = NDArray[np.float64]
+
+COPIES = 6
+"""Copies of a feature tile alive at the peak: products, their concatenation, the stack for QR and its work space."""
+
+
+@dataclass(frozen=True, order=True)
+class Group:
+    """Blocks regressed on the same features."""
+
+    family: Family
+    L: int
+    sigma: int
+
+
+@dataclass
+class BlockModel:
+    """Ridge regression of every block on the equivariant features of its symmetry.
+
+    Attributes:
+        features: how features are made.
+        model: folds and memory.
+        featurizer_: fitted radial functions.
+        blocks_: for each group its blocks, in the order of the columns of its weights.
+        weights_: for each group [feature, block].
+        offsets_: for each group the mean of its blocks, subtracted before the fit: zero unless on-site and scalar.
+        alphas_: relative regularisation of every block.
+        cv_mse_: cross-validated mean squared error per component, Hartree^2.
+
+    Predicted blocks transform exactly as the features: h(R A) = s D^L(R) h(A).
+    """
+
+    features: FeatureSettings
+    model: ModelSettings
+    featurizer_: Featurizer = field(init=False)
+    blocks_: dict[Group, list[BlockKey]] = field(default_factory=dict)
+    weights_: dict[Group, Tensor] = field(default_factory=dict)
+    offsets_: dict[Group, Tensor] = field(default_factory=dict)
+    alphas_: dict[Group, Tensor] = field(default_factory=dict)
+    cv_mse_: dict[Group, Tensor] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        self.featurizer_ = Featurizer(self.features)
+
+    def fit(self, structures: Sequence[Atoms], blocks: Blocks) -> BlockModel:
+        """Fit every block that has samples; blocks that vanish identically are not in ``blocks``.
+
+        Args:
+            structures: training geometries; structure k belongs to cross-validation fold k modulo ``folds``.
+            blocks: their blocks, Hartree.
+        """
+        n_folds = min(self.model.folds, len(structures))
+        self.featurizer_.fit([Batch.from_atoms(structures[k : k + 200]) for k in range(0, len(structures), 200)])
+        self.blocks_ = _group(blocks)
+        for group, keys in self.blocks_.items():
+            y = torch.from_numpy(np.stack([blocks.values[key] for key in keys], axis=-1))  # [sample, 2L+1, block]
+            offset = y.mean(dim=(0, 1)) if _has_intercept(group) else torch.zeros(len(keys), dtype=torch.float64)
+            owner = torch.from_numpy(blocks.samples[group.family][:, 0].copy())
+            folds = [self._factor(structures, group, y - offset, owner, k, n_folds) for k in range(n_folds)]
+            n_rows = [int((owner % n_folds == k).sum()) * y.shape[1] for k in range(n_folds)]
+            fit = BlockRidge().fit(folds, n_rows, folds[0].shape[1] - len(keys))
+            self.weights_[group], self.offsets_[group] = fit.weights.contiguous(), offset
+            self.alphas_[group], self.cv_mse_[group] = fit.alphas, fit.cv_mse
+        return self
+
+    def predict(self, structures: Sequence[Atoms]) -> Blocks:
+        """Return the blocks of new geometries, Hartree.
+
+        Raises:
+            DomainError: for elements or pairs of elements not in the training set.
+        """
+        check_domain(structures, {group.family for group in self.blocks_}, self.features.pair_cutoff_angstrom)
+        numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
+        species = sorted({int(z) for zs in numbers for z in zs})
+        samples = {family: family.samples(numbers) for family in families(species)}
+        groups = [group for group in self.blocks_ if group.family in samples]
+        parts: dict[BlockKey, list[Tensor]] = {key: [] for group in groups for key in self.blocks_[group]}
+        for start, stop in self._tiles(structures, groups):
+            features = self.featurizer_.features(Batch.from_atoms(structures[start:stop]))
+            for group in groups:
+                values = features(group.family, (group.L, group.sigma)) @ self.weights_[group] + self.offsets_[group]
+                for column, key in enumerate(self.blocks_[group]):
+                    parts[key].append(values[:, :, column])
+        return Blocks(samples, {key: torch.cat(tiles).numpy() for key, tiles in parts.items()})
+
+    def _factor(
+        self, structures: Sequence[Atoms], group: Group, y: Tensor, owner: Tensor, fold: int, n_folds: int
+    ) -> Tensor:
+        """Return the triangular factor of the rows of one fold, tile by tile."""
+        members = np.arange(fold, len(structures), n_folds)
+        chosen = [structures[k] for k in members]
+        out = torch.zeros((0, self._n_features(group) + y.shape[2]), dtype=torch.float64)
+        for start, stop in self._tiles(chosen, [group]):
+            x = self.featurizer_.features(Batch.from_atoms(chosen[start:stop]))(group.family, (group.L, group.sigma))
+            rows = torch.isin(owner, torch.from_numpy(members[start:stop]))
+            tile = factor(x.reshape(-1, x.shape[2]), y[rows].reshape(-1, y.shape[2]))
+            out = merge([out, tile])
+        return out
+
+    def _n_features(self, group: Group) -> int:
+        """Return how many features a group has, from a batch without structures."""
+        return self.featurizer_.features(Batch.from_atoms([]))(group.family, (group.L, group.sigma)).shape[2]
+
+    def _tiles(self, structures: Sequence[Atoms], groups: Sequence[Group]) -> Iterator[tuple[int, int]]:
+        """Yield ranges of structures whose features and factors stay within ``memory_gb``."""
+        sizes = {group: self._n_features(group) for group in groups}
+        budget = self.model.memory_gb * 1e9 / 8
+        factors = 4 * COPIES * max([q**2 for q in sizes.values()], default=0) / 2
+        if factors > budget:
+            raise ConfigError(
+                f"{max(sizes.values())} features need factors of {factors * 8e-9:.1f} GB, more than memory_gb = "
+                f"{self.model.memory_gb}; raise memory_gb, or lower features.max_n or max_l"
+            )
+        largest_atoms = max([len(atoms) for atoms in structures], default=1)
+        per_structure = max(
+            [(2 * g.L + 1) * q * (largest_atoms if g.family.kind == "on_site" else largest_atoms**2) for g, q in sizes.items()],
+            default=1,
+        )
+        step = max(1, int((budget - factors) / (COPIES * max(per_structure, 1))))
+        for start in range(0, len(structures), step):
+            yield start, min(start + step, len(structures))
+
+
+def _has_intercept(group: Group) -> bool:
+    return group.family.kind == "on_site" and (group.L, group.sigma) == (0, 1)
+
+
+def _group(blocks: Blocks) -> dict[Group, list[BlockKey]]:
+    """Return the blocks that have samples, by the features they need."""
+    out: dict[Group, list[BlockKey]] = {}
+    for key in sorted(blocks.values):
+        if len(blocks.samples[key.family]):
+            out.setdefault(Group(key.family, key.L, key.sigma), []).append(key)
+    return out
