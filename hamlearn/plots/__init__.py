@@ -1,1 +1,25 @@
+"""Figures: every function draws on Axes it is given, from plain rows and arrays, and changes nothing else.
 
+`new_figure` makes a Figure of the house style without pyplot, so that nothing here needs a screen or global state.
+"""
+
+from hamlearn.plots.blocks import block_errors, block_name
+from hamlearn.plots.diagnostics import histogram
+from hamlearn.plots.learning import learning_curve
+from hamlearn.plots.levels import eigenvalue_parity, error_histogram, level_errors, spectrum
+from hamlearn.plots.style import OCCUPIED, VIRTUAL, new_figure, save_figure
+
+__all__ = [
+    "OCCUPIED",
+    "VIRTUAL",
+    "block_errors",
+    "block_name",
+    "eigenvalue_parity",
+    "error_histogram",
+    "histogram",
+    "learning_curve",
+    "level_errors",
+    "new_figure",
+    "save_figure",
+    "spectrum",
+]

@@ -2,12 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import hashlib
+import json
+import zlib
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike, NDArray
+
+from hamlearn.artifacts import check_format, written_atomically
+from hamlearn.config import QMSettings
+from hamlearn.errors import ArtifactError
 
 FloatArray = NDArray[np.float64]
 
@@ -42,3 +51,96 @@ class QMRecord:
     energy: float
     dipole: FloatArray
     provenance: Mapping[str, Any]
+
+
+PACK_NAME = "campaign.h5"
+PACK_KIND = "qm_pack"
+KIND = "qm_record"
+FORMAT_VERSION = 1
+ARRAYS = ("numbers", "positions", "fock", "overlap", "orbital_energies", "occupations", "energy", "dipole")
+GUESS_PREFIX = "guess_fock_"
+
+
+def record_key(
+    numbers: ArrayLike, positions_bohr: ArrayLike, settings: QMSettings, guess_focks: Sequence[str] = ()
+) -> str:
+    """Return the SHA-256 that names a calculation, in hexadecimal.
+
+    Args:
+        numbers: atomic numbers [atom].
+        positions_bohr: [atom, 3], Bohr; any change, also a rotation or another order of atoms, is another key.
+        settings: all of them count.
+        guess_focks: further Fock matrices asked for; their order and repetition do not count.
+    """
+    wanted = sorted(set(guess_focks) - {settings.guess})
+    head = {"kind": KIND, "format_version": FORMAT_VERSION, "settings": settings.model_dump(), "guess_focks": wanted}
+    digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
+    digest.update(np.ascontiguousarray(numbers, dtype="<i8").tobytes())
+    digest.update((np.ascontiguousarray(positions_bohr, dtype="<f8") + 0.0).tobytes())  # -0.0 becomes 0.0
+    return digest.hexdigest()
+
+
+def save_record(path: str | Path, record: QMRecord) -> None:
+    """Write a record as npz, readable without pickle; the file is whole or absent at any moment."""
+    with written_atomically(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, **record_arrays(record))  # type: ignore[arg-type]
+
+
+def load_record(path: str | Path) -> QMRecord:
+    """Read a record written by :func:`save_record`, or packed since with its campaign.
+
+    Raises:
+        ArtifactError: if the file is missing, truncated, no record, or of a newer format.
+    """
+    path = Path(path)
+    try:
+        if path.exists():
+            with np.load(path, allow_pickle=False) as archive:
+                arrays = {name: archive[name] for name in archive.files}
+        else:
+            arrays = _packed_arrays(path)
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise ArtifactError(f"{path} is no whole record ({error}); delete it and run the calculation again") from None
+    return _record_from_arrays(arrays, source=str(path))
+
+
+def record_arrays(record: QMRecord) -> dict[str, NDArray[Any]]:
+    """Return a record as named arrays; the header is kind, format version and provenance as a JSON string."""
+    header = {"kind": KIND, "format_version": FORMAT_VERSION, "provenance": dict(record.provenance)}
+    return {
+        "header": np.array(json.dumps(header)),
+        **{name: np.asarray(getattr(record, name)) for name in ARRAYS},
+        **{GUESS_PREFIX + name: np.asarray(fock) for name, fock in record.guess_focks.items()},
+    }
+
+
+def _record_from_arrays(arrays: Mapping[str, Any], source: str) -> QMRecord:
+    try:
+        header = json.loads(str(arrays["header"]))
+        check_format(header, KIND, FORMAT_VERSION, source)
+        values: dict[str, Any] = {name: arrays[name] for name in ARRAYS}
+        values["energy"] = float(values["energy"])
+        guesses = {
+            name.removeprefix(GUESS_PREFIX): fock for name, fock in arrays.items() if name.startswith(GUESS_PREFIX)
+        }
+        return QMRecord(**values, guess_focks=guesses, provenance=header["provenance"])
+    except (KeyError, ValueError, TypeError, AttributeError) as error:
+        raise ArtifactError(
+            f"{source} is not a record hamlearn wrote ({error}); delete it and run the calculation again"
+        ) from None
+
+
+def _packed_arrays(path: Path) -> dict[str, Any]:
+    """Read the arrays of a record from the HDF5 file its folder was packed into."""
+    pack = path.with_name(PACK_NAME)
+    if not pack.exists():
+        raise ArtifactError(f"there is no record {path}; run the calculation first")
+    import h5py
+
+    with h5py.File(pack) as file:
+        check_format(file.attrs, PACK_KIND, FORMAT_VERSION, str(pack))
+        if path.stem not in file:
+            raise ArtifactError(f"there is no record {path}, nor is it in {pack}; run the calculation first")
+        group = file[path.stem]
+        arrays = {name: group[name][()] for name in group if name != "header"}
+        return {"header": group["header"].asstr()[()], **arrays}

@@ -1,0 +1,46 @@
+"""The workflow YAML, typed, documented and defaulted in one place.
+
+Every stage takes its own section as an argument; nothing else carries settings. This room imports only
+pydantic and PyYAML, so that quantum-chemistry workers can use it without loading torch.
+"""
+
+from hamlearn.config.describe import (
+    compare_configs,
+    defaults_text,
+    dump_config,
+    installed_versions,
+    json_schema,
+)
+from hamlearn.config.loading import build_config, load_config
+from hamlearn.config.sections import (
+    FORMAT_VERSION,
+    Config,
+    FeatureSettings,
+    ModelSettings,
+    QMSettings,
+    ScalingSettings,
+    Section,
+    SplitSettings,
+    StructureSettings,
+    TargetSettings,
+)
+
+__all__ = [
+    "FORMAT_VERSION",
+    "Config",
+    "FeatureSettings",
+    "ModelSettings",
+    "QMSettings",
+    "ScalingSettings",
+    "Section",
+    "SplitSettings",
+    "StructureSettings",
+    "TargetSettings",
+    "build_config",
+    "compare_configs",
+    "defaults_text",
+    "dump_config",
+    "installed_versions",
+    "json_schema",
+    "load_config",
+]

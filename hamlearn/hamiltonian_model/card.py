@@ -1,0 +1,72 @@
+"""The model card: what a model was trained on, how, and how wrong it is."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from hamlearn.angular.elements import symbol
+
+ERRORS = {
+    "eigenvalue_rmse_mev": "eigenvalues, RMSE",
+    "eigenvalue_mae_mev": "eigenvalues, MAE",
+    "gap_rmse_mev": "HOMO-LUMO gap, RMSE",
+    "gap_mae_mev": "HOMO-LUMO gap, MAE",
+    "hamiltonian_rmse_mev": "matrix, RMSE",
+}
+
+
+def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None) -> str:
+    """Return the card as Markdown.
+
+    Args:
+        spec: content of model.yaml.
+        results: content of results.json, once errors were measured.
+    """
+    qm, target, training = spec["qm"], spec["target"], spec["training"]
+    method = qm["method"] + (f" ({qm['xc']})" if qm.get("xc") else "")
+    smallest, largest = training["atoms_per_structure"]
+    lines = [
+        "# Model card",
+        "",
+        f"- Predicts: {target['kind']} matrices, delta baseline {target['delta']}"
+        + (f", virtuals {target['virtuals']}, {target['form']} form" if target["kind"] == "saph" else ""),
+        f"- Reference: {method}/{qm['basis']}, SCF threshold {qm['conv_tol']:g} Hartree",
+        f"- Elements: {', '.join(symbol(int(z)) for z in spec['orbitals'])}",
+        f"- Training set: {training['n_structures']} structures of {smallest} to {largest} atoms, "
+        f"SHA-256 {training['sha256'][:16]}",
+        f"- Formulas: {_formulas(training['formulas'])}",
+        f"- Versions: {', '.join(f'{name} {version}' for name, version in spec['versions'].items())}",
+        "- Valid for neutral closed-shell molecules of these elements and pairs of elements, near the training "
+        "geometries; other elements or pairs are refused.",
+        "",
+    ]
+    if not results or not results.get("n_test"):
+        return "\n".join([*lines, "Errors: not measured on a test set.", ""])
+    lines += [
+        f"## Errors on {results['n_test']} test structures",
+        "",
+        "| quantity | meV |",
+        "|---|---|",
+        *[f"| {words} | {results[key]:.3g} |" for key, words in ERRORS.items() if results.get(key) is not None],
+        "",
+    ]
+    curve = results.get("learning_curve") or []
+    if curve:
+        lines += [
+            "## Errors by training-set size",
+            "",
+            "| structures | order | eigenvalue RMSE, meV | gap RMSE, meV |",
+            "|---|---|---|---|",
+            *[
+                f"| {row['n_train']} | {row['order']} | {row['eigenvalue_rmse_mev']:.3g} | {row['gap_rmse_mev']:.3g} |"
+                for row in curve
+            ],
+            "",
+        ]
+    return "\n".join(lines)
+
+
+def _formulas(counts: Mapping[str, int]) -> str:
+    listed = [f"{formula} ({n})" for formula, n in list(counts.items())[:20]]
+    return ", ".join(listed) + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")

@@ -1,0 +1,129 @@
+"""A learned Hamiltonian: geometry in, matrix and everything that follows from it out."""
+
+from __future__ import annotations
+
+import hashlib
+from collections import Counter
+from collections.abc import Sequence
+from concurrent.futures import Executor
+from dataclasses import dataclass, field
+from functools import partial
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hamlearn.angular.ao_order import Orbitals
+from hamlearn.blocks import assemble_matrices, split_matrices
+from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSettings
+from hamlearn.errors import ConfigError
+from hamlearn.models import BlockModel
+from hamlearn.observables import Prediction
+from hamlearn.structures import check_structures
+from hamlearn.targets import Target, n_occupied, predict_side
+from hamlearn.units import BOHR_ANGSTROM
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+@dataclass
+class HamiltonianModel:
+    """Learns the Hamiltonian of molecules from their geometries, block by block, with exact symmetry.
+
+    Args:
+        qm: how the matrices were computed; needed for what a prediction computes analytically (overlap, guess).
+        target: which matrix is learned.
+        features: neighbour densities and features.
+        model: regression.
+
+    Attributes:
+        block_model_: the fitted regressors.
+        orbitals_: shells and order of every species.
+        training_: size, formulas and hash of the training set.
+
+    Predictions obey H(R A) = T H(A) T^T for R in O(3), T block-diagonal in Wigner matrices, follow permutations of
+    the atoms and do not change under translations.
+    """
+
+    qm: QMSettings = field(default_factory=QMSettings)
+    target: TargetSettings = field(default_factory=TargetSettings)
+    features: FeatureSettings = field(default_factory=FeatureSettings)
+    model: ModelSettings = field(default_factory=ModelSettings)
+    block_model_: BlockModel = field(init=False)
+    orbitals_: Orbitals = field(init=False)
+    training_: dict[str, object] = field(init=False, default_factory=dict)
+
+    def fit(self, structures: Sequence[Atoms], targets: Sequence[Target]) -> HamiltonianModel:
+        """Fit on matrices of known molecules.
+
+        Args:
+            structures: geometries, Å.
+            targets: the matrix of each, from :func:`hamlearn.targets.build_target`.
+
+        Raises:
+            ConfigError: if there are no structures, or not one target for each.
+            StructureError: if a geometry is not acceptable.
+        """
+        if not structures or len(structures) != len(targets):
+            raise ConfigError(f"fit got {len(structures)} structures and {len(targets)} targets; give one target each")
+        check_structures(structures, source="the training set")
+        self.orbitals_ = merge_orbitals([target.orbitals for target in targets])
+        numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
+        blocks = split_matrices([target.matrix for target in targets], numbers, self.orbitals_)
+        self.block_model_ = BlockModel(self.features, self.model).fit(structures, blocks)
+        self.training_ = {
+            "n_structures": len(structures),
+            "formulas": dict(sorted(Counter(atoms.get_chemical_formula() for atoms in structures).items())),
+            "atoms_per_structure": [min(map(len, numbers)), max(map(len, numbers))],
+            "sha256": _training_hash(structures, targets),
+        }
+        return self
+
+    def predict(self, structures: Sequence[Atoms], executor: Executor | None = None) -> list[Prediction]:
+        """Predict the Hamiltonian of new molecules.
+
+        Args:
+            structures: geometries, Å.
+            executor: where overlaps and guess matrices are computed, if the target needs them; default here.
+
+        Raises:
+            StructureError: if a geometry is not acceptable.
+            DomainError: for elements or pairs of elements that were not in the training set.
+        """
+        check_structures(structures, source="the structures to predict")
+        blocks = self.block_model_.predict(structures)
+        numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
+        matrices = assemble_matrices(blocks, numbers, self.orbitals_)
+        positions = [atoms.positions / BOHR_ANGSTROM for atoms in structures]
+        side = partial(predict_side, qm=self.qm, target=self.target)
+        sides = (executor.map if executor else map)(side, numbers, positions)
+        return [
+            Prediction(z, matrix if baseline is None else matrix + baseline, metric, n_occupied(z, self.target), self.orbitals_)
+            for z, matrix, (metric, baseline) in zip(numbers, matrices, sides, strict=True)
+        ]
+
+    def save(self, folder: str | Path) -> None:
+        """Write the model to a new folder: model.yaml, tensors.safetensors, MODEL_CARD.md.
+
+        Raises:
+            ArtifactError: if the folder exists and is not empty; nothing is overwritten.
+        """
+        from hamlearn.hamiltonian_model.folder import save_model
+
+        save_model(self, Path(folder))
+
+
+def merge_orbitals(parts: Sequence[Orbitals]) -> Orbitals:
+    """Return the orbitals of all species of all parts."""
+    shells = {z: s for part in parts for z, s in part.shells.items()}
+    index = {z: i for part in parts for z, i in part.ao_index.items()}
+    return Orbitals(dict(sorted(shells.items())), dict(sorted(index.items())))
+
+
+def _training_hash(structures: Sequence[Atoms], targets: Sequence[Target]) -> str:
+    digest = hashlib.sha256()
+    for atoms, target in zip(structures, targets, strict=True):
+        for array in (atoms.numbers.astype("<i8"), atoms.positions.astype("<f8"), target.matrix.astype("<f8")):
+            digest.update(np.ascontiguousarray(array).tobytes())
+    return digest.hexdigest()

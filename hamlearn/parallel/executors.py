@@ -1,0 +1,175 @@
+"""Executors in this process, on local processes, and by name."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import Executor, Future, ProcessPoolExecutor
+from contextlib import AbstractContextManager, contextmanager
+from multiprocessing.context import SpawnContext, SpawnProcess
+from types import ModuleType
+from typing import Any
+
+from hamlearn.errors import ConfigError
+
+THREAD_VARIABLES = (
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+    "VECLIB_MAXIMUM_THREADS",
+    "NUMEXPR_NUM_THREADS",
+)
+SECONDS_BETWEEN_LOOKS_AT_PARENT = 0.5
+
+
+def open_executor(spec: str, threads: int = 1) -> AbstractContextManager[Executor]:
+    """Return a context manager that gives an Executor.
+
+    Args:
+        spec: ``serial`` (in this process); ``local`` or ``local:N`` (N spawned processes, by default one for each
+            core); or the path of a YAML file with ``kind`` (local, slurm, pbs, lsf, sge, oar, moab, htcondor),
+            ``workers`` and further arguments of the dask cluster of that kind.
+        threads: BLAS and OpenMP threads of each worker.
+
+    Returns:
+        A context manager. The executor has ``in_flight``, the number of tasks that keep it busy. Leaving it
+        normally waits for the tasks; leaving it by an exception drops those not begun and stops the workers.
+
+    Raises:
+        ConfigError: if the specification is not one of these.
+    """
+    if spec == "serial":
+        return _open_serial(threads)
+    if match := re.fullmatch(r"local(?::(\d+))?", spec):
+        workers = int(match[1]) if match[1] else len(os.sched_getaffinity(0))
+        if workers < 1:
+            raise ConfigError(f"executor '{spec}' asks for no worker; give local:N with N at least 1")
+        return _open_local(workers, threads)
+    if spec.endswith((".yaml", ".yml")):
+        from hamlearn.parallel.cluster import open_cluster, read_cluster_file
+
+        return open_cluster(read_cluster_file(spec), threads)
+    raise ConfigError(
+        f"executor '{spec}' is not known; expected serial, local, local:N (N processes) or the path of a cluster "
+        "file ending in .yaml"
+    )
+
+
+class SerialExecutor(Executor):
+    """Runs every task at once in the calling process."""
+
+    in_flight = 1
+
+    def submit(self, fn: Callable[..., Any], /, *args: Any, **kwargs: Any) -> Future[Any]:
+        """Run ``fn`` and return its finished future."""
+        future: Future[Any] = Future()
+        try:
+            future.set_result(fn(*args, **kwargs))
+        except Exception as error:
+            future.set_exception(error)
+        return future
+
+
+class LocalExecutor(ProcessPoolExecutor):
+    """Spawned processes with a fixed number of threads, which end with the process that started them."""
+
+    def __init__(self, workers: int, threads: int = 1) -> None:
+        super().__init__(
+            workers, mp_context=_WorkerContext(threads), initializer=_start_worker, initargs=(os.getpid(),)
+        )
+        self.in_flight = 2 * workers
+
+    def kill(self) -> None:
+        """Stop all workers at once, whatever they do."""
+        processes = list((self._processes or {}).values())
+        self.shutdown(wait=False, cancel_futures=True)
+        for process in processes:
+            process.kill()
+        for process in processes:
+            process.join()
+
+
+@contextmanager
+def _open_serial(threads: int) -> Iterator[Executor]:
+    from threadpoolctl import threadpool_limits
+
+    with _thread_variables(threads), threadpool_limits(threads):  # libraries loaded later, loaded already
+        yield SerialExecutor()
+
+
+@contextmanager
+def _open_local(workers: int, threads: int) -> Iterator[Executor]:
+    executor = LocalExecutor(workers, threads)
+    try:
+        yield executor
+    except BaseException:
+        executor.kill()
+        raise
+    executor.shutdown()
+
+
+class _WorkerProcess(SpawnProcess):
+    """A process that starts with its number of threads set and without the caller's main script.
+
+    Thread counts must be in the environment before numpy loads. The main script is hidden because a spawned
+    process would run it again up to ``if __name__ == "__main__"``, with all it imports.
+    """
+
+    threads = 1
+
+    @staticmethod
+    def _Popen(process_obj: Any) -> Any:
+        with _thread_variables(process_obj.threads), _hidden_main():
+            return SpawnProcess._Popen(process_obj)
+
+
+class _WorkerContext(SpawnContext):
+    def __init__(self, threads: int) -> None:
+        super().__init__()
+        self.threads = threads
+
+    def Process(self, *args: Any, **kwargs: Any) -> _WorkerProcess:  # type: ignore[override]
+        process = _WorkerProcess(*args, **kwargs)
+        process.threads = self.threads
+        return process
+
+
+@contextmanager
+def _thread_variables(threads: int) -> Iterator[None]:
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    try:
+        yield
+    finally:
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+@contextmanager
+def _hidden_main() -> Iterator[None]:
+    main = sys.modules["__main__"]
+    sys.modules["__main__"] = ModuleType("__main__")
+    try:
+        yield
+    finally:
+        sys.modules["__main__"] = main
+
+
+def _start_worker(parent: int) -> None:
+    """Leave Ctrl-C to the parent, and end when the parent is gone."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+    def watch() -> None:
+        while os.getppid() == parent:
+            time.sleep(SECONDS_BETWEEN_LOOKS_AT_PARENT)
+        os._exit(1)
+
+    threading.Thread(target=watch, daemon=True).start()

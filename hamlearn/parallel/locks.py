@@ -1,0 +1,55 @@
+"""One process per folder, and shares of a job array that work in one folder without any engine."""
+
+from __future__ import annotations
+
+import fcntl
+import re
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+from hamlearn.errors import ArtifactError, ConfigError
+
+
+def parse_shard(text: str) -> tuple[int, int]:
+    """Return (i, n) of ``"i/n"``, the i-th of n equal shares counted from 0.
+
+    Raises:
+        ConfigError: unless 0 <= i < n.
+    """
+    match = re.fullmatch(r"(\d+)/(\d+)", text)
+    if not match or not int(match[1]) < int(match[2]):
+        raise ConfigError(f"shard '{text}' is not valid; expected i/n with i from 0 to n - 1, such as 0/10 to 9/10")
+    return int(match[1]), int(match[2])
+
+
+@contextmanager
+def folder_lock(folder: str | Path, shard: tuple[int, int] | None = None) -> Iterator[None]:
+    """Hold a folder for this process alone, or for this shard of a job array beside the other shards.
+
+    The lock belongs to the open file, so it goes with the process however that ends; the empty files stay.
+
+    Args:
+        folder: made if missing.
+        shard: (i, n); different shards may work in one folder at the same time.
+
+    Raises:
+        ArtifactError: if another process holds the folder or the same shard of it.
+    """
+    folder = Path(folder)
+    folder.mkdir(parents=True, exist_ok=True)
+    with ExitStack() as stack:
+        if shard is None:
+            locks = [(".lock", fcntl.LOCK_EX, "")]
+        else:
+            own = f".lock-shard-{shard[0]}-of-{shard[1]}"
+            locks = [(".lock", fcntl.LOCK_SH, ""), (own, fcntl.LOCK_EX, f" as shard {shard[0]}/{shard[1]}")]
+        for name, kind, role in locks:
+            file = stack.enter_context(open(folder / name, "a"))
+            try:
+                fcntl.flock(file, kind | fcntl.LOCK_NB)
+            except OSError:
+                raise ArtifactError(
+                    f"another process is working in {folder}{role}; wait until it has ended, or use another folder"
+                ) from None
+        yield

@@ -1,0 +1,181 @@
+"""Many calculations over an executor: content-addressed, resumable, with recorded failures.
+
+A campaign is a folder: one ``KEY.npz`` for each finished calculation or one ``KEY.failed.json`` with the reason,
+KEY being the hash of geometry and settings; ``campaign.json`` lists what belongs to it. The disk is the truth: a
+process may be killed at any moment, and the same call continues.
+"""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hamlearn.config import QMSettings
+from hamlearn.errors import ArtifactError
+from hamlearn.parallel import WorkerDied, folder_lock, open_executor, run_tasks
+from hamlearn.qm.guess import check_guesses
+from hamlearn.qm.method import check_functional
+from hamlearn.qm.molecule import check_basis, formula
+from hamlearn.qm.progress import Progress
+from hamlearn.qm.record import QMRecord, load_record, record_key
+from hamlearn.qm.store import MANIFEST_NAME, read_manifest, read_outcomes, remove_leftovers, unfinished, write_manifest
+from hamlearn.qm.task import calculate, record_path, save_failure
+from hamlearn.units import BOHR_ANGSTROM
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+DEATH = "the calculation killed its worker twice (out of memory, or a crash in compiled code)"
+
+
+@dataclass(frozen=True)
+class Campaign:
+    """What a campaign left on disk.
+
+    Attributes:
+        folder: where the records are.
+        keys: name of the calculation of every structure, in input order; equal structures have equal keys.
+        failures: index of every structure whose calculation failed, with the reason.
+        missing: indices of structures not computed yet (by other shards); empty for a whole campaign.
+        seconds: wall time of this run.
+    """
+
+    folder: Path
+    keys: tuple[str, ...]
+    failures: Mapping[int, str]
+    missing: tuple[int, ...]
+    seconds: float
+
+    def load(self, index: int) -> QMRecord:
+        """Read the record of a structure, counted in input order.
+
+        Raises:
+            ArtifactError: if it failed or has not been computed.
+        """
+        if index in self.failures:
+            raise ArtifactError(f"structure {index} has no record: {self.failures[index]}")
+        return load_record(record_path(self.folder, self.keys[index]))
+
+
+@dataclass(frozen=True)
+class CampaignStatus:
+    """How many structures of a campaign have a record, a recorded failure, or neither yet."""
+
+    total: int
+    done: int
+    failed: int
+    pending: int
+
+
+def run_campaign(
+    structures: Sequence[Atoms],
+    settings: QMSettings,
+    folder: str | Path,
+    *,
+    guess_focks: Sequence[str] = (),
+    executor: str = "serial",
+    shard: tuple[int, int] | None = None,
+    retry_failed: bool = False,
+    echo: Callable[[str], object] | None = None,
+) -> Campaign:
+    """Compute what is not yet in the folder, equal structures once.
+
+    Args:
+        structures: neutral closed-shell molecules, Å.
+        settings: method, functional, basis, guess, threshold.
+        folder: made if missing; everything finished there is kept.
+        guess_focks: further guesses whose Fock matrix to keep ('minao', 'atom', 'core').
+        executor: see :func:`~hamlearn.parallel.open_executor`.
+        shard: (i, n) to compute only every n-th calculation from the i-th, beside the other shards.
+        retry_failed: compute again what failed before; otherwise it is only reported.
+        echo: takes lines about the progress, such as ``print``.
+
+    Returns:
+        Keys, failures and wall time; failed calculations do not stop the others.
+
+    Raises:
+        ConfigError, BasisError, StructureError: if anything cannot be computed, before any calculation.
+        ArtifactError: if another process works in the folder, or it was made with other settings.
+    """
+    start = time.perf_counter()
+    check_campaign(structures, settings, guess_focks)
+    open_executor(executor)  # refuses a wrong one before anything is written
+    folder = Path(folder).resolve()
+    tasks = [(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings, tuple(guess_focks)) for atoms in structures]
+    keys = tuple(record_key(*task) for task in tasks)
+    task_of_key = dict(zip(keys, tasks, strict=True))
+    with folder_lock(folder, shard):
+        described = {**settings.model_dump(), "guess_focks": sorted(set(guess_focks) - {settings.guess})}
+        write_manifest(folder, described, keys, [formula(atoms.numbers) for atoms in structures])
+        if shard is None:
+            remove_leftovers(folder)
+        mine = list(task_of_key) if shard is None else list(task_of_key)[shard[0] :: shard[1]]
+        todo = unfinished(folder, mine, retry_failed)
+        with Progress("quantum chemistry", len(todo), echo) as progress:
+            for index, outcome in run_tasks(executor, calculate, [(folder, key, *task_of_key[key]) for key in todo]):
+                if isinstance(outcome, WorkerDied):
+                    save_failure(folder, todo[index], DEATH)
+                progress.advance(failed=outcome is not None)
+        reasons, missing = read_outcomes(folder, keys)
+    return Campaign(
+        folder=folder,
+        keys=keys,
+        failures={i: reasons[key] for i, key in enumerate(keys) if key in reasons},
+        missing=tuple(i for i, key in enumerate(keys) if key in missing),
+        seconds=time.perf_counter() - start,
+    )
+
+
+def check_campaign(structures: Sequence[Atoms], settings: QMSettings, guess_focks: Sequence[str] = ()) -> None:
+    """Refuse, before any calculation, whatever cannot be computed.
+
+    Raises:
+        ConfigError: for the functional or a guess.
+        StructureError: listing all structures that cannot be used.
+        BasisError: for an unknown basis or elements it lacks.
+    """
+    from hamlearn.structures import check_structures
+
+    check_guesses(guess_focks)
+    if settings.xc is not None:
+        check_functional(settings.xc)
+    check_structures(structures)
+    check_basis(settings.basis, np.unique(np.concatenate([atoms.numbers for atoms in structures])))
+
+
+def campaign_status(folder: str | Path) -> CampaignStatus:
+    """Return how far a campaign is, also while it runs.
+
+    Raises:
+        ArtifactError: if the folder holds no campaign.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise ArtifactError(f"{folder} holds no campaign ({MANIFEST_NAME} is missing); give the folder of one")
+    keys = manifest["keys"]
+    reasons, missing = read_outcomes(folder, keys)
+    failed, pending = sum(key in reasons for key in keys), sum(key in missing for key in keys)
+    return CampaignStatus(len(keys), len(keys) - failed - pending, failed, pending)
+
+
+def pack_campaign(folder: str | Path) -> Path:
+    """Move the finished records of a campaign into one HDF5 file, from which they load as before.
+
+    Returns:
+        The file. Killed at any moment, every record is in the file, beside it, or both.
+
+    Raises:
+        ArtifactError: if the folder holds no campaign or a process works in it.
+    """
+    from hamlearn.qm.pack import pack_records
+
+    folder = Path(folder)
+    campaign_status(folder)
+    with folder_lock(folder):
+        return pack_records(folder)

@@ -1,0 +1,118 @@
+"""Densities and Fock matrices an SCF starts from, all equivariant: built from spherical atoms.
+
+``minao``: superposition of ANO atoms; ``atom``: superposition of spherically averaged Hartree-Fock atoms in the
+basis itself; ``core``: no density at all, so that its Fock matrix is the core Hamiltonian. (An SCF that starts
+from ``core`` takes the density of the core Hamiltonian's lowest orbitals, which symmetry may leave undefined when
+levels are degenerate; its Fock matrix is therefore never used as a baseline.)
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from functools import lru_cache
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hamlearn.angular.elements import atomic_number
+from hamlearn.config import QMSettings
+from hamlearn.errors import ConfigError, nearest
+from hamlearn.qm.method import mean_field
+from hamlearn.qm.molecule import load_basis, silent_mole
+
+FloatArray = NDArray[np.float64]
+GUESSES = ("minao", "atom", "core")
+
+
+def check_guesses(names: Sequence[str]) -> None:
+    """Raise ConfigError unless every name is a guess."""
+    for name in names:
+        if name not in GUESSES:
+            raise ConfigError(f"guess '{name}' is not one of {', '.join(GUESSES)}{nearest(name, GUESSES)}")
+
+
+def guess_fock(mole: Any, settings: QMSettings, name: str) -> FloatArray:
+    """Return F[D_guess], one Fock build without any SCF.
+
+    Args:
+        mole: from :func:`~hamlearn.qm.molecule.build_mole`.
+        settings: method, functional and basis.
+        name: 'minao', 'atom' or 'core'.
+
+    Returns:
+        [ao, ao], Hartree, symmetric. Rotation of the molecule: T F T^T, exactly for RHF and to the accuracy of
+        the integration grid for RKS.
+    """
+    return fock_of_guess(mean_field(mole, settings), settings.basis, name)
+
+
+def fock_of_guess(field: Any, basis: str, name: str) -> FloatArray:
+    """Return :func:`guess_fock` with the integrals a mean field already has."""
+    check_guesses((name,))
+    if name == "core":
+        return symmetrised(field.get_hcore())
+    return symmetrised(field.get_fock(dm=start_density(field, basis, name)))
+
+
+def symmetrised(matrix: Any) -> FloatArray:
+    """Return (A + A^T) / 2 as a plain array: PySCF's carry a rounding residue and tags."""
+    plain = np.array(matrix, dtype=np.float64)
+    return 0.5 * (plain + plain.T)
+
+
+def start_density(field: Any, basis: str, name: str) -> Any:
+    """Return the density matrix an SCF starts from [ao, ao]."""
+    if name == "core":
+        return field.init_guess_by_1e()
+    if name == "atom":
+        return _atom_density(field.mol, basis)
+    return _minao_density(field.mol)
+
+
+def _atom_density(mole: Any, basis: str) -> FloatArray:
+    from scipy.linalg import block_diag
+
+    symbols = [mole.atom_pure_symbol(atom) for atom in range(mole.natm)]
+    return block_diag(*(_atom(basis, name) for name in symbols))
+
+
+@lru_cache(maxsize=256)
+def _atom(basis: str, name: str) -> FloatArray:
+    """Density of a spherically averaged Hartree-Fock atom, as PySCF's guess 'atom', but once per process."""
+    from pyscf.scf import atom_hf
+
+    shells = {name: load_basis(basis, name)}
+    mole = silent_mole([name], np.zeros((1, 3)), shells, spin=atomic_number(name) % 2)
+    _, _, orbitals, occupations = atom_hf.get_atm_nrhf(mole)[name]
+    return (orbitals * occupations) @ orbitals.T
+
+
+def _minao_density(mole: Any) -> Any:
+    """Density of ANO atoms projected on the basis: PySCF's guess 'minao', with the ANO file read only once."""
+    from pyscf import lib
+    from pyscf.scf import addons
+
+    symbols = [mole.atom_pure_symbol(atom) for atom in range(mole.natm)]
+    minimal = silent_mole(symbols, mole.atom_coords(), {name: _ano(name)[0] for name in set(symbols)})
+    occupations = np.hstack([_ano(name)[1] for name in symbols])
+    orbitals = addons.project_mo_nr2nr(minimal, np.eye(minimal.nao), mole)
+    density = (orbitals * occupations) @ orbitals.T
+    return lib.tag_array(density, mo_coeff=orbitals, mo_occ=occupations)  # orbitals speed up Kohn-Sham builds
+
+
+@lru_cache(maxsize=128)
+def _ano(name: str) -> tuple[list[Any], FloatArray]:
+    """ANO functions of the occupied shells of an atom and their spherically averaged occupations."""
+    from pyscf import gto
+    from pyscf.scf import atom_hf
+
+    ano = gto.basis.load("ano", name)
+    shells, occupations = [], []
+    for l in range(4):
+        full, fraction = atom_hf.frac_occ(name, l)
+        filling = [2.0] * full + [fraction] * (fraction > 0)
+        if filling:
+            shells.append([l, *(row[: 1 + len(filling)] for row in ano[l][1:])])
+            occupations.append(np.repeat(filling, 2 * l + 1))
+    return shells, np.hstack(occupations)

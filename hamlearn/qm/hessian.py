@@ -1,0 +1,37 @@
+"""Second derivatives of the energy, from which thermal geometries are sampled."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hamlearn.config import QMSettings
+from hamlearn.qm.molecule import build_mole
+from hamlearn.qm.scf import converge
+from hamlearn.units import BOHR_ANGSTROM
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def compute_hessian(atoms: Atoms, settings: QMSettings) -> NDArray[np.float64]:
+    """Return d^2 E / dx_i dx_j by PySCF's analytic derivatives.
+
+    Args:
+        atoms: a neutral closed-shell molecule, Å.
+        settings: method, functional and basis.
+
+    Returns:
+        [3 atom, 3 atom], Hartree/Bohr^2, symmetric, rows and columns atom-major (x, y, z of atom 0 first).
+        Rotation R of the molecule: (1 ⊗ R) H (1 ⊗ R)^T; permutation of atoms: rows and columns permute.
+
+    Raises:
+        SCFError: if no calculation converged.
+    """
+    mole = build_mole(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings.basis)
+    mean_field = converge(mole, settings).mean_field
+    n = 3 * mole.natm
+    hessian = mean_field.Hessian().kernel().transpose(0, 2, 1, 3).reshape(n, n)
+    return 0.5 * (hessian + hessian.T)

@@ -1,0 +1,89 @@
+"""The PySCF mean field of the settings, and functionals that are refused."""
+
+from __future__ import annotations
+
+import io
+import warnings
+from contextlib import redirect_stderr
+from functools import lru_cache
+from typing import Any
+
+from hamlearn.config import QMSettings
+from hamlearn.errors import ConfigError, nearest
+
+GRID_LEVEL = 3
+
+
+def mean_field(mole: Any, settings: QMSettings) -> Any:
+    """Return the RHF or RKS object of a molecule, not yet run, with no file behind it.
+
+    Raises:
+        ConfigError: if the functional is unknown, ambiguous or carries a dispersion correction.
+    """
+    from pyscf import scf
+
+    if settings.method == "RKS":
+        from pyscf import dft
+
+        assert settings.xc is not None  # the settings guarantee it
+        check_functional(settings.xc)
+        field = dft.RKS(mole, xc=settings.xc)
+        field.grids.level = GRID_LEVEL
+    else:
+        field = scf.RHF(mole)
+    field.chkfile = None
+    vars(field).pop("_chkfile", None)  # deletes the temporary file, which a kill would leave behind
+    field.conv_tol = settings.conv_tol
+    return field
+
+
+def describe_method(settings: QMSettings) -> dict[str, Any]:
+    """Return what defines the energy: method, functional with libxc's components, grid."""
+    out: dict[str, Any] = {"method": settings.method, "xc": settings.xc}
+    if settings.xc is not None:
+        from pyscf.dft import libxc
+
+        hybrid, components = check_functional(settings.xc)
+        out |= {"xc_components": [list(c) for c in components], "xc_hybrid": list(hybrid)}
+        out |= {"libxc": str(libxc.__version__), "grid_level": GRID_LEVEL}
+    return out
+
+
+@lru_cache(maxsize=64)
+def check_functional(xc: str) -> tuple[tuple[float, ...], tuple[tuple[int, float], ...]]:
+    """Return libxc's (hybrid, (id, factor) ...) of a functional.
+
+    Args:
+        xc: as PySCF spells functionals, such as ``pbe``, ``pbe0``, ``b3lypg`` or ``0.5*hf+0.5*b88,lyp``.
+
+    Raises:
+        ConfigError: if it is unknown, means different functionals in different programs, or has a dispersion
+            correction, which changes the energy but not the Fock matrix.
+    """
+    from pyscf.dft import libxc
+
+    names = [name.split("*")[-1] for name in xc.upper().replace("-", "+").replace(",", "+").split("+")]
+    for name in {n.replace("_", "") for n in (*names, xc.upper().replace("-", ""))}:
+        if {f"{name}G", f"{name}5"} <= libxc.XC_KEYS:
+            raise ConfigError(
+                f"xc '{xc}' means different functionals in different programs; name the variant: "
+                f"{name.lower()}g (VWN3, as Gaussian) or {name.lower()}5 (VWN5, as ORCA and Turbomole)"
+            )
+    if {"D2", "D3", "D3BJ", "D3ZERO", "D3OP", "D4", "3C"} & set(xc.upper().replace("(", "-").split("-")):
+        raise ConfigError(
+            f"xc '{xc}' has a dispersion correction, which leaves the Fock matrix as it is; drop the suffix"
+        )
+    said = io.StringIO()
+    try:
+        with redirect_stderr(said), warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            hybrid, components = libxc.parse_xc(xc)
+            libxc.xc_type(xc)
+    except (KeyError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
+        suggestion = nearest(xc.upper(), sorted({*libxc.XC_KEYS, *libxc.XC_ALIAS}))
+        raise ConfigError(
+            f"xc '{xc}' is no functional PySCF knows ({error}){suggestion}; examples: pbe, pbe0, b3lypg, r2scan"
+        ) from None
+    if said.getvalue():  # several match and PySCF would pick one of them
+        raise ConfigError(f"xc '{xc}' is ambiguous; spell it out. PySCF says: {said.getvalue().strip()}")
+    return tuple(hybrid), tuple((int(i), float(f)) for i, f in components)

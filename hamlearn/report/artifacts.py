@@ -1,0 +1,133 @@
+"""What a run folder holds, read for the report: every part but results.json may be missing."""
+
+from __future__ import annotations
+
+import json
+import zipfile
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+from numpy.typing import NDArray
+
+from hamlearn.errors import ArtifactError
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of all test structures, one after the other.
+
+    Attributes:
+        reference_ev: computed [level], eV.
+        predicted_ev: predicted [level], eV.
+        occupied: [level].
+        structure: which structure the level belongs to [level].
+    """
+
+    reference_ev: NDArray[np.float64]
+    predicted_ev: NDArray[np.float64]
+    occupied: NDArray[np.bool_]
+    structure: NDArray[np.int64]
+
+    @property
+    def errors_ev(self) -> NDArray[np.float64]:
+        """Predicted minus computed [level], eV."""
+        return self.predicted_ev - self.reference_ev
+
+    def ranked_structures(self) -> NDArray[np.int64]:
+        """Structures from the smallest to the largest RMSE of their levels."""
+        names, place, counts = np.unique(self.structure, return_inverse=True, return_counts=True)
+        mean_squares = np.bincount(place, weights=self.errors_ev**2) / counts
+        return np.asarray(names[np.argsort(mean_squares, kind="stable")])
+
+    def gap_spread_ev(self) -> float:
+        """Standard deviation of the computed HOMO-LUMO gaps, eV: the error of always answering their mean."""
+        names, place = np.unique(self.structure, return_inverse=True)
+        homo, lumo = np.full(len(names), -np.inf), np.full(len(names), np.inf)
+        np.maximum.at(homo, place[self.occupied], self.reference_ev[self.occupied])
+        np.minimum.at(lumo, place[~self.occupied], self.reference_ev[~self.occupied])
+        gaps = (lumo - homo)[np.isfinite(homo) & np.isfinite(lumo)]
+        return float(np.std(gaps)) if gaps.size else 0.0
+
+
+@dataclass(frozen=True)
+class ProjectionDiagnostics:
+    """How well the projection on a minimal basis went, one entry per structure.
+
+    Attributes:
+        smallest_singular_value: of the overlap of minimal basis and accepted orbitals [structure].
+        largest_singular_value: [structure].
+        rejected_gap_hartree: from the last accepted to the first rejected level [structure]; inf if none.
+        smallest_projection: smallest residual norm of an accepted orbital [structure].
+        flags: what is worth knowing about each structure, in words.
+    """
+
+    smallest_singular_value: NDArray[np.float64]
+    largest_singular_value: NDArray[np.float64]
+    rejected_gap_hartree: NDArray[np.float64]
+    smallest_projection: NDArray[np.float64]
+    flags: list[list[str]]
+
+
+@dataclass(frozen=True)
+class RunArtifacts:
+    """Everything the report is made of."""
+
+    folder: Path
+    results: Mapping[str, Any]
+    config: Mapping[str, Any]
+    levels: Levels | None
+    diagnostics: ProjectionDiagnostics | None
+
+
+def read_run(folder: Path) -> RunArtifacts:
+    """Read what a run left in its folder.
+
+    Raises:
+        ArtifactError: if results.json or config.yaml is missing, or a file is damaged.
+    """
+    results = _read_text(folder / "results.json", json.loads, ("n_train",))
+    config = _read_text(folder / "config.yaml", yaml.safe_load, ("qm", "target", "model"))
+    levels = _read_arrays(folder / "test_levels.npz", ("reference_ev", "predicted_ev", "occupied", "structure"))
+    diagnostics = _read_arrays(folder / "diagnostics.npz", tuple(ProjectionDiagnostics.__dataclass_fields__))
+    if diagnostics:
+        flags = [json.loads(str(text)) for text in np.atleast_1d(diagnostics.pop("flags"))]
+        diagnostics["flags"] = flags[0] if flags and flags[0] and isinstance(flags[0][0], list) else flags
+    return RunArtifacts(
+        folder=folder,
+        results=results,
+        config=config,
+        levels=Levels(**levels) if levels and len(levels["structure"]) else None,
+        diagnostics=ProjectionDiagnostics(**diagnostics) if diagnostics else None,
+    )
+
+
+def _read_text(path: Path, parse: Any, names: tuple[str, ...]) -> Mapping[str, Any]:
+    """The mapping in a text file, which must have the given names."""
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{path} does not exist, but a report needs it; give the folder of a finished `hamlearn run`"
+        ) from None
+    except (ValueError, yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, Mapping) or not set(names) <= set(content):
+        raise ArtifactError(f"{path} is damaged; delete it and run `hamlearn run` on this folder again")
+    return content
+
+
+def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, Any] | None:
+    """The named arrays of an npz file; None if there is no such file."""
+    if not path.exists():
+        return None
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
+            return {name: arrays[name] for name in names}
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise ArtifactError(
+            f"{path} is damaged ({error}); delete it and run `hamlearn run` on this folder again"
+        ) from None

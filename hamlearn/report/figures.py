@@ -1,0 +1,153 @@
+"""The figures of a report, each with the rows of numbers it was drawn from."""
+
+from __future__ import annotations
+
+import csv
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from hamlearn import plots
+from hamlearn.report.artifacts import Levels, ProjectionDiagnostics
+from hamlearn.report.headline import number
+from hamlearn.units import HARTREE_EV
+
+Row = Mapping[str, Any]
+MOST_BLOCKS = 40
+
+
+@dataclass(frozen=True)
+class Drawing:
+    """One figure: its name in the folder, its caption, and its data as rows."""
+
+    name: str
+    caption: str
+    figure: Figure
+    rows: Sequence[Row]
+
+    def save(self, folder: Path) -> Path:
+        """Write NAME.png and NAME.csv into ``folder`` and return the picture's path."""
+        folder.mkdir(parents=True, exist_ok=True)
+        picture = folder / f"{self.name}.png"
+        plots.save_figure(self.figure, picture)
+        with open(picture.with_suffix(".csv"), "w", newline="", encoding="utf-8") as file:
+            writer = csv.DictWriter(file, fieldnames=list(self.rows[0]))
+            writer.writeheader()
+            writer.writerows(self.rows)
+        return picture
+
+
+def learning_curve(rows: Sequence[Row]) -> Drawing:
+    """Errors against training size."""
+    figure, ax = plots.new_figure(6.2, 4.2)
+    plots.learning_curve(ax, rows)
+    orders = len({row["order"] for row in rows})
+    lines = f"Thick: mean of {orders} orders of the training set; faint: each of them. " if orders > 1 else ""
+    caption = f"{lines}The test set is the same throughout; the regularisation is chosen anew at every size."
+    return Drawing("learning_curve", caption, figure, rows)
+
+
+def eigenvalue_parity(levels: Levels) -> Drawing:
+    """Predicted against computed levels."""
+    figure, ax = plots.new_figure(4.7, 4.4)
+    plots.eigenvalue_parity(ax, levels.reference_ev, levels.predicted_ev, levels.occupied)
+    caption = "Every level of every test structure; a perfect prediction lies on the line."
+    return Drawing("eigenvalue_parity", caption, figure, _level_rows(levels))
+
+
+def eigenvalue_errors(levels: Levels) -> Drawing:
+    """Distribution of the errors of the levels."""
+    figure, ax = plots.new_figure(4.7, 4.4)
+    plots.error_histogram(ax, levels.errors_ev, levels.occupied)
+    rows = [
+        {"structure": row["structure"], "occupied": row["occupied"], "error_mev": row["error_mev"]}
+        for row in _level_rows(levels)
+    ]
+    return Drawing("eigenvalue_errors", "How often errors of each size occur. Dashed: the RMSE.", figure, rows)
+
+
+def spectra(levels: Levels) -> list[Drawing]:
+    """The ladders of a typical test structure and of the worst one."""
+    ranked = levels.ranked_structures()
+    drawings = []
+    for name, words, index in (
+        ("typical", "median", ranked[len(ranked) // 2]),
+        ("worst", "largest", ranked[-1]),
+    ):
+        mask = levels.structure == index
+        one = Levels(
+            levels.reference_ev[mask], levels.predicted_ev[mask], levels.occupied[mask], levels.structure[mask]
+        )
+        figure, ax = plots.new_figure(4.7, 4.2)
+        plots.spectrum(ax, one.reference_ev, one.predicted_ev, one.occupied)
+        rmse = 1e3 * np.sqrt(np.mean(one.errors_ev**2))
+        caption = f"Structure {index}, the one with the {words} RMSE ({number(float(rmse))} meV). Arrows: the gap."
+        drawings.append(Drawing(f"spectrum_{name}", caption, figure, _level_rows(one)))
+    return drawings
+
+
+def level_errors(rows: Sequence[Row]) -> Drawing:
+    """Errors of each level."""
+    figure, ax = plots.new_figure(6.2 if len(rows) <= 16 else 9.6, 3.8)
+    plots.level_errors(ax, rows)
+    caption = "Levels are counted from the frontier; RMSE filled, MAE open."
+    return Drawing("level_errors", caption, figure, rows)
+
+
+def block_errors(rows: Sequence[Row]) -> Drawing:
+    """Errors of each block, the worst on top."""
+    ranked = sorted(rows, key=lambda row: -row["rmse_mev"])
+    shown = ranked[:MOST_BLOCKS]
+    figure, ax = plots.new_figure(6.2, 1.3 + 0.2 * len(shown))
+    plots.block_errors(ax, shown)
+    some = f"The {len(shown)} largest of {len(rows)} blocks" if len(shown) < len(rows) else f"All {len(rows)} blocks"
+    caption = f"{some}, each fitted on its own: shells of one atom or of an atom pair, coupled to angular momentum L."
+    return Drawing("block_errors", caption, figure, ranked)
+
+
+def projection(diagnostics: ProjectionDiagnostics) -> list[Drawing]:
+    """Distributions of the three numbers that say how well the minimal basis fits."""
+    entries = (
+        (
+            "saph_singular_values",
+            diagnostics.smallest_singular_value,
+            "smallest singular value",
+            "Overlap of the minimal basis with the orbitals it stands for; near 0 the basis misses one of them.",
+        ),
+        (
+            "saph_projections",
+            diagnostics.smallest_projection,
+            "smallest projection of an orbital",
+            "How much of its worst orbital the minimal basis holds; far below 0.5 it describes it badly.",
+        ),
+        (
+            "saph_rejected_gap",
+            HARTREE_EV * diagnostics.rejected_gap_hartree,
+            "gap to the first rejected orbital / eV",
+            "From the highest accepted level to the first rejected one; at 0 the choice is arbitrary.",
+        ),
+    )
+    drawings = []
+    for name, values, label, caption in entries:
+        figure, ax = plots.new_figure(3.5, 2.8)
+        plots.histogram(ax, values, label)
+        column = label.replace(" / ", "_").replace(" ", "_").lower()
+        rows = [{"structure": index, column: value} for index, value in enumerate(values.tolist())]
+        drawings.append(Drawing(name, caption, figure, rows))
+    return drawings
+
+
+def _level_rows(levels: Levels) -> list[Row]:
+    columns = {
+        "structure": levels.structure,
+        "occupied": levels.occupied,
+        "reference_ev": levels.reference_ev,
+        "predicted_ev": levels.predicted_ev,
+        "error_mev": 1e3 * levels.errors_ev,
+    }
+    values = zip(*(column.tolist() for column in columns.values()), strict=True)
+    return [dict(zip(columns, row, strict=True)) for row in values]

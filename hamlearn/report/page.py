@@ -1,0 +1,205 @@
+"""The report of a run, section by section."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+
+from hamlearn.plots import block_name
+from hamlearn.report import figures, html
+from hamlearn.report.artifacts import ProjectionDiagnostics, RunArtifacts, read_run
+from hamlearn.report.figures import Drawing
+from hamlearn.report.headline import headline, number
+from hamlearn.report.html import Html
+from hamlearn.report.words import what_was_computed
+
+ROUNDING = 1e-9
+"""Largest change of a matrix element, Hartree, that rounding explains."""
+
+MOST_FLAGGED = 50
+
+
+def write_report(run_folder: str | Path) -> Path:
+    """Write ``report.html``, one page with all figures embedded, and ``figures/`` into a run folder.
+
+    Args:
+        run_folder: holds results.json and config.yaml; test_levels.npz, diagnostics.npz and model/ if there are.
+
+    Returns:
+        The path of the page.
+
+    Raises:
+        ArtifactError: if the folder lacks its results or a file in it is damaged.
+    """
+    folder = Path(run_folder)
+    run = read_run(folder)
+    parts = (_summary, _errors, _learning_curve, _levels, _level_errors, _blocks, _projection, _cost, _provenance)
+    document = html.page(f"hamlearn: {folder.resolve().name}", [part(run) for part in parts])
+    path = folder / "report.html"
+    draft = path.with_name(".report.html.tmp")
+    draft.write_text(document, encoding="utf-8")
+    os.replace(draft, path)
+    return path
+
+
+def _pictures(run: RunArtifacts, drawings: Iterable[Drawing]) -> list[Html]:
+    folder = run.folder / "figures"
+    return [html.picture(drawing.save(folder), drawing.caption, drawing.figure.get_figwidth()) for drawing in drawings]
+
+
+def _summary(run: RunArtifacts) -> Html:
+    settings = [
+        (name, " · ".join(f"{key}\u00a0{_setting(value)}" for key, value in section.items()))
+        for name, section in run.config.items()
+        if isinstance(section, dict) and name != "versions"
+    ]
+    return html.join(
+        [
+            f"<h1>{html.text(run.folder.resolve().name)}</h1>",
+            html.paragraph("A model of the molecular Hamiltonian, made by hamlearn", "lead"),
+            html.section(
+                "What was computed",
+                *(html.paragraph(sentence) for sentence in what_was_computed(run.config, run.results)),
+                html.table((), settings, numbers_from=2),
+            ),
+        ]
+    )
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, dict):
+        return "{" + ", ".join(f"{key}: {entry}" for key, entry in value.items()) + "}"
+    return "none" if value is None else str(value)
+
+
+def _errors(run: RunArtifacts) -> Html:
+    rows = headline(run.results)
+    if not rows:
+        return html.section("Errors", html.paragraph("No structures were set aside for testing (split.test is 0)."))
+    content = ['<div class="headline">', html.table(("", "RMSE / meV", "MAE / meV"), rows), "</div>"]
+    note = f"On {run.results['n_test']} structures the model has not seen."
+    if run.levels is not None and (spread := run.levels.gap_spread_ev()) > 0:
+        note += f" For scale: their computed HOMO–LUMO gaps spread by {number(1e3 * spread)} meV (standard deviation)."
+    content.append(html.paragraph(note, "note"))
+    error = run.results.get("equivariance_error")
+    if error is not None:
+        verdict = (
+            "Symmetry holds to rounding." if error < ROUNDING else "This is more than rounding: do not trust the model."
+        )
+        content.append(
+            html.paragraph(
+                f"Equivariance error: {number(error)} Hartree, the largest change of any matrix element when test "
+                f"molecules are rotated, inverted and like atoms exchanged at random. {verdict}",
+                "" if error < ROUNDING else "warning",
+            )
+        )
+    return html.section("Errors", *content)
+
+
+def _learning_curve(run: RunArtifacts) -> Html:
+    rows = run.results.get("learning_curve")
+    if not rows:
+        return Html("")
+    return html.section("Learning curve", *_pictures(run, [figures.learning_curve(rows)]))
+
+
+def _levels(run: RunArtifacts) -> Html:
+    if run.levels is None:
+        return Html("")
+    scatter = [figures.eigenvalue_parity(run.levels), figures.eigenvalue_errors(run.levels)]
+    return html.section(
+        "Orbital energies",
+        html.side_by_side(_pictures(run, scatter)),
+        html.side_by_side(_pictures(run, figures.spectra(run.levels))),
+    )
+
+
+def _level_errors(run: RunArtifacts) -> Html:
+    rows = run.results.get("level_errors")
+    if not rows:
+        return Html("")
+    note = run.results.get("levels_note")
+    cells = [
+        (
+            row["level"],
+            "yes" if row["occupied"] else "no",
+            number(row["rmse_mev"]),
+            number(row["mae_mev"]),
+            row["count"],
+        )
+        for row in rows
+    ]
+    return html.section(
+        "Error of each level",
+        html.paragraph(note, "note") if note else "",
+        *_pictures(run, [figures.level_errors(rows)]),
+        html.details("As a table", html.table(("level", "occupied", "RMSE / meV", "MAE / meV", "count"), cells, 2)),
+    )
+
+
+def _blocks(run: RunArtifacts) -> Html:
+    rows = run.results.get("block_errors")
+    if not rows:
+        return Html("")
+    drawing = figures.block_errors(rows)
+    cells = [
+        (block_name(row), row["kind"].replace("_", "-"), number(row["rmse_mev"]), row["items"], f"{row['alpha']:.1e}")
+        for row in drawing.rows
+    ]
+    header = ("block", "kind", "RMSE / meV", "items", "regularisation")
+    return html.section(
+        "Error of each block",
+        *_pictures(run, [drawing]),
+        html.details(f"All {len(rows)} blocks as a table", html.table(header, cells, 2)),
+    )
+
+
+def _projection(run: RunArtifacts) -> Html:
+    if run.diagnostics is None:
+        return Html("")
+    return html.section(
+        "Projection on the minimal basis (SAPH)",
+        html.side_by_side(_pictures(run, figures.projection(run.diagnostics))),
+        _flagged(run.diagnostics),
+    )
+
+
+def _flagged(diagnostics: ProjectionDiagnostics) -> Html:
+    flagged = [(index, "; ".join(flags)) for index, flags in enumerate(diagnostics.flags) if flags]
+    ratio = np.min(diagnostics.smallest_singular_value / diagnostics.largest_singular_value)
+    words = f"The smallest ratio of smallest to largest singular value is {number(float(ratio))}."
+    if not flagged:
+        return html.paragraph(f"{words} No structure was flagged.")
+    listing = html.table(("structure", "why"), flagged[:MOST_FLAGGED], numbers_from=2)
+    more = f" The first {MOST_FLAGGED} are listed." if len(flagged) > MOST_FLAGGED else ""
+    count = f"{len(flagged)} of {len(diagnostics.flags)} structures were flagged."
+    return html.join([html.paragraph(f"{words} {count}{more}"), html.details("Flagged structures", listing)])
+
+
+def _cost(run: RunArtifacts) -> Html:
+    seconds = {stage: value for stage, value in run.results.get("seconds", {}).items() if value is not None}
+    if not seconds:
+        return Html("")
+    longest = max(seconds.values()) or 1.0
+    rows = [(stage, f"{number(value)} s", html.bar(value / longest)) for stage, value in seconds.items()]
+    memory = run.results.get("peak_memory_gb")
+    note = "Of the run that did the stage; fit is the final model alone."
+    if memory is not None:
+        note += f" Largest memory of the main process: {number(memory)} GB."
+    return html.section("Time and memory", html.table((), rows), html.paragraph(note, "note"))
+
+
+def _provenance(run: RunArtifacts) -> Html:
+    versions = ", ".join(f"{name} {version}" for name, version in run.config.get("versions", {}).items())
+    names = ("config.yaml", "results.json", "model/MODEL_CARD.md", "figures/")
+    files = [html.link(name, name) for name in names if (run.folder / name).exists()]
+    return html.section(
+        "Provenance",
+        html.paragraph(f"Made with {versions}.") if versions else "",
+        html.paragraph(Html("Files of this run: " + ", ".join(files) + ".")),
+    )

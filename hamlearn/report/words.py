@@ -1,0 +1,59 @@
+"""A run in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
+MOST_FORMULAS = 12
+
+
+def what_was_computed(config: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:
+    """Paragraphs that say what was calculated, what was learned from it, and how it was tested."""
+    qm = config["qm"]
+    method = f"{qm['method']} ({qm['xc']})" if qm.get("xc") else qm["method"]
+    n_test = results.get("n_test") or 0
+    count = results.get("n_structures", results["n_train"] + n_test)
+    formulas = _formulas(results.get("formulas") or {})
+    return [
+        f"PySCF computed the Fock and overlap matrices of {count} structures{formulas} "
+        f"at the {method}/{qm['basis']} level.",
+        _target(config["target"]),
+        f"The matrix was split into blocks that each carry one irreducible symmetry, and every block was fitted by "
+        f"{config['model']['kind']} regression on symmetry-adapted features of the same symmetry, "
+        f"with {results['n_train']} training structures."
+        + (f" Errors are those on {n_test} other structures." if n_test else ""),
+    ]
+
+
+def _formulas(counts: Mapping[str, int]) -> str:
+    ranked = sorted(counts.items(), key=lambda item: -item[1])
+    named = [formula.translate(SUBSCRIPT) for formula, _ in ranked[:MOST_FORMULAS]]
+    if len(ranked) > MOST_FORMULAS:
+        named.append(f"and {len(ranked) - MOST_FORMULAS} more formulas")
+    return f" ({', '.join(named)})" if named else ""
+
+
+def _target(target: Mapping[str, Any]) -> str:
+    """One sentence or two on the matrix that was learned."""
+    virtuals = {
+        "lowest": "the occupied valence levels and the lowest virtual levels it can hold are kept exactly",
+        "valence": "the occupied valence levels are kept exactly, the virtual ones are valence-like combinations",
+    }
+    basis = {"subset": "the valence functions of the same basis", "minao": "PySCF's minao basis"}
+    form = {"orthogonal": "", "nonorthogonal": ", in the non-orthogonal form with the overlap of that basis"}
+    words = {
+        "fock": "The model learns the Fock matrix in the full atomic-orbital basis.",
+        "lowdin": "The model learns the Fock matrix in the symmetrically (Löwdin) orthogonalised basis.",
+    }
+    if target["kind"] == "saph":
+        sentence = (
+            "The model learns the symmetry-adapted projected Hamiltonian (SAPH): the Fock matrix projected on "
+            f"{basis[target['minimal_basis']]}{form[target['form']]}; {virtuals[target['virtuals']]}."
+        )
+    else:
+        sentence = words[target["kind"]]
+    if target.get("delta", "none") != "none":
+        sentence += f" The same matrix of PySCF's {target['delta']} guess is subtracted before and added back after."
+    return sentence

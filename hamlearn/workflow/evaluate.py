@@ -1,0 +1,71 @@
+"""Errors of a saved model on molecules whose reference is computed by PySCF."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+from hamlearn.artifacts import written_atomically
+from hamlearn.errors import ArtifactError, SCFError
+from hamlearn.parallel import folder_lock
+from hamlearn.workflow.predict import write_predictions
+
+
+def evaluate(
+    model_folder: str | Path,
+    structures_file: str | Path,
+    out: str | Path,
+    executor: str = "local",
+    echo: Callable[[str], None] | None = print,
+) -> dict[str, Any]:
+    """Compute references for the molecules of a file, predict them with a saved model and compare.
+
+    Calculations already in ``out`` are used again.
+
+    Args:
+        model_folder: folder of a saved model.
+        structures_file: any file ASE reads.
+        out: folder for records, predictions and errors.json.
+        executor: where the reference calculations run.
+        echo: receives progress lines; None for silence.
+
+    Returns:
+        The errors, meV, as in errors.json.
+
+    Raises:
+        SCFError: if calculations failed; the others are on disk.
+        HamlearnError: for a bad model or bad structures.
+    """
+    from hamlearn.hamiltonian_model import load_model
+    from hamlearn.models.domain import check_domain
+    from hamlearn.observables import metrics
+    from hamlearn.qm import run_campaign
+    from hamlearn.structures import check_structures, read_structures
+    from hamlearn.targets import build_target
+    from hamlearn.workflow.stages import guess_focks
+
+    out = Path(out)
+    model = load_model(model_folder)
+    structures = read_structures(structures_file)
+    check_structures(structures, source=str(structures_file))
+    families = {group.family for group in model.block_model_.blocks_}
+    check_domain(structures, families, model.features.pair_cutoff_angstrom)
+    if (out / "errors.json").exists():
+        raise ArtifactError(f"{out / 'errors.json'} exists already; give a new folder, nothing is overwritten")
+    out.mkdir(parents=True, exist_ok=True)
+    with folder_lock(out):
+        campaign = run_campaign(
+            structures, model.qm, out / "qm", guess_focks=guess_focks(model.target), executor=executor, echo=echo
+        )
+        if campaign.failures:
+            listed = "\n  ".join(f"structure {index}: {reason}" for index, reason in campaign.failures.items())
+            raise SCFError(f"{len(campaign.failures)} calculations failed; remove these structures:\n  {listed}")
+        targets = [build_target(campaign.load(index), model.target) for index in range(len(structures))]
+        predictions = model.predict(structures)
+        errors = {"n_test": len(structures), **metrics(predictions, targets)}
+        write_predictions(out, structures, predictions)
+        with written_atomically(out / "errors.json") as temporary:
+            temporary.write_text(json.dumps(errors, indent=2) + "\n")
+    return errors

@@ -1,0 +1,92 @@
+"""Predictions on disk."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from hamlearn.artifacts import written_atomically
+from hamlearn.errors import ArtifactError
+from hamlearn.observables import Prediction
+from hamlearn.parallel import folder_lock, open_executor
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FORMAT_VERSION = 1
+STRUCTURES, MATRICES = "predictions.extxyz", "hamiltonians.h5"
+
+
+def predict(
+    model_folder: str | Path, structures_file: str | Path, out: str | Path, executor: str = "serial"
+) -> list[Prediction]:
+    """Predict the molecules of a file with a saved model and write predictions.extxyz and hamiltonians.h5.
+
+    Args:
+        model_folder: folder of a saved model.
+        structures_file: any file ASE reads.
+        out: folder for the predictions; one that holds predictions already is refused.
+        executor: where overlaps and guess matrices are computed, if the target needs them.
+
+    Returns:
+        One prediction per structure, in order.
+
+    Raises:
+        HamlearnError: for a bad model, bad structures, structures outside the model's domain or a used folder.
+    """
+    from hamlearn.hamiltonian_model import load_model
+    from hamlearn.structures import read_structures
+
+    out = Path(out)
+    _refuse_existing(out)
+    model = load_model(model_folder)
+    structures = read_structures(structures_file)
+    with open_executor(executor) as pool:
+        predictions = model.predict(structures, executor=pool)
+    out.mkdir(parents=True, exist_ok=True)
+    with folder_lock(out):
+        _refuse_existing(out)
+        write_predictions(out, structures, predictions)
+    return predictions
+
+
+def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Sequence[Prediction]) -> None:
+    """Write frontier levels to predictions.extxyz and matrices to hamiltonians.h5.
+
+    The HDF5 file holds groups 000000, 000001, ... in input order, each with ``hamiltonian`` (Hartree, PySCF's order,
+    attribute ``ao_labels``), ``eigenvalues_ev`` and, in a non-orthogonal basis, ``overlap``.
+    """
+    import ase.io
+    import h5py
+
+    folder.mkdir(parents=True, exist_ok=True)
+    with written_atomically(folder / MATRICES) as temporary, h5py.File(temporary, "w") as file:
+        file.attrs["kind"], file.attrs["format_version"] = "predictions", FORMAT_VERSION
+        for index, prediction in enumerate(predictions):
+            group = file.create_group(f"{index:06d}")
+            matrix = group.create_dataset("hamiltonian", data=prediction.hamiltonian)
+            matrix.attrs["ao_labels"] = prediction.ao_labels
+            matrix.attrs["unit"] = "hartree"
+            group.create_dataset("eigenvalues_ev", data=prediction.eigenvalues_ev)
+            if prediction.metric is not None:
+                group.create_dataset("overlap", data=prediction.metric)
+    labelled = []
+    for atoms, prediction in zip(structures, predictions, strict=True):
+        copy = atoms.copy()
+        copy.info |= {
+            "hamlearn_homo_ev": prediction.homo_ev,
+            "hamlearn_lumo_ev": prediction.lumo_ev,
+            "hamlearn_gap_ev": prediction.gap_ev,
+        }
+        labelled.append(copy)
+    with written_atomically(folder / STRUCTURES) as temporary:
+        ase.io.write(temporary, labelled, format="extxyz")
+
+
+def _refuse_existing(folder: Path) -> None:
+    for name in (STRUCTURES, MATRICES):
+        if (folder / name).exists():
+            raise ArtifactError(f"{folder / name} exists already; give a new folder, nothing is overwritten")
+    if folder.exists() and not folder.is_dir():
+        raise ArtifactError(f"{folder} is a file; give a folder for the predictions")

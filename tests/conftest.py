@@ -1,0 +1,60 @@
+"""Matrices of small molecules, computed once per test process."""
+
+import numpy as np
+import pytest
+import scipy.linalg
+from ase import Atoms
+
+from hamlearn.angular.ao_order import Orbitals
+from hamlearn.units import BOHR_ANGSTROM
+
+
+def bare_mole(atoms, basis):
+    """A Mole straight from PySCF, independent of hamlearn.qm."""
+    from pyscf import gto
+
+    pairs = list(zip(atoms.get_chemical_symbols(), (atoms.positions / BOHR_ANGSTROM).tolist(), strict=True))
+    return gto.M(atom=pairs, unit="Bohr", basis=basis, verbose=0, parse_arg=False)
+
+
+def bare_rhf(atoms, basis="sto-3g", conv_tol=1e-13):
+    """(Mole, F, S) from PySCF alone."""
+    from pyscf import scf
+
+    mole = bare_mole(atoms, basis)
+    field = scf.RHF(mole)
+    field.conv_tol, field.conv_tol_grad = conv_tol, 1e-9
+    field.kernel()
+    return mole, field.get_fock(), field.get_ovlp()
+
+
+def lowdin(fock, overlap):
+    """S^-1/2 F S^-1/2 by scipy."""
+    root = scipy.linalg.inv(scipy.linalg.sqrtm(overlap).real)
+    return root @ fock @ root
+
+
+@pytest.fixture(scope="session")
+def water():
+    return Atoms("OHH", [[0.02, -0.05, 0.11], [0.76, 0.03, 0.66], [-0.71, 0.08, 0.69]])
+
+
+@pytest.fixture(scope="session")
+def hydrogen_peroxide():
+    """A chiral molecule."""
+    return Atoms("OOHH", [[0, 0.72, 0.05], [0.02, -0.73, 0], [0.79, 0.9, 0.48], [-0.81, -0.92, 0.44]])
+
+
+@pytest.fixture(scope="session")
+def waters():
+    """40 distorted waters."""
+    rng = np.random.default_rng(1)
+    base = np.array([[0, 0, 0.0], [0.76, 0, 0.59], [-0.76, 0, 0.59]])
+    return [Atoms("OHH", base + rng.normal(scale=0.06, size=(3, 3))) for _ in range(40)]
+
+
+@pytest.fixture(scope="session")
+def water_lowdin(waters):
+    """Löwdin-orthogonalised STO-3G Fock matrices of the distorted waters and their orbitals."""
+    computed = [bare_rhf(atoms) for atoms in waters]
+    return [lowdin(f, s) for _, f, s in computed], Orbitals.from_mole(computed[0][0])

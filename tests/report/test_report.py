@@ -1,0 +1,182 @@
+"""The page of a run: complete, self-contained, faithful to the numbers, and made of files alone."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from hamlearn.errors import ArtifactError
+from hamlearn.report import headline, write_report
+from hamlearn.report.artifacts import Levels, read_run
+from hamlearn.report.headline import number
+from hamlearn.report.words import what_was_computed
+
+MakeRun = Callable[..., Path]
+
+
+def sections(page: Path) -> list[str]:
+    return re.findall("<h2>(.*?)</h2>", page.read_text(encoding="utf-8"))
+
+
+def test_full_report_has_every_part(finished_run: Path) -> None:
+    page = finished_run / "report.html"
+    assert sections(page) == [
+        "What was computed",
+        "Errors",
+        "Learning curve",
+        "Orbital energies",
+        "Error of each level",
+        "Error of each block",
+        "Projection on the minimal basis (SAPH)",
+        "Time and memory",
+        "Provenance",
+    ]
+    text = page.read_text(encoding="utf-8")
+    for expected in (
+        "1000 structures (H₂O) at the RHF/def2-SVP level",
+        "Equivariance error: 4.4×10⁻¹⁴ Hartree",
+        "2 of 1000 structures were flagged",
+        "the threshold was halved",
+        "pyscf 2.14.0",
+        "MODEL_CARD.md",
+        "143 s",
+        "1.23 GB",
+    ):
+        assert expected in text
+    assert not list(finished_run.glob(".report*"))
+
+
+def test_page_is_self_contained_and_runs_nothing(finished_run: Path) -> None:
+    text = (finished_run / "report.html").read_text(encoding="utf-8")
+    assert "<script" not in text and "http" not in text and "@import" not in text
+    sources = re.findall('src="(.{22})', text)
+    assert len(sources) == 10 and set(sources) == {"data:image/png;base64,"}
+    for target in re.findall('href="(.*?)"', text):
+        assert (finished_run / target).exists()
+
+
+def test_names_and_notes_are_escaped(finished_run: Path) -> None:
+    text = (finished_run / "report.html").read_text(encoding="utf-8")
+    assert "&lt;b&gt;&amp;run" in text and "&lt;lowest&gt;" in text
+    assert "<b>" not in text and "<lowest>" not in text
+
+
+def test_every_figure_is_saved_with_its_numbers(finished_run: Path) -> None:
+    figures = finished_run / "figures"
+    pictures = {path.stem for path in figures.glob("*.png")}
+    assert pictures == {path.stem for path in figures.glob("*.csv")}
+    assert len(pictures) == 10
+    results = json.loads((finished_run / "results.json").read_text())
+    with open(figures / "learning_curve.csv", newline="") as file:
+        rows = [{name: float(value) for name, value in row.items()} for row in csv.DictReader(file)]
+    assert rows == results["learning_curve"]
+    with open(figures / "eigenvalue_parity.csv", newline="") as file:
+        predicted = [float(row["predicted_ev"]) for row in csv.DictReader(file)]
+    with np.load(finished_run / "test_levels.npz") as arrays:
+        assert predicted == arrays["predicted_ev"].tolist()
+
+
+def test_parts_that_were_not_made_are_left_out_and_many_blocks_stay_readable(make_run: MakeRun) -> None:
+    page = write_report(make_run("large", large=True, kind="fock", curve=False))
+    assert "Learning curve" not in sections(page)
+    assert not any("SAPH" in title for title in sections(page))
+    assert "The 40 largest of 128 blocks" in page.read_text(encoding="utf-8")
+    with open(page.parent / "figures" / "block_errors.csv", newline="") as file:
+        errors = [float(row["rmse_mev"]) for row in csv.DictReader(file)]
+    assert len(errors) == 128 and errors == sorted(errors, reverse=True)
+
+
+def test_run_without_a_test_set_says_so(make_run: MakeRun) -> None:
+    page = write_report(make_run(test=False))
+    assert not {"Orbital energies", "Error of each level", "Error of each block"} & set(sections(page))
+    assert "No structures were set aside" in page.read_text(encoding="utf-8")
+
+
+def test_broken_symmetry_is_said_aloud_and_a_page_is_written_over_in_the_same_words(make_run: MakeRun) -> None:
+    folder = make_run(kind="fock", curve=False)
+    results = json.loads((folder / "results.json").read_text())
+    (folder / "results.json").write_text(json.dumps(results | {"equivariance_error": 1e-5}))
+    page = write_report(folder).read_bytes()
+    assert b"do not trust the model" in page
+    assert write_report(folder).read_bytes() == page
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "expected"),
+    [
+        ("results.json", None, "give the folder of a finished"),
+        ("results.json", b'{"n_train": 8', "is damaged"),
+        ("results.json", b"[]", "is damaged"),
+        ("config.yaml", None, "does not exist"),
+        ("config.yaml", b"qm: {", "is damaged"),
+        ("config.yaml", b"structures: {file: a}\n", "is damaged"),
+        ("config.yaml", b"\xff\xfe\x00", "is damaged"),
+        ("test_levels.npz", b"PK\x03\x04 cut", "is damaged"),
+        ("diagnostics.npz", b"", "is damaged"),
+    ],
+)
+def test_missing_and_damaged_files_are_named(
+    make_run: MakeRun, name: str, content: bytes | None, expected: str
+) -> None:
+    folder = make_run()
+    (folder / name).unlink()
+    if content is not None:
+        (folder / name).write_bytes(content)
+    with pytest.raises(ArtifactError, match=expected) as caught:
+        write_report(folder)
+    assert name in str(caught.value)
+    assert not (folder / "report.html").exists()
+
+
+def test_flags_may_be_one_text_or_one_per_structure(make_run: MakeRun) -> None:
+    folder = make_run()
+    first = read_run(folder).diagnostics
+    assert first is not None and first.flags[3] == ["the threshold was halved"] and first.flags[4] == []
+    with np.load(folder / "diagnostics.npz") as file:
+        arrays = dict(file)
+    np.savez(folder / "diagnostics.npz", **arrays | {"flags": np.array(json.dumps(first.flags))})
+    again = read_run(folder).diagnostics
+    assert again is not None and again.flags == first.flags
+
+
+def test_gap_spread_and_ranking_of_structures() -> None:
+    levels = Levels(
+        reference_ev=np.array([-12.0, 4.0, -11.0, 2.0, -10.0, 5.0, -30.0]),
+        predicted_ev=np.array([-12.0, 4.1, -11.0, 2.0, -10.0, 5.3, -30.0]),
+        occupied=np.array([True, False, True, False, True, False, True]),
+        structure=np.array([5, 5, 2, 2, 9, 9, 9]),
+    )
+    assert levels.gap_spread_ev() == pytest.approx(np.std([16.0, 13.0, 15.0]))
+    assert levels.ranked_structures().tolist() == [2, 5, 9]
+
+
+def test_headline_rows_and_numbers() -> None:
+    metrics = {"hamiltonian_rmse_mev": 12.345, "eigenvalue_rmse_mev": 0.2134, "eigenvalue_mae_mev": float("nan")}
+    assert headline(metrics) == [("Hamiltonian matrix", "12.3", "–"), ("orbital energies", "0.213", "–")]
+    assert headline({}) == []
+    assert [number(value) for value in (0, 1234.5, 99.96, 3.2e-14, -0.5)] == [
+        "0",
+        "1\u202f234",
+        "100",
+        "3.2×10⁻¹⁴",
+        "-0.500",
+    ]
+
+
+def test_words_follow_the_settings() -> None:
+    config = {
+        "qm": {"method": "RKS", "xc": "pbe0", "basis": "sto-3g"},
+        "target": {"kind": "lowdin", "delta": "minao"},
+        "model": {"kind": "ridge"},
+    }
+    results = {"n_train": 3, "n_test": 0, "formulas": {"CH4": 1, "H2O": 2}}
+    first, second, third = what_was_computed(config, results)
+    assert "3 structures (H₂O, CH₄) at the RKS (pbe0)/sto-3g level" in first
+    assert "Löwdin" in second and "minao guess is subtracted" in second
+    assert "3 training structures" in third and "Errors" not in third
