@@ -1,6 +1,6 @@
 """Make the geometries of this folder: minima by RHF/def2-SVP, then thermal samples along their normal modes.
 
-Run from anywhere, about two minutes on one core:  python data/make_data.py
+Run from anywhere, about three minutes on one core:  python data/make_data.py
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ LARGEST_FORCE = 1e-3  # eV/Å, at the minimum
 SEED = 2024
 
 WATERS, WATER_KELVIN = 500, 1000.0
-SAMPLES, KELVIN = 40, 500.0
+SAMPLES, KELVIN = 38, 500.0
 CHNO = {
     "ammonia": "NH3",
     "methane": "CH4",

@@ -50,7 +50,7 @@ def waters():
     """40 distorted waters."""
     rng = np.random.default_rng(1)
     base = np.array([[0, 0, 0.0], [0.76, 0, 0.59], [-0.76, 0, 0.59]])
-    return [Atoms("OHH", base + rng.normal(scale=0.06, size=(3, 3))) for _ in range(40)]
+    return [Atoms("OHH", base + rng.normal(scale=0.04, size=(3, 3))) for _ in range(40)]
 
 
 @pytest.fixture(scope="session")

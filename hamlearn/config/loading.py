@@ -11,9 +11,10 @@ from typing import Any
 import yaml
 from pydantic import ValidationError
 
+from hamlearn.artifacts import check_format
 from hamlearn.config.describe import setting_fields
 from hamlearn.config.sections import FORMAT_VERSION, Config
-from hamlearn.errors import ArtifactError, ConfigError, nearest
+from hamlearn.errors import ConfigError, nearest
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -28,16 +29,13 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
 
     Raises:
         ConfigError: if the file or a setting is not acceptable; the message lists all problems.
-        ArtifactError: if the file was written by a newer hamlearn.
+        ArtifactError: if the file is another artifact, or written by a newer hamlearn.
     """
     path = Path(path)
     settings = _read_mapping(path)
-    version = settings.pop("format_version", FORMAT_VERSION)
-    if version not in range(1, FORMAT_VERSION + 1):
-        raise ArtifactError(
-            f"{path} has format_version {version}; this hamlearn reads up to {FORMAT_VERSION}: upgrade hamlearn"
-        )
-    for provenance in ("kind", "versions"):
+    if "kind" in settings:
+        check_format(settings, "config", FORMAT_VERSION, str(path))
+    for provenance in ("kind", "format_version", "versions"):
         settings.pop(provenance, None)
     for override in overrides:
         _override(settings, override)

@@ -93,7 +93,7 @@ def _self_product(a: Tensor, L: int) -> Tensor:
     """Return the distinct products of features of one irrep [sample, 2L+1, q (q +- 1) / 2]."""
     q = a.shape[2]
     rows, columns = torch.triu_indices(q, q, offset=L % 2)
-    weight = torch.where(rows == columns, 1.0, 2**0.5).to(a.dtype)
+    weight = (2.0 - (rows == columns).to(a.dtype)).sqrt()
     return couple(a, a, L)[:, :, rows * q + columns] * weight
 
 

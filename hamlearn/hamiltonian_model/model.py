@@ -99,7 +99,9 @@ class HamiltonianModel:
         side = partial(predict_side, qm=self.qm, target=self.target)
         sides = (executor.map if executor else map)(side, numbers, positions)
         return [
-            Prediction(z, matrix if baseline is None else matrix + baseline, metric, n_occupied(z, self.target), self.orbitals_)
+            Prediction(
+                z, matrix if baseline is None else matrix + baseline, metric, n_occupied(z, self.target), self.orbitals_
+            )
             for z, matrix, (metric, baseline) in zip(numbers, matrices, sides, strict=True)
         ]
 

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+import time
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -53,6 +54,7 @@ class BlockModel:
         offsets_: for each group the mean of its blocks, subtracted before the fit: zero unless on-site and scalar.
         alphas_: relative regularisation of every block.
         cv_mse_: cross-validated mean squared error per component, Hartree^2.
+        feature_seconds_: time the last fit spent on features.
 
     Predicted blocks transform exactly as the features: h(R A) = s D^L(R) h(A).
     """
@@ -65,21 +67,32 @@ class BlockModel:
     offsets_: dict[Group, Tensor] = field(default_factory=dict)
     alphas_: dict[Group, Tensor] = field(default_factory=dict)
     cv_mse_: dict[Group, Tensor] = field(default_factory=dict)
+    feature_seconds_: float = 0.0
 
     def __post_init__(self) -> None:
         self.featurizer_ = Featurizer(self.features)
 
-    def fit(self, structures: Sequence[Atoms], blocks: Blocks) -> BlockModel:
+    def fit(
+        self, structures: Sequence[Atoms], blocks: Blocks, progress: Callable[[int, int], None] | None = None
+    ) -> BlockModel:
         """Fit every block that has samples; blocks that vanish identically are not in ``blocks``.
 
         Args:
             structures: training geometries; structure k belongs to cross-validation fold k modulo ``folds``.
             blocks: their blocks, Hartree.
+            progress: called with the number of groups of blocks that are done, and of all.
+
+        Raises:
+            ConfigError: if the factors of a group need more than ``memory_gb``.
         """
         n_folds = min(self.model.folds, len(structures))
+        start = time.perf_counter()
         self.featurizer_.fit([Batch.from_atoms(structures[k : k + 200]) for k in range(0, len(structures), 200)])
+        self.feature_seconds_ = time.perf_counter() - start
         self.blocks_ = _group(blocks)
-        for group, keys in self.blocks_.items():
+        for done, (group, keys) in enumerate(self.blocks_.items()):
+            if progress:
+                progress(done, len(self.blocks_))
             y = torch.from_numpy(np.stack([blocks.values[key] for key in keys], axis=-1))  # [sample, 2L+1, block]
             offset = y.mean(dim=(0, 1)) if _has_intercept(group) else torch.zeros(len(keys), dtype=torch.float64)
             owner = torch.from_numpy(blocks.samples[group.family][:, 0].copy())
@@ -110,6 +123,14 @@ class BlockModel:
                     parts[key].append(values[:, :, column])
         return Blocks(samples, {key: torch.cat(tiles).numpy() for key, tiles in parts.items()})
 
+    def alpha_of_block(self) -> dict[BlockKey, float]:
+        """Return the relative regularisation chosen for every block."""
+        return {
+            key: alpha
+            for group, keys in self.blocks_.items()
+            for key, alpha in zip(keys, self.alphas_[group].tolist(), strict=True)
+        }
+
     def _factor(
         self, structures: Sequence[Atoms], group: Group, y: Tensor, owner: Tensor, fold: int, n_folds: int
     ) -> Tensor:
@@ -118,7 +139,9 @@ class BlockModel:
         chosen = [structures[k] for k in members]
         out = torch.zeros((0, self._n_features(group) + y.shape[2]), dtype=torch.float64)
         for start, stop in self._tiles(chosen, [group]):
+            clock = time.perf_counter()
             x = self.featurizer_.features(Batch.from_atoms(chosen[start:stop]))(group.family, (group.L, group.sigma))
+            self.feature_seconds_ += time.perf_counter() - clock
             rows = torch.isin(owner, torch.from_numpy(members[start:stop]))
             tile = factor(x.reshape(-1, x.shape[2]), y[rows].reshape(-1, y.shape[2]))
             out = merge([out, tile])
@@ -135,14 +158,12 @@ class BlockModel:
         factors = 4 * COPIES * max([q**2 for q in sizes.values()], default=0) / 2
         if factors > budget:
             raise ConfigError(
-                f"{max(sizes.values())} features need factors of {factors * 8e-9:.1f} GB, more than memory_gb = "
+                f"{max(sizes.values())} features need factors of {factors * 8e-9:.2g} GB, more than memory_gb = "
                 f"{self.model.memory_gb}; raise memory_gb, or lower features.max_n or max_l"
             )
-        largest_atoms = max([len(atoms) for atoms in structures], default=1)
-        per_structure = max(
-            [(2 * g.L + 1) * q * (largest_atoms if g.family.kind == "on_site" else largest_atoms**2) for g, q in sizes.items()],
-            default=1,
-        )
+        n = max([len(atoms) for atoms in structures], default=1)
+        samples = {group: n if group.family.kind == "on_site" else n * n for group in groups}  # at most
+        per_structure = max([(2 * g.L + 1) * q * samples[g] for g, q in sizes.items()], default=1)
         step = max(1, int((budget - factors) / (COPIES * max(per_structure, 1))))
         for start in range(0, len(structures), step):
             yield start, min(start + step, len(structures))

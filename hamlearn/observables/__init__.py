@@ -1,1 +1,18 @@
+"""What follows from a matrix, computed or predicted: levels, gaps, orbitals, and errors of all of these.
 
+A matrix in Hartree goes in; energies come out in eV, errors in meV.
+"""
+
+from hamlearn.observables.learning_curve import average_orders, final_slope
+from hamlearn.observables.metrics import hamiltonian_rmse_mev, level_errors, metrics
+from hamlearn.observables.prediction import Prediction, reference_prediction
+
+__all__ = [
+    "Prediction",
+    "average_orders",
+    "final_slope",
+    "hamiltonian_rmse_mev",
+    "level_errors",
+    "metrics",
+    "reference_prediction",
+]

@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.elements import symbol
-from hamlearn.blocks import split_matrices
+from hamlearn.blocks import BlockKey, split_matrices
 from hamlearn.units import HARTREE_MEV
 
 
@@ -19,7 +19,7 @@ def block_errors(
     reference: Sequence[NDArray[np.float64]],
     numbers: Sequence[NDArray[np.int64]],
     orbitals: Orbitals,
-) -> list[dict[str, Any]]:
+) -> dict[BlockKey, dict[str, Any]]:
     """Return the RMSE of every block; the squares add up to the squared RMSE of the matrices.
 
     MSE = (1/N) sum_A (1/n_A) f sum |dh|^2, f = 1 for like shells of one species, else 2.
@@ -31,32 +31,30 @@ def block_errors(
         orbitals: shells and order.
 
     Returns:
-        One row per block: kind, species, shells, L, sigma, rmse_mev, items. Invariant to rotating a structure.
+        For each block: kind, species, shells, L, sigma, rmse_mev, items. Invariant to rotating a structure.
 
     Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eq. 40.
     """
     if not len(reference):
-        return []
+        return {}
     differences = [p - r for p, r in zip(predicted, reference, strict=True)]
     blocks = split_matrices(differences, numbers, orbitals)
     n_ao = np.array([len(matrix) for matrix in reference])
-    rows = []
+    rows = {}
     for key, values in blocks.values.items():
         if not len(values):
             continue
         per_item = (values**2).sum(axis=1) / n_ao[blocks.samples[key.family][:, 0]]
         mse = key.multiplicity * per_item.sum() / len(reference)
-        rows.append(
-            {
-                "kind": key.kind,
-                "species": f"{symbol(key.species_i)}-{symbol(key.species_j)}",
-                "shells": f"{_shell(key.shell_a)}-{_shell(key.shell_b)}",
-                "L": key.L,
-                "sigma": key.sigma,
-                "rmse_mev": float(np.sqrt(mse) * HARTREE_MEV),
-                "items": len(values),
-            }
-        )
+        rows[key] = {
+            "kind": key.kind,
+            "species": f"{symbol(key.species_i)}-{symbol(key.species_j)}",
+            "shells": f"{_shell(key.shell_a)}-{_shell(key.shell_b)}",
+            "L": key.L,
+            "sigma": key.sigma,
+            "rmse_mev": float(np.sqrt(mse) * HARTREE_MEV),
+            "items": len(values),
+        }
     return rows
 
 

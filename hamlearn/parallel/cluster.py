@@ -80,7 +80,8 @@ def open_cluster(file: ClusterFile, threads: int = 1) -> Iterator[Executor]:
                 "pip install 'hamlearn[cluster]', or use --executor local"
             ) from None
         except (TypeError, ValueError, RuntimeError) as error:
-            raise ConfigError(f"dask refuses the {file.kind} cluster of {file.path}: {error}") from None
+            reason = " ".join(str(part) for part in (error, error.__cause__) if part)
+            raise ConfigError(f"dask refuses the {file.kind} cluster of {file.path}: {reason}") from None
         executor = client.get_executor(pure=False)
         executor.in_flight = 4 * file.workers
         yield executor

@@ -19,7 +19,8 @@ KINDS = {
 
 def block_name(row: Mapping[str, Any]) -> str:
     """The block in short, such as ``O–H 2s–2p L=1``; σ is named only where it is −1."""
-    name = f"{row['species']} {row['shells']}".replace("-", "–")
+    species = row["species"].split("-")[0] if row["kind"] == "on_site" else row["species"]
+    name = f"{species} {row['shells']}".replace("-", "–")
     return f"{name} L={row['L']}" + (" σ=−1" if row["sigma"] < 0 else "")
 
 

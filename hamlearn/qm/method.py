@@ -43,15 +43,19 @@ def describe_method(settings: QMSettings) -> dict[str, Any]:
     if settings.xc is not None:
         from pyscf.dft import libxc
 
-        hybrid, components = check_functional(settings.xc)
-        out |= {"xc_components": [list(c) for c in components], "xc_hybrid": list(hybrid)}
-        out |= {"libxc": str(libxc.__version__), "grid_level": GRID_LEVEL}
+        out |= {
+            "xc_components": [list(component) for component in check_functional(settings.xc)],
+            "xc_exact_exchange": float(libxc.hybrid_coeff(settings.xc)),
+            "xc_range_separation": [float(number) for number in libxc.rsh_coeff(settings.xc)],
+            "libxc": str(libxc.__version__),
+            "grid_level": GRID_LEVEL,
+        }
     return out
 
 
 @lru_cache(maxsize=64)
-def check_functional(xc: str) -> tuple[tuple[float, ...], tuple[tuple[int, float], ...]]:
-    """Return libxc's (hybrid, (id, factor) ...) of a functional.
+def check_functional(xc: str) -> tuple[tuple[int, float], ...]:
+    """Return the components of a functional: libxc's numbers and their factors.
 
     Args:
         xc: as PySCF spells functionals, such as ``pbe``, ``pbe0``, ``b3lypg`` or ``0.5*hf+0.5*b88,lyp``.
@@ -77,7 +81,7 @@ def check_functional(xc: str) -> tuple[tuple[float, ...], tuple[tuple[int, float
     try:
         with redirect_stderr(said), warnings.catch_warnings():
             warnings.simplefilter("ignore")
-            hybrid, components = libxc.parse_xc(xc)
+            _, components = libxc.parse_xc(xc)
             libxc.xc_type(xc)
     except (KeyError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
         suggestion = nearest(xc.upper(), sorted({*libxc.XC_KEYS, *libxc.XC_ALIAS}))
@@ -86,4 +90,4 @@ def check_functional(xc: str) -> tuple[tuple[float, ...], tuple[tuple[int, float
         ) from None
     if said.getvalue():  # several match and PySCF would pick one of them
         raise ConfigError(f"xc '{xc}' is ambiguous; spell it out. PySCF says: {said.getvalue().strip()}")
-    return tuple(hybrid), tuple((int(i), float(f)) for i, f in components)
+    return tuple((int(i), float(f)) for i, f in components)

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import os
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 import numpy as np
 
+from hamlearn.artifacts import written_atomically
 from hamlearn.plots import block_name
 from hamlearn.report import figures, html
 from hamlearn.report.artifacts import ProjectionDiagnostics, RunArtifacts, read_run
@@ -39,9 +39,8 @@ def write_report(run_folder: str | Path) -> Path:
     parts = (_summary, _errors, _learning_curve, _levels, _level_errors, _blocks, _projection, _cost, _provenance)
     document = html.page(f"hamlearn: {folder.resolve().name}", [part(run) for part in parts])
     path = folder / "report.html"
-    draft = path.with_name(".report.html.tmp")
-    draft.write_text(document, encoding="utf-8")
-    os.replace(draft, path)
+    with written_atomically(path) as temporary:
+        temporary.write_text(document, encoding="utf-8")
     return path
 
 
@@ -64,9 +63,18 @@ def _summary(run: RunArtifacts) -> Html:
                 "What was computed",
                 *(html.paragraph(sentence) for sentence in what_was_computed(run.config, run.results)),
                 html.table((), settings, numbers_from=2),
+                _failures(run.results.get("failures") or {}),
             ),
         ]
     )
+
+
+def _failures(failures: Mapping[str, str]) -> Html:
+    if not failures:
+        return Html("")
+    words = f"{len(failures)} calculations failed; these structures are left out of everything below."
+    listing = html.table(("structure", "why"), failures.items(), numbers_from=2)
+    return html.join([html.paragraph(words, "warning"), html.details("Failed calculations", listing)])
 
 
 def _setting(value: object) -> str:
@@ -148,7 +156,13 @@ def _blocks(run: RunArtifacts) -> Html:
         return Html("")
     drawing = figures.block_errors(rows)
     cells = [
-        (block_name(row), row["kind"].replace("_", "-"), number(row["rmse_mev"]), row["items"], f"{row['alpha']:.1e}")
+        (
+            block_name(row),
+            row["kind"].replace("_", "-"),
+            number(row["rmse_mev"]),
+            row["items"],
+            number(row.get("alpha")),
+        )
         for row in drawing.rows
     ]
     header = ("block", "kind", "RMSE / meV", "items", "regularisation")

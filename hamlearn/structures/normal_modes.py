@@ -11,6 +11,7 @@ from ase import Atoms
 from numpy.typing import ArrayLike, NDArray
 
 from hamlearn.errors import ConfigError, HamlearnWarning, StructureError
+from hamlearn.structures.transforms import with_positions
 from hamlearn.units import BOHR_ANGSTROM, DALTON_ELECTRON_MASS, HARTREE_KELVIN, HARTREE_WAVENUMBER
 
 FloatArray = NDArray[np.float64]
@@ -131,13 +132,8 @@ def sample_normal_modes(
     modes = _without_soft(normal_modes(atoms, hessian), exclude_soft)
     root = modes._displacement_root(modes.amplitudes(temperature_kelvin, statistics))
     numbers = np.random.default_rng(seed).normal(size=(n, len(root)))
-    samples = []
-    for displacement in (numbers @ root.T).reshape(n, len(atoms), 3):
-        sample = atoms.copy()
-        sample.set_constraint()
-        sample.positions = atoms.positions + displacement
-        samples.append(sample)
-    return samples
+    displacements = (numbers @ root.T).reshape(n, len(atoms), 3)
+    return [with_positions(atoms, atoms.positions + displacement) for displacement in displacements]
 
 
 def _checked_hessian(hessian: ArrayLike, size: int) -> FloatArray:

@@ -28,12 +28,12 @@ def rotate(atoms: Atoms, rotation: ArrayLike) -> Atoms:
     r = np.asarray(rotation, dtype=np.float64)
     if r.shape != (3, 3) or not np.allclose(r @ r.T, np.eye(3), rtol=0, atol=_ORTHOGONALITY):
         raise ConfigError(f"the rotation {r.tolist()} is no orthogonal 3 x 3 matrix; orthogonalise it first")
-    return _moved(atoms, atoms.positions @ r.T)
+    return with_positions(atoms, atoms.positions @ r.T)
 
 
 def invert(atoms: Atoms) -> Atoms:
     """Return the structure at x' = -x."""
-    return _moved(atoms, -atoms.positions)
+    return with_positions(atoms, -atoms.positions)
 
 
 def translate(atoms: Atoms, vector_angstrom: ArrayLike) -> Atoms:
@@ -41,7 +41,7 @@ def translate(atoms: Atoms, vector_angstrom: ArrayLike) -> Atoms:
     t = np.asarray(vector_angstrom, dtype=np.float64)
     if t.shape != (3,) or not np.isfinite(t).all():
         raise ConfigError(f"the translation {t.tolist()} is no vector of three finite numbers")
-    return _moved(atoms, atoms.positions + t)
+    return with_positions(atoms, atoms.positions + t)
 
 
 def permute(atoms: Atoms, order: Sequence[int] | NDArray[np.int64]) -> Atoms:
@@ -71,7 +71,7 @@ def distort(atoms: Atoms, amplitude_angstrom: float, seed: int | np.random.Gener
     if not 0 <= amplitude_angstrom < np.inf:
         raise ConfigError(f"amplitude_angstrom is {amplitude_angstrom}; expected a finite number, at least 0")
     noise = np.random.default_rng(seed).normal(size=(len(atoms), 3))
-    return _moved(atoms, atoms.positions + amplitude_angstrom * noise)
+    return with_positions(atoms, atoms.positions + amplitude_angstrom * noise)
 
 
 def random_rotation(rng: np.random.Generator, improper: bool = False) -> FloatArray:
@@ -84,7 +84,8 @@ def random_rotation(rng: np.random.Generator, improper: bool = False) -> FloatAr
     return np.asarray(q * np.linalg.det(q).round() * (-1.0 if improper else 1.0))
 
 
-def _moved(atoms: Atoms, positions: FloatArray) -> Atoms:
+def with_positions(atoms: Atoms, positions: FloatArray) -> Atoms:
+    """Return a copy, free of constraints, at other positions [atom, 3], Å."""
     copy = atoms.copy()
     copy.set_constraint()
     copy.positions = positions

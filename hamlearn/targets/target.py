@@ -14,13 +14,16 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """How well a projection on a minimal basis went (P-F2).
+    """How well a projection on a minimal basis went.
 
     Attributes:
-        singular_values: of the overlap of minimal basis and accepted orbitals, descending.
-        projections: residual norm of every accepted orbital at its acceptance, in energy order.
-        rejected_gap: distance of the last accepted to the first rejected level, Hartree (inf if none).
+        singular_values: of the overlap of minimal basis and orbitals kept, descending.
+        projections: in order of energy. Lowest virtual levels: norm of what the minimal basis still held of an
+            orbital when it was kept. Valence virtuals: norm of the orbital's projection on the minimal basis.
+        rejected_gap: distance of the highest level kept to the next one, Hartree (inf if none, or valence virtuals).
         flags: what is worth knowing, in words; empty if all is well.
+
+    All are invariant under rotation, inversion and permutation of the molecule.
     """
 
     singular_values: FloatArray

@@ -10,10 +10,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hamlearn.artifacts import written_atomically
+from hamlearn.config import TargetSettings
 from hamlearn.hamiltonian_model import HamiltonianModel
+from hamlearn.hamiltonian_model.equivariance import equivariance_error
 from hamlearn.observables import Prediction, block_errors, level_errors, metrics, reference_prediction
 from hamlearn.targets import Target
-from hamlearn.testing.equivariance import equivariance_error
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,15 +29,83 @@ def measure(
     predictions: Sequence[Prediction],
     targets: Sequence[Target],
 ) -> dict[str, Any]:
-    """Return all errors of a test set and write levels and diagnostics beside them."""
+    """Return all errors of a test set; the levels go to a file of the run folder.
+
+    Args:
+        out: run folder.
+        model: the final model.
+        structures: test geometries.
+        predictions: what the model says of them.
+        targets: what was computed.
+    """
     references = [reference_prediction(target) for target in targets]
     _write_levels(out / "test_levels.npz", predictions, references)
-    _write_diagnostics(out / "diagnostics.npz", targets)
-    chosen = structures[: max(N_EQUIVARIANCE, 1)]
     return {
         **metrics(predictions, targets),
-        "equivariance_error": equivariance_error(model, chosen, seed=0),
-        "levels_note": levels_note(model),
+        "equivariance_error": equivariance_error(model, structures[:N_EQUIVARIANCE]),
+        "levels_note": levels_note(model.target),
         "level_errors": level_errors(predictions, references),
-        "block_errors": block_errors(predictions, references, model.orbitals_, model.block_model_),
+        "block_errors": _blocks(model, predictions, references),
     }
+
+
+def levels_note(target: TargetSettings) -> str:
+    """Say which levels of the reference are levels of the molecule."""
+    if target.kind != "saph":
+        return "All levels are those of the full Fock matrix, HOMO, LUMO and gap included."
+    if target.virtuals == "lowest":
+        return (
+            "All levels are exact levels of the full Fock matrix, HOMO, LUMO and gap included; core levels and the "
+            "virtual levels above are left out."
+        )
+    return (
+        "Occupied levels are exact levels of the full Fock matrix. Virtual levels are valence combinations: the LUMO "
+        "and the gap given here are not those of the molecule."
+    )
+
+
+def write_diagnostics(path: Path, targets: Sequence[Target]) -> None:
+    """Write how well the projection of every structure went; nothing if none was projected."""
+    found = [target.diagnostics for target in targets if target.diagnostics is not None]
+    if not found:
+        return
+    arrays = {
+        "smallest_singular_value": [d.singular_values[-1] for d in found],
+        "largest_singular_value": [d.singular_values[0] for d in found],
+        "rejected_gap_hartree": [d.rejected_gap for d in found],
+        "smallest_projection": [min(d.projections, default=np.nan) for d in found],
+        "flags": [json.dumps(d.flags) for d in found],
+    }
+    _save(path, {name: np.asarray(values) for name, values in arrays.items()})
+
+
+def _write_levels(path: Path, predictions: Sequence[Prediction], references: Sequence[Prediction]) -> None:
+    counts = [len(r.eigenvalues_ev) for r in references]
+    _save(
+        path,
+        {
+            "reference_ev": np.concatenate([r.eigenvalues_ev for r in references]),
+            "predicted_ev": np.concatenate([p.eigenvalues_ev for p in predictions]),
+            "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, references, strict=True)]),
+            "structure": np.repeat(np.arange(len(counts)), counts),
+        },
+    )
+
+
+def _blocks(
+    model: HamiltonianModel, predictions: Sequence[Prediction], references: Sequence[Prediction]
+) -> list[dict[str, Any]]:
+    """Return the error of every block with its regularisation."""
+    rows = block_errors(
+        [p.hamiltonian for p in predictions],
+        [r.hamiltonian for r in references],
+        [r.numbers for r in references],
+        model.orbitals_,
+    )
+    alphas = model.block_model_.alpha_of_block()
+    return [{**row, "alpha": alphas.get(key)} for key, row in rows.items()]
+
+
+def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
+    with written_atomically(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)

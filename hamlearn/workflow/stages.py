@@ -57,7 +57,6 @@ class Run:
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(self.config.qm.basis, species)
         target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
-        assert len(self.used)
 
     @cached_property
     def all_structures(self) -> list[Atoms]:
@@ -110,6 +109,7 @@ class Run:
     def targets(self) -> None:
         """Build the matrix to learn of every finished molecule."""
         from hamlearn.targets import build_target, load_targets, save_targets
+        from hamlearn.workflow.errors_of_run import write_diagnostics
 
         assert self.campaign is not None
         finished = np.concatenate([self.train, self.test])
@@ -119,6 +119,7 @@ class Run:
             with self._timed("targets"):
                 built = [build_target(self.campaign.load(int(k)), self.config.target) for k in finished]
             save_targets(self.out / "targets", built)
+            write_diagnostics(self.out / "diagnostics.npz", built)
         self.target_of: dict[int, Target] = dict(zip(finished.tolist(), built, strict=True))
 
     def fit(self) -> None:

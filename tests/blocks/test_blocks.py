@@ -75,7 +75,7 @@ def test_round_trip_and_norm(shells, seed):
 def test_vanishing_blocks_are_absent():
     keys = block_keys(orbitals_of(DEF2_SVP))
     like = [k for k in keys if k.shell_a == k.shell_b and k.kind != "cross"]
-    assert all(k.L % 2 == (1 if k.kind == "minus" else 0) for k in like)
+    assert all((1 if k.kind == "minus" else 0) == k.L % 2 for k in like)
     assert all(k.sigma == (-1 if k.kind == "minus" else 1) for k in like)
     assert BlockKey("minus", 1, 1, (2, 1), (2, 1), 1, -1) in keys
     assert not any(k.kind == "minus" and k.shell_a == k.shell_b == (1, 0) for k in keys)
@@ -122,7 +122,10 @@ def test_permutation_of_atoms():
     blocks = split_matrices(shuffled, [numbers[order]], orbitals)
     back = assemble_matrices(blocks, [numbers[order]], orbitals)
     np.testing.assert_allclose(back[0], shuffled[0], atol=EXACT)
-    norms = [{k: np.linalg.norm(v) for k, v in b.values.items()} for b in (blocks, split_matrices([matrix], [numbers], orbitals))]
+    norms = [
+        {k: np.linalg.norm(v) for k, v in b.values.items()}
+        for b in (blocks, split_matrices([matrix], [numbers], orbitals))
+    ]
     assert norms[0] == pytest.approx(norms[1])
 
 

@@ -92,7 +92,7 @@ def test_level_errors_are_drawn_in_order(ax: Axes, tmp_path: Path, count: int) -
 
 def test_block_errors_name_the_blocks_from_the_top(ax: Axes, tmp_path: Path) -> None:
     rows: list[dict[str, Any]] = [
-        {"kind": "on_site", "species": "O", "shells": "2s-2p", "L": 1, "sigma": 1, "rmse_mev": 2.0},
+        {"kind": "on_site", "species": "O-O", "shells": "2s-2p", "L": 1, "sigma": 1, "rmse_mev": 2.0},
         {"kind": "minus", "species": "H-H", "shells": "1s-1s", "L": 1, "sigma": -1, "rmse_mev": 0.02},
         {"kind": "cross", "species": "H-O", "shells": "1s-2p", "L": 1, "sigma": 1, "rmse_mev": 0.0},
     ]

@@ -15,13 +15,13 @@ from hamlearn.config import build_config, dump_config
 from hamlearn.report import write_report
 
 BLOCKS = [
-    ("on_site", "O", "2s-2s", 0), ("on_site", "O", "2s-2p", 1), ("on_site", "O", "2p-2p", 0),
-    ("on_site", "O", "2p-2p", 2), ("on_site", "H", "1s-1s", 0), ("plus", "H-H", "1s-1s", 0),
+    ("on_site", "O-O", "2s-2s", 0), ("on_site", "O-O", "2s-2p", 1), ("on_site", "O-O", "2p-2p", 0),
+    ("on_site", "O-O", "2p-2p", 2), ("on_site", "H-H", "1s-1s", 0), ("plus", "H-H", "1s-1s", 0),
     ("cross", "H-O", "1s-2s", 0), ("cross", "H-O", "1s-2p", 1),
 ]  # fmt: skip
 MANY_BLOCKS = [
     (kind, species, f"{a}-{b}", L)
-    for kind, species in (("on_site", "C"), ("plus", "C-C"), ("minus", "C-C"), ("cross", "C-H"))
+    for kind, species in (("on_site", "C-C"), ("plus", "C-C"), ("minus", "C-C"), ("cross", "C-H"))
     for a, b in product(("1s", "2s", "2p", "3s"), repeat=2)
     for L in range(2)
 ]
@@ -53,6 +53,7 @@ def write_run(folder: Path, *, kind: str = "saph", curve: bool = True, test: boo
     results: dict[str, Any] = {
         "n_train": 800, "n_test": n_test, "n_structures": 800 + n_test, "formulas": {"H2O": 800 + n_test},
         "target": config.target.model_dump(), "peak_memory_gb": 1.234,
+        "failures": {"17": "SCF not converged"} if large else {},
         "seconds": {"qm": 143.2, "targets": 1.4, "features": 6.1, "fit": 9.3, "predict": 0.8, "curve": 31.0},
     }  # fmt: skip
     if test:

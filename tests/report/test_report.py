@@ -86,7 +86,9 @@ def test_parts_that_were_not_made_are_left_out_and_many_blocks_stay_readable(mak
     page = write_report(make_run("large", large=True, kind="fock", curve=False))
     assert "Learning curve" not in sections(page)
     assert not any("SAPH" in title for title in sections(page))
-    assert "The 40 largest of 128 blocks" in page.read_text(encoding="utf-8")
+    text = page.read_text(encoding="utf-8")
+    assert "The 40 largest of 128 blocks" in text
+    assert "1 calculations failed" in text and "SCF not converged" in text
     with open(page.parent / "figures" / "block_errors.csv", newline="") as file:
         errors = [float(row["rmse_mev"]) for row in csv.DictReader(file)]
     assert len(errors) == 128 and errors == sorted(errors, reverse=True)

@@ -1,0 +1,243 @@
+"""The command line: one function call per verb."""
+
+from __future__ import annotations
+
+import errno
+import json
+import warnings
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+from typer.core import TyperGroup
+
+from hamlearn.errors import ArtifactError, ConfigError, HamlearnError, HamlearnWarning, SCFError
+
+MACHINE_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+"""Errors of the operating system that the user can do something about."""
+
+
+class _Verbs(TyperGroup):
+    """Turns every error a user can cause into one message and an exit code."""
+
+    def invoke(self, ctx: Any) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HamlearnError as error:
+            message, code = f"error: {error}", error.exit_code
+        except KeyboardInterrupt:
+            message, code = "interrupted; run the same command again to continue", 130
+        except OSError as error:
+            if error.errno not in MACHINE_ERRORS:
+                raise
+            message, code = f"error: {error.filename}: {error.strerror}", ConfigError.exit_code
+        typer.echo(message, err=True)
+        raise typer.Exit(code)
+
+
+app = typer.Typer(
+    cls=_Verbs,
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+    help="Learn molecular Hamiltonians with exact symmetry: Fock matrices, spectra and gaps from geometries.",
+    epilog="Example: hamlearn run workflows/water.yaml -o runs/water",
+)
+
+Workflow = Annotated[Path, typer.Argument(metavar="FILE.yaml", help="workflow file", show_default=False)]
+Out = Annotated[Path, typer.Option("-o", "--out", metavar="OUT", help="run folder; continued if it exists")]
+Overrides = Annotated[
+    list[str] | None, typer.Option("--set", metavar="section.name=value", help="replace a setting; may be repeated")
+]
+Executor = Annotated[
+    str, typer.Option("--executor", help="serial, local (all cores), local:N, or a cluster.yaml for dask")
+]
+
+
+def main() -> None:
+    """Entry point of the console script."""
+
+    def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
+        if issubclass(category, HamlearnWarning):
+            typer.echo(f"warning: {message}", err=True)
+        else:
+            python_way(message, category, *where, **more)
+
+    python_way = warnings.showwarning
+    warnings.showwarning = show
+    app()
+
+
+def _print_versions(wanted: bool) -> None:
+    if wanted:
+        from hamlearn.config import installed_versions
+
+        for name, version in installed_versions().items():
+            typer.echo(f"{name} {version}")
+        raise typer.Exit
+
+
+@app.callback()
+def _options(
+    version: Annotated[
+        bool, typer.Option("--version", callback=_print_versions, is_eager=True, help="print versions and exit")
+    ] = False,
+) -> None:
+    """Learn molecular Hamiltonians with exact symmetry: Fock matrices, spectra and gaps from geometries."""
+
+
+@app.command(
+    epilog="Example: hamlearn run workflows/water.yaml -o runs/water --set features.max_l=8 --executor local:2"
+)
+def run(workflow: Workflow, out: Out, overrides: Overrides = None, executor: Executor = "local") -> None:
+    """Do everything from geometries to the report; continue a run that stopped."""
+    _run_stages(workflow, out, overrides, executor, until=None)
+
+
+@app.command(epilog="Example: hamlearn qm workflows/water.yaml -o runs/water --shard 0/10")
+def qm(
+    workflow: Workflow,
+    out: Out,
+    overrides: Overrides = None,
+    executor: Executor = "local",
+    shard: Annotated[str | None, typer.Option(metavar="i/n", help="do every n-th calculation, for job arrays")] = None,
+) -> None:
+    """Compute the Fock and overlap matrices only."""
+    from hamlearn.parallel import parse_shard
+
+    _run_stages(workflow, out, overrides, executor, until="qm", shard=parse_shard(shard) if shard else None)
+
+
+@app.command(epilog="Example: hamlearn fit workflows/water.yaml -o runs/water")
+def fit(workflow: Workflow, out: Out, overrides: Overrides = None, executor: Executor = "local") -> None:
+    """Compute what is missing and fit the model, without testing it."""
+    _run_stages(workflow, out, overrides, executor, until="fit")
+    typer.echo(f"model: {out / 'model'}")
+
+
+@app.command(epilog="Example: hamlearn predict runs/water/model molecules.xyz -o predictions")
+def predict(
+    model: Annotated[Path, typer.Argument(metavar="OUT/model", help="folder of a saved model", show_default=False)],
+    structures: Annotated[Path, typer.Argument(metavar="STRUCTURES", help="any file ASE reads", show_default=False)],
+    out: Annotated[Path, typer.Option("-o", "--out", metavar="PRED", help="new folder for the predictions")],
+    executor: Executor = "serial",
+) -> None:
+    """Predict Hamiltonians, levels and gaps of new molecules."""
+    from hamlearn import workflow
+
+    count = len(workflow.predict(model, structures, out, executor))
+    typer.echo(f"{count} predictions: {out / 'predictions.extxyz'}, {out / 'hamiltonians.h5'}")
+
+
+@app.command(
+    epilog="Examples: hamlearn evaluate runs/water; hamlearn evaluate runs/water/model molecules.xyz -o evaluation"
+)
+def evaluate(
+    folder: Annotated[Path, typer.Argument(metavar="OUT|OUT/model", help="run or model folder", show_default=False)],
+    structures: Annotated[
+        Path | None, typer.Argument(metavar="STRUCTURES", help="molecules to compute by PySCF and compare")
+    ] = None,
+    out: Annotated[
+        Path | None, typer.Option("-o", "--out", metavar="DIR", help="folder for the results on STRUCTURES")
+    ] = None,
+    executor: Executor = "local",
+) -> None:
+    """Print the errors of a run, or of a model on other molecules."""
+    from hamlearn import workflow
+
+    if structures is None:
+        if not (folder / "config.yaml").exists():
+            raise ArtifactError(
+                f"{folder} holds no run (config.yaml is missing); give a run folder, or a model folder with STRUCTURES"
+            )
+        return _run_stages(folder / "config.yaml", folder, None, executor, until="evaluate")
+    if out is None:
+        raise ConfigError("evaluate with STRUCTURES needs -o DIR, a new folder for calculations and predictions")
+    _print_errors(workflow.evaluate(folder, structures, out, executor))
+
+
+@app.command(epilog="Example: hamlearn report runs/water")
+def report(out: Annotated[Path, typer.Argument(metavar="OUT", help="run folder", show_default=False)]) -> None:
+    """Write the report of a finished run again."""
+    from hamlearn.report import write_report
+
+    typer.echo(f"report: {write_report(out)}")
+
+
+@app.command(epilog="Example: hamlearn status runs/water")
+def status(out: Annotated[Path, typer.Argument(metavar="OUT", help="run folder", show_default=False)]) -> None:
+    """Tell how far a run is, also while it runs."""
+    from hamlearn.qm import campaign_status
+
+    count = campaign_status(out / "qm")
+    rows = [("qm", f"{count.done} of {count.total} done, {count.failed} failed, {count.pending} pending")]
+    for stage, file in (("targets", "targets/targets.npz"), ("fit", "model"), ("evaluate", "results.json")):
+        rows.append((stage, "done" if (out / file).exists() else "pending"))
+    rows.append(("report", str(out / "report.html") if (out / "report.html").exists() else "pending"))
+    _print_table(rows)
+
+
+@app.command(epilog="Example: hamlearn config workflows/water.yaml --set features.max_l=8")
+def config(
+    workflow: Annotated[Path | None, typer.Argument(metavar="FILE.yaml", help="workflow file")] = None,
+    overrides: Overrides = None,
+    defaults: Annotated[bool, typer.Option("--defaults", help="print all settings with their meaning")] = False,
+    schema: Annotated[bool, typer.Option("--schema", help="print the JSON schema of a workflow file")] = False,
+) -> None:
+    """Print the resolved settings of a workflow, or all defaults."""
+    from hamlearn.config import defaults_text, dump_config, json_schema, load_config
+
+    if [workflow is not None, defaults, schema].count(True) != 1:
+        raise ConfigError("config needs one of FILE.yaml, --defaults and --schema")
+    if defaults:
+        typer.echo(defaults_text(), nl=False)
+    elif schema:
+        typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
+    elif workflow is not None:
+        typer.echo(dump_config(load_config(workflow, overrides or ())), nl=False)
+
+
+def _run_stages(
+    file: Path,
+    out: Path,
+    overrides: Sequence[str] | None,
+    executor: str,
+    until: str | None,
+    shard: tuple[int, int] | None = None,
+) -> None:
+    """Run a workflow up to a stage, print its errors, and end with exit code 3 if calculations failed."""
+    from hamlearn.config import load_config
+
+    settings = load_config(file, overrides or ())
+    from hamlearn import workflow
+
+    result = workflow.run(settings, out, executor=executor, until=until, shard=shard, echo=typer.echo)
+    if result.results is not None:
+        _print_errors(result.results)
+    if result.report is not None:
+        typer.echo(f"report: {result.report}")
+    if result.failures:
+        typer.echo(f"\n{len(result.failures)} calculations failed; everything that finished is on disk", err=True)
+        _print_table([("structure", "why"), *result.failures.items()], err=True)
+        raise typer.Exit(SCFError.exit_code)
+
+
+def _print_errors(metrics: Mapping[str, Any]) -> None:
+    from hamlearn.report.headline import headline
+
+    rows = headline(metrics)
+    if rows:
+        typer.echo(f"\nErrors on {metrics['n_test']} test structures")
+        _print_table([("", "RMSE / meV", "MAE / meV"), *rows])
+        typer.echo()
+
+
+def _print_table(rows: Iterable[Sequence[object]], err: bool = False) -> None:
+    """Print aligned columns: a name and a text, or a name and numbers."""
+    texts = [[str(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
+    for first, *others in texts:
+        cells = [cell.rjust(width) if len(others) > 1 else cell for cell, width in zip(others, widths[1:], strict=True)]
+        typer.echo("   ".join([first.ljust(widths[0]), *cells]), err=err)

@@ -1,0 +1,119 @@
+"""Errors of predicted matrices, levels and gaps.
+
+Every molecule counts the same, whatever its size. References may be given as targets or, so that their levels are
+computed only once, as :func:`~hamlearn.observables.prediction.reference_prediction` of them.
+
+Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 39 and 41.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hamlearn.observables.prediction import Prediction, reference_prediction
+from hamlearn.targets.target import Target
+from hamlearn.units import HARTREE_MEV
+
+FloatArray = NDArray[np.float64]
+EV_MEV = 1e3
+
+
+def metrics(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> dict[str, float]:
+    """Return the errors of predictions, meV.
+
+    Args:
+        predictions: of some molecules.
+        targets: the reference of each.
+
+    Returns:
+        hamiltonian_rmse_mev, eigenvalue_rmse_mev, eigenvalue_mae_mev, gap_rmse_mev, gap_mae_mev. Gaps are averaged
+        over the molecules that have one (nan if none has).
+
+    Raises:
+        ValueError: without predictions, or if molecules differ.
+
+    Invariant under rotation and permutation of the molecules.
+    """
+    references = _references(predictions, targets)
+    pairs = list(zip(predictions, references, strict=True))
+    levels = [p.eigenvalues_ev - r.eigenvalues_ev for p, r in pairs]
+    gaps = np.array([p.gap_ev - r.gap_ev for p, r in pairs])
+    gaps = gaps[np.isfinite(gaps)]
+    return {
+        "hamiltonian_rmse_mev": hamiltonian_rmse_mev(predictions, references),
+        "eigenvalue_rmse_mev": EV_MEV * _root_mean([np.mean(error**2) for error in levels]),
+        "eigenvalue_mae_mev": EV_MEV * float(np.mean([np.mean(np.abs(error)) for error in levels])),
+        "gap_rmse_mev": EV_MEV * _root_mean(gaps**2) if gaps.size else float("nan"),
+        "gap_mae_mev": EV_MEV * float(np.mean(np.abs(gaps))) if gaps.size else float("nan"),
+    }
+
+
+def hamiltonian_rmse_mev(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> float:
+    """Return sqrt(mean over molecules of sum (dH)^2 / n), n the number of orbitals, not of elements: meV.
+
+    For orthonormal bases it bounds the eigenvalue RMSE of every molecule from above (Hoffman and Wielandt).
+
+    Args:
+        predictions: of some molecules.
+        targets: the reference of each.
+    """
+    references = _references(predictions, targets)
+    squares = [
+        np.sum((p.hamiltonian - r.hamiltonian) ** 2) / len(r.hamiltonian)
+        for p, r in zip(predictions, references, strict=True)
+    ]
+    return HARTREE_MEV * _root_mean(squares)
+
+
+def level_errors(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> list[dict[str, Any]]:
+    """Return the errors of every level, named from the frontier.
+
+    Args:
+        predictions: of some molecules.
+        targets: the reference of each.
+
+    Returns:
+        One row per level in order of energy, HOMO-1, HOMO, LUMO, LUMO+1 ...: level, occupied, rmse_mev, mae_mev and
+        count, the number of molecules that have the level.
+    """
+    errors: dict[int, list[float]] = {}
+    for p, r in zip(predictions, _references(predictions, targets), strict=True):
+        for place, error in enumerate(EV_MEV * (p.eigenvalues_ev - r.eigenvalues_ev), start=-r.n_occupied):
+            errors.setdefault(place, []).append(float(error))
+    return [
+        {
+            "level": level_name(place),
+            "occupied": place < 0,
+            "rmse_mev": _root_mean(np.square(errors[place])),
+            "mae_mev": float(np.mean(np.abs(errors[place]))),
+            "count": len(errors[place]),
+        }
+        for place in sorted(errors)
+    ]
+
+
+def level_name(place: int) -> str:
+    """Return the name of a level counted from the LUMO (0): -1 is HOMO, -2 HOMO-1, 1 LUMO+1."""
+    frontier, distance = ("HOMO", place + 1) if place < 0 else ("LUMO", place)
+    return f"{frontier}{distance:+d}" if distance else frontier
+
+
+def _references(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> list[Prediction]:
+    """Return the references as predictions, checked against the predictions."""
+    if not predictions or len(predictions) != len(targets):
+        raise ValueError(
+            f"{len(predictions)} predictions and {len(targets)} references; expected one each, at least one"
+        )
+    references = [t if isinstance(t, Prediction) else reference_prediction(t) for t in targets]
+    for k, (p, r) in enumerate(zip(predictions, references, strict=True)):
+        if not np.array_equal(p.numbers, r.numbers) or p.hamiltonian.shape != r.hamiltonian.shape:
+            raise ValueError(f"prediction {k} is of another molecule or basis than its reference; match their order")
+    return references
+
+
+def _root_mean(squares: Sequence[float] | FloatArray) -> float:
+    return float(np.sqrt(np.mean(squares)))

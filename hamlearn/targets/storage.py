@@ -1,0 +1,133 @@
+"""Targets on disk: one npz, readable without pickle, each quantity as one flat array with offsets."""
+
+from __future__ import annotations
+
+import json
+import zlib
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+from zipfile import BadZipFile
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hamlearn.angular.ao_order import Orbitals
+from hamlearn.artifacts import check_format, written_atomically
+from hamlearn.errors import ArtifactError
+from hamlearn.targets.target import Diagnostics, Target
+
+Array = NDArray[Any]
+KIND, FORMAT_VERSION = "targets", 1
+FILE = "targets.npz"
+MATRICES = ("matrix", "metric", "baseline")
+DIAGNOSTICS = ("singular_values", "projections")
+
+
+def save_targets(folder: str | Path, targets: Sequence[Target]) -> None:
+    """Write targets to ``folder/targets.npz``; the file is whole or absent at any moment.
+
+    Args:
+        folder: made if absent.
+        targets: in any order, all built with the same settings.
+
+    Raises:
+        ArtifactError: if the settings were not the same.
+    """
+    diagnostics = [target.diagnostics for target in targets if target.diagnostics is not None]
+    values: dict[str, list[Array]] = {"numbers": [target.numbers for target in targets]}
+    for name in MATRICES:
+        values[name] = [matrix for target in targets if (matrix := getattr(target, name)) is not None]
+    for name in DIAGNOSTICS:
+        values[name] = [getattr(part, name) for part in diagnostics]
+    if any(len(parts) not in (0, len(targets)) for parts in values.values()):
+        raise ArtifactError(
+            "only some targets have a metric, baseline or diagnostics; build all with the same settings"
+        )
+    arrays = {
+        "n_occupied": np.array([target.n_occupied for target in targets], dtype=np.int64),
+        "rejected_gap": np.array([part.rejected_gap for part in diagnostics], dtype=np.float64),
+    }
+    for name, parts in values.items():
+        if parts:
+            arrays[name] = np.concatenate([part.ravel() for part in parts])
+            arrays[f"{name}_offsets"] = np.cumsum([0, *(part.size for part in parts)])
+    header = {
+        "kind": KIND,
+        "format_version": FORMAT_VERSION,
+        "orbitals": _all_orbitals(targets).to_dict(),
+        "flags": [part.flags for part in diagnostics],
+    }
+    Path(folder).mkdir(parents=True, exist_ok=True)
+    with written_atomically(Path(folder) / FILE) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
+
+
+def load_targets(folder: str | Path) -> list[Target]:
+    """Read targets written by :func:`save_targets`.
+
+    Returns:
+        In the order they were saved; the orbitals of each are those of its own elements.
+
+    Raises:
+        ArtifactError: if the file is missing, truncated, of another kind or of a newer format.
+    """
+    path = Path(folder) / FILE
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise ArtifactError(f"there is no {path}; build the targets first") from None
+    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+        raise ArtifactError(
+            f"{path} is truncated or damaged ({error}); delete it and build the targets again"
+        ) from None
+    try:
+        header = json.loads(str(arrays["header"]))
+        check_format(header, KIND, FORMAT_VERSION, str(path))
+        return list(_targets(header, arrays))
+    except (KeyError, ValueError, TypeError, IndexError) as error:
+        raise ArtifactError(f"{path} holds no targets ({error}); delete it and build the targets again") from None
+
+
+def _targets(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Iterator[Target]:
+    orbitals = Orbitals.from_dict(header["orbitals"])
+    of_species: dict[tuple[int, ...], Orbitals] = {}
+    parts = {name: _split(arrays, name) for name in ("numbers", *MATRICES, *DIAGNOSTICS) if name in arrays}
+    for k, n_occupied in enumerate(arrays["n_occupied"]):
+        numbers = parts["numbers"][k]
+        species = tuple(sorted(set(numbers.tolist())))
+        if species not in of_species:
+            of_species[species] = orbitals.subset({z: orbitals.shells[z] for z in species})
+        n = orbitals.n_ao(numbers)
+        yield Target(
+            numbers=numbers,
+            orbitals=of_species[species],
+            n_occupied=int(n_occupied),
+            diagnostics=_diagnostics(header, arrays, parts, k),
+            **{name: parts[name][k].reshape(n, n) if name in parts else None for name in MATRICES},
+        )
+
+
+def _diagnostics(
+    header: Mapping[str, Any], arrays: Mapping[str, Array], parts: Mapping[str, list[Array]], k: int
+) -> Diagnostics | None:
+    if DIAGNOSTICS[0] not in parts:
+        return None
+    rest = float(arrays["rejected_gap"][k]), tuple(header["flags"][k])
+    return Diagnostics(*(parts[name][k] for name in DIAGNOSTICS), *rest)
+
+
+def _split(arrays: Mapping[str, Array], name: str) -> list[Array]:
+    return np.split(arrays[name], arrays[f"{name}_offsets"][1:-1])
+
+
+def _all_orbitals(targets: Sequence[Target]) -> Orbitals:
+    shells: dict[int, Any] = {}
+    index: dict[int, Any] = {}
+    for target in targets:
+        for z in target.orbitals.shells:
+            found = target.orbitals.shells[z], target.orbitals.ao_index[z]
+            if found != (shells.setdefault(z, found[0]), index.setdefault(z, found[1])):
+                raise ArtifactError(f"targets have unlike orbitals on element {z}; build all with the same settings")
+    return Orbitals(dict(sorted(shells.items())), dict(sorted(index.items())))

@@ -1,0 +1,103 @@
+"""The PySCF molecule and what is refused before any calculation."""
+
+import numpy as np
+import pytest
+from pyscf import gto
+
+from hamlearn.errors import BasisError, StructureError
+from hamlearn.qm.molecule import basis_hash, build_mole, check_basis, check_electrons, formula, load_basis
+from hamlearn.testing import TOLERANCE
+from hamlearn.units import BOHR_ANGSTROM
+
+EXACT = TOLERANCE["float64"]["exact"]
+
+
+@pytest.mark.parametrize("basis", ["STO-3G", "def2-SVP", "6-31g(d,p)", "cc-pvtz", "unc-sto-3g"])
+def test_mole_is_the_one_pyscf_builds_in_angstrom(water, basis):
+    mole = build_mole(water.numbers, water.positions / BOHR_ANGSTROM, basis)
+    expected = gto.M(atom=list(zip(water.symbols, water.positions, strict=True)), basis=basis, verbose=0)
+    assert mole.ao_labels() == expected.ao_labels()
+    overlap, expected_overlap = mole.intor("int1e_ovlp"), expected.intor("int1e_ovlp")
+    assert np.abs(overlap - expected_overlap).max() < 1e-9  # PySCF's Bohr differs in the tenth digit
+    assert (mole.charge, mole.spin, mole.cart, mole.symmetry, mole.verbose) == (0, 0, False, False, 0)
+
+
+def test_positions_are_bohr():
+    mole = build_mole([1, 1], [[0, 0, 0], [0, 0, 1.5]], "STO-3G")
+    assert np.abs(mole.atom_coords() - [[0, 0, 0], [0, 0, 1.5]]).max() < EXACT
+
+
+def test_nothing_is_printed(water, capfd):
+    build_mole(water.numbers, water.positions / BOHR_ANGSTROM, "STO-3G")
+    assert capfd.readouterr() == ("", "")
+
+
+@pytest.mark.parametrize("numbers", [[1], [8, 1], [7]])
+def test_odd_electrons_are_refused(numbers):
+    with pytest.raises(StructureError, match="an even number"):
+        check_electrons(numbers)
+    with pytest.raises(StructureError, match="an even number"):
+        build_mole(numbers, np.arange(3.0 * len(numbers)).reshape(-1, 3), "STO-3G")
+
+
+@pytest.mark.parametrize(
+    "basis", ["STO-3G", "def2-SVP", "DEF2_svp", "6-31G*", "cc-pVTZ", "aug-cc-pvdz", "ano", "minao"]
+)
+def test_usable_basis_is_accepted(basis):
+    check_basis(basis, [1, 6, 7, 8, 16, 17])
+
+
+@pytest.mark.parametrize(
+    ("basis", "suggestion"),
+    [("def2-SPV", "def2svp"), ("ccpvdzz", "ccpvdz"), ("6-31gg", "631"), ("nonsense basis", "")],
+)
+def test_unknown_basis_is_refused_with_the_nearest(basis, suggestion):
+    with pytest.raises(BasisError, match="not one PySCF has") as error:
+        check_basis(basis, [1, 8])
+    assert suggestion in str(error.value)
+
+
+def test_basis_without_an_element_names_it():
+    with pytest.raises(BasisError, match="no functions for Xe"):
+        check_basis("STO-3G", [1, 8, 54])
+
+
+@pytest.mark.parametrize(
+    ("basis", "species", "named"),
+    [
+        ("def2-SVP", [1, 53], "I"),
+        ("lanl2dz", [6, 17], "Cl"),
+        ("gth-dzvp", [1, 6, 8], "C, O"),
+        ("ccecp-ccpvdz", [6], "C"),
+        ("def2-tzvp-ri", [30], "Zn"),
+    ],
+)
+def test_basis_without_core_electrons_is_refused(basis, species, named):
+    with pytest.raises(BasisError, match=f"for {named} lacks the core electrons"):
+        check_basis(basis, species)
+
+
+def test_file_or_text_as_basis_is_refused(tmp_path, monkeypatch):
+    (tmp_path / "STO-3G").write_text("H S\n 1.0 __import__('os').getpid()\n")
+    with pytest.raises(BasisError, match="file or text"):
+        load_basis(str(tmp_path / "STO-3G"), "H")
+    with pytest.raises(BasisError, match="file or text"):
+        load_basis("H S\n 1.0 1.0\n", "H")
+
+
+def test_missing_element_is_refused_by_the_loader():
+    with pytest.raises(BasisError, match="no basis 'STO-3G' for Xe"):
+        load_basis("STO-3G", "Xe")
+
+
+def test_basis_hash_depends_on_basis_and_elements_only():
+    assert basis_hash("STO-3G", [8, 1, 1]) == basis_hash("sto3g", [1, 8])
+    assert basis_hash("STO-3G", [8, 1]) != basis_hash("STO-3G", [1])
+    assert basis_hash("STO-3G", [8, 1]) != basis_hash("6-31G", [8, 1])
+
+
+@pytest.mark.parametrize(
+    ("numbers", "text"), [([8, 1, 1], "H2O"), ([1, 6, 8, 6, 1, 1, 1, 1, 1], "C2H6O"), ([17, 1], "HCl")]
+)
+def test_formula(numbers, text):
+    assert formula(numbers) == text
