@@ -1,1 +1,58 @@
-"""hamlearn."""
+"""hamlearn: learn molecular Hamiltonians with exact symmetry.
+
+Everything public is listed here and loaded when first used, so that ``import hamlearn`` is instant.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from importlib.metadata import version
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from hamlearn.config import Config as Config
+    from hamlearn.config import FeatureSettings as FeatureSettings
+    from hamlearn.config import ModelSettings as ModelSettings
+    from hamlearn.config import QMSettings as QMSettings
+    from hamlearn.config import TargetSettings as TargetSettings
+    from hamlearn.config import load_config as load_config
+    from hamlearn.hamiltonian_model import HamiltonianModel as HamiltonianModel
+    from hamlearn.hamiltonian_model import load_model as load_model
+    from hamlearn.observables import Prediction as Prediction
+    from hamlearn.observables import metrics as metrics
+    from hamlearn.qm import QMRecord as QMRecord
+    from hamlearn.qm import campaign_status as campaign_status
+    from hamlearn.qm import run_campaign as run_campaign
+    from hamlearn.report import write_report as write_report
+    from hamlearn.structures import molecule as molecule
+    from hamlearn.structures import read_structures as read_structures
+    from hamlearn.targets import Target as Target
+    from hamlearn.targets import build_target as build_target
+    from hamlearn.workflow import evaluate as evaluate
+    from hamlearn.workflow import predict as predict
+    from hamlearn.workflow import run as run
+
+_HOMES = {
+    "config": ("Config", "FeatureSettings", "ModelSettings", "QMSettings", "TargetSettings", "load_config"),
+    "structures": ("molecule", "read_structures"),
+    "qm": ("QMRecord", "campaign_status", "run_campaign"),
+    "targets": ("Target", "build_target"),
+    "hamiltonian_model": ("HamiltonianModel", "load_model"),
+    "observables": ("Prediction", "metrics"),
+    "report": ("write_report",),
+    "workflow": ("evaluate", "predict", "run"),
+}
+_HOME = {name: room for room, names in _HOMES.items() for name in names}
+
+__all__ = sorted(_HOME)
+__version__ = version("hamlearn")
+
+
+def __getattr__(name: str) -> Any:
+    if name not in _HOME:
+        raise AttributeError(f"module 'hamlearn' has no attribute '{name}'")
+    return getattr(import_module(f"hamlearn.{_HOME[name]}"), name)
+
+
+def __dir__() -> list[str]:
+    return [*globals(), *__all__]

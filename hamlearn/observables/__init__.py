@@ -3,6 +3,7 @@
 A matrix in Hartree goes in; energies come out in eV, errors in meV.
 """
 
+from hamlearn.observables.block_errors import block_errors
 from hamlearn.observables.learning_curve import average_orders, final_slope
 from hamlearn.observables.metrics import hamiltonian_rmse_mev, level_errors, metrics
 from hamlearn.observables.prediction import Prediction, reference_prediction
@@ -10,6 +11,7 @@ from hamlearn.observables.prediction import Prediction, reference_prediction
 __all__ = [
     "Prediction",
     "average_orders",
+    "block_errors",
     "final_slope",
     "hamiltonian_rmse_mev",
     "level_errors",

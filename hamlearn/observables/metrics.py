@@ -12,13 +12,12 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
+from numpy.typing import ArrayLike
 
 from hamlearn.observables.prediction import Prediction, reference_prediction
 from hamlearn.targets.target import Target
 from hamlearn.units import HARTREE_MEV
 
-FloatArray = NDArray[np.float64]
 EV_MEV = 1e3
 
 
@@ -105,9 +104,7 @@ def level_name(place: int) -> str:
 def _references(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> list[Prediction]:
     """Return the references as predictions, checked against the predictions."""
     if not predictions or len(predictions) != len(targets):
-        raise ValueError(
-            f"{len(predictions)} predictions and {len(targets)} references; expected one each, at least one"
-        )
+        raise ValueError(f"{len(predictions)} predictions and {len(targets)} references; give one each, at least one")
     references = [t if isinstance(t, Prediction) else reference_prediction(t) for t in targets]
     for k, (p, r) in enumerate(zip(predictions, references, strict=True)):
         if not np.array_equal(p.numbers, r.numbers) or p.hamiltonian.shape != r.hamiltonian.shape:
@@ -115,5 +112,5 @@ def _references(predictions: Sequence[Prediction], targets: Sequence[Target | Pr
     return references
 
 
-def _root_mean(squares: Sequence[float] | FloatArray) -> float:
-    return float(np.sqrt(np.mean(squares)))
+def _root_mean(squares: ArrayLike) -> float:
+    return float(np.sqrt(np.mean(np.asarray(squares))))

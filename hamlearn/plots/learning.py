@@ -9,6 +9,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 
+from hamlearn.observables import average_orders
 from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend, log_ticks, plain_number
 
 CURVES = (
@@ -31,15 +32,15 @@ def learning_curve(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         points = [(row["n_train"], row["order"], row[key]) for row in rows if row.get(key)]
         if not points:
             continue
-        by_order, by_size = defaultdict(list), defaultdict(list)
+        by_order = defaultdict(list)
         for size, order, error in sorted(points):
             by_order[order].append((size, error))
-            by_size[size].append(error)
         if len(by_order) > 1:
             for line in by_order.values():
                 ax.plot(*zip(*line, strict=True), color=colour, alpha=0.3, linewidth=1)
-        means = [sum(errors) / len(errors) for errors in by_size.values()]
-        ax.plot(list(by_size), means, color=colour, marker=marker, markersize=5.5, linewidth=2, label=label)
+        averages = average_orders([row for row in rows if row.get(key)], key)
+        sizes, means = [row["n_train"] for row in averages], [row["mean"] for row in averages]
+        ax.plot(sizes, means, color=colour, marker=marker, markersize=5.5, linewidth=2, label=label)
         drawn += [error for _, _, error in points]
     ax.set(xscale="log", yscale="log", xlabel="training structures", ylabel="error on the test set / meV")
     sizes = sorted({row["n_train"] for row in rows})

@@ -8,6 +8,7 @@ levels are degenerate; its Fock matrix is therefore never used as a baseline.)
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -18,7 +19,7 @@ from numpy.typing import NDArray
 from hamlearn.angular.elements import atomic_number
 from hamlearn.config import QMSettings
 from hamlearn.errors import ConfigError, nearest
-from hamlearn.qm.method import mean_field
+from hamlearn.qm.method import mean_field, no_checkpoint_files
 from hamlearn.qm.molecule import load_basis, silent_mole
 
 FloatArray = NDArray[np.float64]
@@ -84,7 +85,9 @@ def _atom(basis: str, name: str) -> FloatArray:
 
     shells = {name: load_basis(basis, name)}
     mole = silent_mole([name], np.zeros((1, 3)), shells, spin=atomic_number(name) % 2)
-    _, _, orbitals, occupations = atom_hf.get_atm_nrhf(mole)[name]
+    with warnings.catch_warnings(), no_checkpoint_files():
+        warnings.simplefilter("ignore", DeprecationWarning)  # PySCF calls a function it is about to drop
+        _, _, orbitals, occupations = atom_hf.get_atm_nrhf(mole)[name]
     return (orbitals * occupations) @ orbitals.T
 
 

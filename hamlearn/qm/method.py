@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import io
 import warnings
-from contextlib import redirect_stderr
+from collections.abc import Iterator
+from contextlib import contextmanager, redirect_stderr
 from functools import lru_cache
 from typing import Any
 
@@ -20,21 +21,30 @@ def mean_field(mole: Any, settings: QMSettings) -> Any:
     Raises:
         ConfigError: if the functional is unknown, ambiguous or carries a dispersion correction.
     """
-    from pyscf import scf
+    from pyscf import dft, scf
 
-    if settings.method == "RKS":
-        from pyscf import dft
-
-        assert settings.xc is not None  # the settings guarantee it
-        check_functional(settings.xc)
-        field = dft.RKS(mole, xc=settings.xc)
-        field.grids.level = GRID_LEVEL
-    else:
-        field = scf.RHF(mole)
-    field.chkfile = None
-    vars(field).pop("_chkfile", None)  # deletes the temporary file, which a kill would leave behind
+    with no_checkpoint_files():
+        if settings.method == "RHF":
+            field = scf.RHF(mole)
+        else:
+            assert settings.xc is not None  # the settings guarantee it
+            check_functional(settings.xc)
+            field = dft.RKS(mole, xc=settings.xc)
+            field.grids.level = GRID_LEVEL
     field.conv_tol = settings.conv_tol
     return field
+
+
+@contextmanager
+def no_checkpoint_files() -> Iterator[None]:
+    """Have PySCF make mean fields without a temporary file, which a kill would leave behind."""
+    from pyscf.scf import hf
+
+    before, hf.MUTE_CHKFILE = hf.MUTE_CHKFILE, True
+    try:
+        yield
+    finally:
+        hf.MUTE_CHKFILE = before
 
 
 def describe_method(settings: QMSettings) -> dict[str, Any]:

@@ -24,7 +24,7 @@ class Levels:
         reference_ev: computed [level], eV.
         predicted_ev: predicted [level], eV.
         occupied: [level].
-        structure: which structure the level belongs to [level].
+        structure: position in the test set of the structure the level belongs to [level].
     """
 
     reference_ev: NDArray[np.float64]
@@ -55,7 +55,7 @@ class Levels:
 
 @dataclass(frozen=True)
 class ProjectionDiagnostics:
-    """How well the projection on a minimal basis went, one entry per structure.
+    """How well the projection on a minimal basis went, one entry per structure: training set, then test set.
 
     Attributes:
         smallest_singular_value: of the overlap of minimal basis and accepted orbitals [structure].
@@ -94,8 +94,7 @@ def read_run(folder: Path) -> RunArtifacts:
     levels = _read_arrays(folder / "test_levels.npz", ("reference_ev", "predicted_ev", "occupied", "structure"))
     diagnostics = _read_arrays(folder / "diagnostics.npz", tuple(ProjectionDiagnostics.__dataclass_fields__))
     if diagnostics:
-        flags = [json.loads(str(text)) for text in np.atleast_1d(diagnostics.pop("flags"))]
-        diagnostics["flags"] = flags[0] if flags and flags[0] and isinstance(flags[0][0], list) else flags
+        diagnostics["flags"] = [json.loads(str(text)) for text in diagnostics["flags"]]
     return RunArtifacts(
         folder=folder,
         results=results,

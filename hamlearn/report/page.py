@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from hamlearn.artifacts import written_atomically
+from hamlearn.observables import average_orders, final_slope
 from hamlearn.plots import block_name
 from hamlearn.report import figures, html
 from hamlearn.report.artifacts import ProjectionDiagnostics, RunArtifacts, read_run
@@ -20,6 +22,14 @@ ROUNDING = 1e-9
 """Largest change of a matrix element, Hartree, that rounding explains."""
 
 MOST_FLAGGED = 50
+
+CURVE_COLUMNS = {
+    "hamiltonian_rmse_mev": "matrix RMSE",
+    "eigenvalue_rmse_mev": "level RMSE",
+    "eigenvalue_mae_mev": "level MAE",
+    "gap_rmse_mev": "gap RMSE",
+    "gap_mae_mev": "gap MAE",
+}
 
 
 def write_report(run_folder: str | Path) -> Path:
@@ -113,7 +123,27 @@ def _learning_curve(run: RunArtifacts) -> Html:
     rows = run.results.get("learning_curve")
     if not rows:
         return Html("")
-    return html.section("Learning curve", *_pictures(run, [figures.learning_curve(rows)]))
+    cells = [
+        (size, *(f"{number(row['mean'])} ± {number(row['std'])}" for row in averages))
+        for size, averages in _averages(rows).items()
+    ]
+    header = ("training structures", *(f"{label} / meV" for label in CURVE_COLUMNS.values()))
+    slope = final_slope(rows, "eigenvalue_rmse_mev")
+    words = f"Between the last two sizes n the RMSE of the levels falls as n to the power {slope:.2f}.".replace(
+        "-", "−"
+    )
+    return html.section(
+        "Learning curve",
+        *_pictures(run, [figures.learning_curve(rows)]),
+        html.paragraph(words, "note") if np.isfinite(slope) else "",
+        html.details("As a table: mean ± standard deviation over orders", html.table(header, cells)),
+    )
+
+
+def _averages(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[dict[str, float]]]:
+    """Mean and spread of every error, by training size."""
+    columns = [average_orders(rows, key) for key in CURVE_COLUMNS]
+    return {int(averages[0]["n_train"]): list(averages) for averages in zip(*columns, strict=True)}
 
 
 def _levels(run: RunArtifacts) -> Html:
@@ -189,7 +219,7 @@ def _flagged(diagnostics: ProjectionDiagnostics) -> Html:
     words = f"The smallest ratio of smallest to largest singular value is {number(float(ratio))}."
     if not flagged:
         return html.paragraph(f"{words} No structure was flagged.")
-    listing = html.table(("structure", "why"), flagged[:MOST_FLAGGED], numbers_from=2)
+    listing = html.table(("place in training and test set", "why"), flagged[:MOST_FLAGGED], numbers_from=2)
     more = f" The first {MOST_FLAGGED} are listed." if len(flagged) > MOST_FLAGGED else ""
     count = f"{len(flagged)} of {len(diagnostics.flags)} structures were flagged."
     return html.join([html.paragraph(f"{words} {count}{more}"), html.details("Flagged structures", listing)])

@@ -41,9 +41,7 @@ def save_targets(folder: str | Path, targets: Sequence[Target]) -> None:
     for name in DIAGNOSTICS:
         values[name] = [getattr(part, name) for part in diagnostics]
     if any(len(parts) not in (0, len(targets)) for parts in values.values()):
-        raise ArtifactError(
-            "only some targets have a metric, baseline or diagnostics; build all with the same settings"
-        )
+        raise ArtifactError("targets differ in having a metric, baseline or diagnostics; build all with one setting")
     arrays = {
         "n_occupied": np.array([target.n_occupied for target in targets], dtype=np.int64),
         "rejected_gap": np.array([part.rejected_gap for part in diagnostics], dtype=np.float64),
@@ -79,9 +77,7 @@ def load_targets(folder: str | Path) -> list[Target]:
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}; build the targets first") from None
     except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-        raise ArtifactError(
-            f"{path} is truncated or damaged ({error}); delete it and build the targets again"
-        ) from None
+        raise ArtifactError(f"{path} is truncated or damaged ({error}); delete it and build targets again") from None
     try:
         header = json.loads(str(arrays["header"]))
         check_format(header, KIND, FORMAT_VERSION, str(path))
@@ -100,12 +96,15 @@ def _targets(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Iterator
         if species not in of_species:
             of_species[species] = orbitals.subset({z: orbitals.shells[z] for z in species})
         n = orbitals.n_ao(numbers)
+        matrices = {name: parts[name][k].reshape(n, n) for name in MATRICES if name in parts}
         yield Target(
             numbers=numbers,
+            matrix=matrices["matrix"],
+            metric=matrices.get("metric"),
             orbitals=of_species[species],
             n_occupied=int(n_occupied),
+            baseline=matrices.get("baseline"),
             diagnostics=_diagnostics(header, arrays, parts, k),
-            **{name: parts[name][k].reshape(n, n) if name in parts else None for name in MATRICES},
         )
 
 
@@ -114,8 +113,12 @@ def _diagnostics(
 ) -> Diagnostics | None:
     if DIAGNOSTICS[0] not in parts:
         return None
-    rest = float(arrays["rejected_gap"][k]), tuple(header["flags"][k])
-    return Diagnostics(*(parts[name][k] for name in DIAGNOSTICS), *rest)
+    return Diagnostics(
+        singular_values=parts["singular_values"][k],
+        projections=parts["projections"][k],
+        rejected_gap=float(arrays["rejected_gap"][k]),
+        flags=tuple(header["flags"][k]),
+    )
 
 
 def _split(arrays: Mapping[str, Array], name: str) -> list[Array]:

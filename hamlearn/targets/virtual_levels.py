@@ -131,8 +131,8 @@ def valence_levels(energies: FloatArray, cosines: FloatArray, n_occupied: int) -
 
 def degenerate_sets(energies: FloatArray, n_occupied: int) -> list[list[int]]:
     """Return the positions of levels grouped by degeneracy; occupied and virtual levels never share a set."""
-    starts = np.flatnonzero(np.diff(energies) >= DEGENERACY_HARTREE) + 1
-    starts = sorted({*starts.tolist(), n_occupied} - {0, len(energies)})
+    jumps = np.flatnonzero(np.diff(energies) >= DEGENERACY_HARTREE) + 1
+    starts = sorted({*jumps.tolist(), n_occupied} - {0, len(energies)})
     return [part.tolist() for part in np.split(np.arange(len(energies)), starts)]
 
 

@@ -109,9 +109,8 @@ def test_predicts_held_out_blocks(fitted, waters, water_lowdin):
     truth = split_matrices(matrices[30:], [a.numbers for a in waters[30:]], orbitals)
     predicted = model.predict(waters[30:])
     for key, values in truth.values.items():
-        if key not in predicted.values:
-            assert np.abs(values).max() < 1e-9
-            continue
+        if not len(values):
+            continue  # no O-O pairs in water
         spread = np.sqrt((values**2).mean())
         assert np.sqrt(((predicted.values[key] - values) ** 2).mean()) < max(0.05 * spread, 1e-6), key
 
