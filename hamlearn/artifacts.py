@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
+from numbers import Integral
 from pathlib import Path
 from typing import Any
 
@@ -14,9 +15,9 @@ from hamlearn.errors import ArtifactError
 def check_format(fields: Mapping[str, Any], kind: str, version: int, source: str) -> None:
     """Raise ArtifactError unless an artifact is of this kind and no newer than this version."""
     found_kind, found_version = fields.get("kind"), fields.get("format_version")
-    if found_kind != kind or not isinstance(found_version, int):
+    if found_kind != kind or not isinstance(found_version, Integral):
         raise ArtifactError(f"{source} is of kind {found_kind!r}, expected {kind!r}; give the right file")
-    if found_version > version:
+    if int(found_version) > version:
         raise ArtifactError(
             f"{source} was written in format {found_version} of {kind}, this hamlearn reads up to {version}: "
             "upgrade hamlearn"

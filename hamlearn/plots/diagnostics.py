@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hamlearn.plots.style import BLUE, GREY
+from hamlearn.plots.style import BLUE, GREY, bin_count
 
 
 def histogram(ax: Axes, values: NDArray[np.float64], xlabel: str) -> None:
@@ -23,7 +24,8 @@ def histogram(ax: Axes, values: NDArray[np.float64], xlabel: str) -> None:
         ax.text(0.5, 0.5, "no finite values", transform=ax.transAxes, ha="center", color=GREY)
         return
     width = max(np.ptp(finite), 1e-3 * abs(finite).max(), 1e-12)
-    ax.hist(finite, bins=24, range=(finite.min(), finite.min() + width), color=BLUE, alpha=0.75)
+    ax.hist(finite, bins=bin_count(finite.size, 24), range=(finite.min(), finite.min() + width), color=BLUE, alpha=0.75)
     ax.axvline(finite.min(), color=GREY, linestyle=(0, (4, 2)), linewidth=1.2)
     ax.set_title(f"smallest: {finite.min():.3g}", loc="left", fontweight="normal", color=GREY, fontsize=9)
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     ax.grid(axis="x", visible=False)

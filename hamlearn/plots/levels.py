@@ -7,9 +7,10 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
+from matplotlib.ticker import MaxNLocator
 from numpy.typing import NDArray
 
-from hamlearn.plots.style import GREY, OCCUPIED, VIRTUAL, add_legend, legend_marker, log_ticks
+from hamlearn.plots.style import GREY, OCCUPIED, VIRTUAL, add_legend, bin_count, legend_marker, log_ticks
 
 FloatArray = NDArray[np.float64]
 BoolArray = NDArray[np.bool_]
@@ -64,7 +65,7 @@ def error_histogram(ax: Axes, errors_ev: FloatArray, occupied: BoolArray) -> Non
     """
     magnitude = np.maximum(np.abs(1e3 * errors_ev), 1e-9)  # meV; exact zeros have no logarithm
     low = max(np.floor(np.log10(magnitude.min())), np.ceil(np.log10(magnitude.max())) - 5)
-    bins = np.logspace(low, np.log10(1.3 * magnitude.max()), 49).tolist()
+    bins = np.logspace(low, np.log10(1.3 * magnitude.max()), 1 + bin_count(len(magnitude), 48)).tolist()
     for mask, label, colour, _ in _classes(occupied, ~occupied):
         values = np.maximum(magnitude[mask], bins[0])
         rmse = float(np.sqrt(np.mean(magnitude[mask] ** 2)))
@@ -74,6 +75,7 @@ def error_histogram(ax: Axes, errors_ev: FloatArray, occupied: BoolArray) -> Non
     ax.set(xscale="log", xlim=(bins[0], bins[-1]), xlabel="|error| / meV", ylabel="levels")
     log_ticks(ax.xaxis, [bins[0], bins[-1]])
     ax.set_ylim(top=1.25 * ax.get_ylim()[1])
+    ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     add_legend(ax, loc="upper left", handlelength=1.2)
 
 

@@ -76,6 +76,11 @@ def legend_marker(label: str, colour: str, marker: str, hollow: bool = False) ->
     )
 
 
+def bin_count(values: int, most: int) -> int:
+    """How many bins a histogram of so many values should have."""
+    return min(most, 4 + int(2 * values**0.5))
+
+
 def plain_number(value: float) -> str:
     """``value`` without needless digits: 1000, 20, 0.5; as a power of ten where it is tiny."""
     if 0 < value < 9e-4:

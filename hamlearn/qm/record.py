@@ -95,11 +95,11 @@ def load_record(path: str | Path) -> QMRecord:
     path = Path(path)
     try:
         if path.exists():
-            with np.load(path, allow_pickle=False) as archive:
+            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
                 arrays = {name: archive[name] for name in archive.files}
         else:
             arrays = _packed_arrays(path)
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path} is no whole record ({error}); delete it and run the calculation again") from None
     return _record_from_arrays(arrays, source=str(path))
 
@@ -138,7 +138,7 @@ def _packed_arrays(path: Path) -> dict[str, Any]:
     import h5py
 
     with h5py.File(pack) as file:
-        check_format(file.attrs, PACK_KIND, FORMAT_VERSION, str(pack))
+        check_format(dict(file.attrs), PACK_KIND, FORMAT_VERSION, str(pack))
         if path.stem not in file:
             raise ArtifactError(f"there is no record {path}, nor is it in {pack}; run the calculation first")
         group = file[path.stem]

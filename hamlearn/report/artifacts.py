@@ -63,6 +63,7 @@ class ProjectionDiagnostics:
         rejected_gap_hartree: from the last accepted to the first rejected level [structure]; inf if none.
         smallest_projection: smallest residual norm of an accepted orbital [structure].
         flags: what is worth knowing about each structure, in words.
+        index: position of each structure in the input file [structure].
     """
 
     smallest_singular_value: NDArray[np.float64]
@@ -70,6 +71,7 @@ class ProjectionDiagnostics:
     rejected_gap_hartree: NDArray[np.float64]
     smallest_projection: NDArray[np.float64]
     flags: list[list[str]]
+    index: NDArray[np.int64]
 
 
 @dataclass(frozen=True)

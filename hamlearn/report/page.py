@@ -214,7 +214,7 @@ def _projection(run: RunArtifacts) -> Html:
 
 
 def _flagged(diagnostics: ProjectionDiagnostics) -> Html:
-    flagged = [(index, "; ".join(flags)) for index, flags in enumerate(diagnostics.flags) if flags]
+    flagged = [(i, "; ".join(f)) for i, f in zip(diagnostics.index.tolist(), diagnostics.flags, strict=True) if f]
     ratio = np.min(diagnostics.smallest_singular_value / diagnostics.largest_singular_value)
     words = f"The smallest ratio of smallest to largest singular value is {number(float(ratio))}."
     if not flagged:

@@ -72,7 +72,7 @@ def load_targets(folder: str | Path) -> list[Target]:
     """
     path = Path(folder) / FILE
     try:
-        with np.load(path, allow_pickle=False) as archive:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
             arrays = {name: archive[name] for name in archive.files}
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}; build the targets first") from None

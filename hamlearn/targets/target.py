@@ -19,7 +19,8 @@ class Diagnostics:
     Attributes:
         singular_values: of the overlap of minimal basis and orbitals kept, descending.
         projections: in order of energy. Lowest virtual levels: norm of what the minimal basis still held of an
-            orbital when it was kept. Valence virtuals: norm of the orbital's projection on the minimal basis.
+            orbital when it was kept. Valence virtuals: norm of the orbital's projection on the minimal basis. Of
+            degenerate orbitals the smallest norm of any combination.
         rejected_gap: distance of the highest level kept to the next one, Hartree (inf if none, or valence virtuals).
         flags: what is worth knowing, in words; empty if all is well.
 

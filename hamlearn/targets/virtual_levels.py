@@ -25,7 +25,11 @@ FIRST_BUFFER = 8
 COVERAGE = 0.8
 """Smallest cosine between candidates and minimal basis. Too few candidates lack one of its symmetries (cosine 0 to
 0.65); with enough of them 0.9 is reached, the rest being core levels."""
+OCCUPIED_COVERAGE = 0.6
+"""Smallest cosine between occupied levels and minimal basis: 0.7 to 1 where the first contractions of the valence
+shells are valence functions, 0.1 to 0.5 where they are further core functions, as in def2-TZVP."""
 RANK_FLOOR = 1e-6
+EQUAL_COSINES = 1e-6
 HALVINGS = 8
 
 LOWERED = "too few levels project on the minimal basis: the threshold was lowered"
@@ -35,7 +39,10 @@ CLOSE_LEVELS = "the highest level kept and the next one nearly cross: the choice
 CLOSE_DECISION = "a level was kept or left out by a narrow margin: the choice may jump between like geometries"
 CUT = "a degenerate set of levels was cut: the matrix does not have the symmetry of the molecule"
 CLOSED_GAP = "HOMO and LUMO are degenerate: the matrix does not have the symmetry of the molecule"
-WEAK_OCCUPIED = "an occupied level projects poorly on the minimal basis: core and valence may be mixed"
+WEAK_OCCUPIED = (
+    "the minimal basis does not describe the occupied levels: its functions are no valence functions of this basis set "
+    "(minimal_basis minao helps), or core and valence levels mix"
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +88,7 @@ def lowest_levels(energies: FloatArray, cosines: FloatArray, n_occupied: int) ->
     Raises:
         BasisError: if the levels do not span the minimal basis.
 
-    Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), sec. III B, with guards against rank loss,
+    Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), sec. V B, with guards against rank loss,
     cut degeneracies and levels without projection.
     """
     n_minimal = len(cosines)
@@ -91,9 +98,17 @@ def lowest_levels(energies: FloatArray, cosines: FloatArray, n_occupied: int) ->
         walk = _walk(rows, [s for s in sets if s[-1] < n_candidates], n_occupied, threshold)
         if len(walk.accepted) < n_minimal:
             continue
-        kept = np.linalg.svd(cosines[:, walk.accepted], compute_uv=False)
-        if kept[-1] > RANK_FLOOR * kept[0]:
-            return _kept(energies, walk, n_occupied, threshold)
+        if _smallest(cosines[:, walk.accepted]) > RANK_FLOOR:
+            return KeptLevels(
+                energies=energies[walk.accepted],
+                mixing=np.eye(len(energies))[:, walk.accepted],
+                projections=np.array(walk.residuals),
+                rejected_gap=_next_gap(energies, walk.accepted[-1]),
+                flags=(
+                    *_walk_flags(energies, walk, n_occupied, threshold),
+                    *_occupied_flags(energies, cosines, n_occupied),
+                ),
+            )
     raise BasisError(
         f"the levels do not span the {n_minimal} functions of the minimal basis with all {n_occupied} occupied "
         "valence levels among them; choose minimal_basis minao, another guess for delta, or target kind lowdin"
@@ -119,13 +134,16 @@ def valence_levels(energies: FloatArray, cosines: FloatArray, n_occupied: int) -
     mixing = np.zeros((len(energies), len(cosines)))
     mixing[:n_occupied, :n_occupied] = np.eye(n_occupied)
     mixing[n_occupied:, n_occupied:] = span @ rotation
-    cut = 0 < n_virtual < len(singular) and singular[n_virtual - 1] - singular[n_virtual] < DEGENERACY_HARTREE
+    kept = np.concatenate([energies[:n_occupied], virtual])
+    sets = degenerate_sets(kept, n_occupied)
+    projections = [_smallest(cosines @ mixing[:, members]) for members in sets for _ in members]
+    cut = 0 < n_virtual < len(singular) and singular[n_virtual - 1] - singular[n_virtual] < EQUAL_COSINES
     return KeptLevels(
-        energies=np.concatenate([energies[:n_occupied], virtual]),
+        energies=kept,
         mixing=mixing,
-        projections=np.linalg.norm(cosines @ mixing, axis=0),
+        projections=np.array(projections),
         rejected_gap=np.inf,
-        flags=(*((CUT,) if cut else ()), *_frontier_flags(energies, n_occupied)),
+        flags=(*((CUT,) if cut else ()), *_occupied_flags(energies, cosines, n_occupied)),
     )
 
 
@@ -146,8 +164,7 @@ def _attempts(
     buffers = [FIRST_BUFFER * 2**k for k in range(n_levels.bit_length())]
     pools = [int(ends[np.searchsorted(ends, min(n_minimal + buffer, n_levels))]) for buffer in buffers]
     for pool in dict.fromkeys(pools):
-        smallest = np.linalg.svd(cosines[:, :pool], compute_uv=False)[-1]
-        if smallest >= COVERAGE or pool == n_levels:
+        if _smallest(cosines[:, :pool]) >= COVERAGE or pool == n_levels:
             yield from ((pool, PROJECTION_THRESHOLD / 2**k, sets) for k in range(HALVINGS))
     alone = [[level] for level in range(n_levels)]
     yield from ((n_levels, PROJECTION_THRESHOLD / 2**k, alone) for k in range(HALVINGS))
@@ -185,9 +202,9 @@ def _walk(rows: FloatArray, sets: Sequence[Sequence[int]], n_occupied: int, thre
     return walk
 
 
-def _kept(energies: FloatArray, walk: _Walk, n_occupied: int, threshold: float) -> KeptLevels:
+def _walk_flags(energies: FloatArray, walk: _Walk, n_occupied: int, threshold: float) -> list[str]:
     last = walk.accepted[-1]
-    gap = float(energies[last + 1] - energies[last]) if last + 1 < len(energies) else np.inf
+    gap = _next_gap(energies, last)
     virtual_residuals = walk.residuals[n_occupied:] + walk.rejected_residuals
     checks = {
         LOWERED: threshold < PROJECTION_THRESHOLD,
@@ -196,19 +213,25 @@ def _kept(energies: FloatArray, walk: _Walk, n_occupied: int, threshold: float) 
         CLOSE_LEVELS: DEGENERACY_HARTREE <= gap < CLOSE_LEVELS_HARTREE,
         CLOSE_DECISION: any(abs(residual - threshold) < CLOSE_CALL for residual in virtual_residuals),
         CUT: gap < DEGENERACY_HARTREE,
-        WEAK_OCCUPIED: any(residual < PROJECTION_THRESHOLD for residual in walk.residuals[:n_occupied]),
     }
-    flags = [text for text, raised in checks.items() if raised]
-    return KeptLevels(
-        energies=energies[walk.accepted],
-        mixing=np.eye(len(energies))[:, walk.accepted],
-        projections=np.array(walk.residuals),
-        rejected_gap=gap,
-        flags=(*flags, *_frontier_flags(energies, n_occupied)),
-    )
+    return [text for text, raised in checks.items() if raised]
 
 
-def _frontier_flags(energies: FloatArray, n_occupied: int) -> tuple[str, ...]:
-    inside = 0 < n_occupied < len(energies)
-    closed = inside and energies[n_occupied] - energies[n_occupied - 1] < DEGENERACY_HARTREE
-    return (CLOSED_GAP,) if closed else ()
+def _occupied_flags(energies: FloatArray, cosines: FloatArray, n_occupied: int) -> list[str]:
+    if n_occupied == 0:
+        return []
+    checks = {
+        CLOSED_GAP: _next_gap(energies, n_occupied - 1) < DEGENERACY_HARTREE,
+        WEAK_OCCUPIED: _smallest(cosines[:, :n_occupied]) < OCCUPIED_COVERAGE,
+    }
+    return [text for text, raised in checks.items() if raised]
+
+
+def _next_gap(energies: FloatArray, level: int) -> float:
+    """Return the distance from a level to the next, inf for the highest."""
+    return float(energies[level + 1] - energies[level]) if level + 1 < len(energies) else np.inf
+
+
+def _smallest(matrix: FloatArray) -> float:
+    """Return the smallest singular value; of one column it is its norm."""
+    return float(np.linalg.svd(matrix, compute_uv=False)[-1])

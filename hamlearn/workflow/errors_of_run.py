@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import TargetSettings
@@ -19,6 +20,8 @@ from hamlearn.targets import Target
 if TYPE_CHECKING:
     from ase import Atoms
 
+IntArray = NDArray[np.int64]
+
 N_EQUIVARIANCE = 10
 
 
@@ -28,6 +31,7 @@ def measure(
     structures: Sequence[Atoms],
     predictions: Sequence[Prediction],
     targets: Sequence[Target],
+    indices: IntArray,
 ) -> dict[str, Any]:
     """Return all errors of a test set; the levels go to a file of the run folder.
 
@@ -37,9 +41,10 @@ def measure(
         structures: test geometries.
         predictions: what the model says of them.
         targets: what was computed.
+        indices: position of every test structure in the input file.
     """
     references = [reference_prediction(target) for target in targets]
-    _write_levels(out / "test_levels.npz", predictions, references)
+    _write_levels(out / "test_levels.npz", predictions, references, indices)
     return {
         **metrics(predictions, targets),
         "equivariance_error": equivariance_error(model, structures[:N_EQUIVARIANCE]),
@@ -64,8 +69,14 @@ def levels_note(target: TargetSettings) -> str:
     )
 
 
-def write_diagnostics(path: Path, targets: Sequence[Target]) -> None:
-    """Write how well the projection of every structure went; nothing if none was projected."""
+def write_diagnostics(path: Path, targets: Sequence[Target], indices: IntArray) -> None:
+    """Write how well the projection of every structure went; nothing if none was projected.
+
+    Args:
+        path: npz file.
+        targets: of training and test set.
+        indices: position of every structure in the input file.
+    """
     found = [target.diagnostics for target in targets if target.diagnostics is not None]
     if not found:
         return
@@ -75,11 +86,14 @@ def write_diagnostics(path: Path, targets: Sequence[Target]) -> None:
         "rejected_gap_hartree": [d.rejected_gap for d in found],
         "smallest_projection": [min(d.projections, default=np.nan) for d in found],
         "flags": [json.dumps(d.flags) for d in found],
+        "index": indices,
     }
     _save(path, {name: np.asarray(values) for name, values in arrays.items()})
 
 
-def _write_levels(path: Path, predictions: Sequence[Prediction], references: Sequence[Prediction]) -> None:
+def _write_levels(
+    path: Path, predictions: Sequence[Prediction], references: Sequence[Prediction], indices: IntArray
+) -> None:
     counts = [len(r.eigenvalues_ev) for r in references]
     _save(
         path,
@@ -87,7 +101,7 @@ def _write_levels(path: Path, predictions: Sequence[Prediction], references: Seq
             "reference_ev": np.concatenate([r.eigenvalues_ev for r in references]),
             "predicted_ev": np.concatenate([p.eigenvalues_ev for p in predictions]),
             "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, references, strict=True)]),
-            "structure": np.repeat(np.arange(len(counts)), counts),
+            "structure": np.repeat(indices, counts),
         },
     )
 

@@ -65,6 +65,7 @@ def run(
     stages = STAGES[: STAGES.index(until) + 1] if until else STAGES
     job = Run(config, out, executor, echo or (lambda line: None))
     job.check_input()
+    _refuse_strangers(out)
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out, shard):
         _claim(config, out)
@@ -79,16 +80,22 @@ def run(
         return RunResult(results, failures, job.report() if until is None else None)
 
 
+def _refuse_strangers(out: Path) -> None:
+    """Raise ArtifactError if the folder holds files but no run."""
+    if not out.exists() or (out / CONFIG).exists():
+        return
+    strangers = sorted(item.name for item in out.iterdir() if not item.name.startswith(".") and item.name != INPUT_HASH)
+    if strangers:
+        raise ArtifactError(
+            f"{out} is not empty ({', '.join(strangers[:5])}) and holds no run; give a new folder or that of a run"
+        )
+
+
 def _claim(config: Config, out: Path) -> None:
     """Write the resolved settings of a new run, or check that the folder was made with the same."""
     digest = hashlib.sha256(Path(config.structures.file).read_bytes()).hexdigest()
     path = out / CONFIG
     if not path.exists():
-        strangers = sorted(item.name for item in out.iterdir() if not item.name.startswith("."))
-        if strangers:
-            raise ArtifactError(
-                f"{out} is not empty ({', '.join(strangers[:5])}) and holds no run; give a new folder or that of a run"
-            )
         with written_atomically(out / INPUT_HASH) as temporary:
             temporary.write_text(digest + "\n")
         with written_atomically(path) as temporary:

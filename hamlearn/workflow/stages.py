@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
@@ -50,9 +51,13 @@ class Run:
         self.campaign: Campaign | None = None
 
     def check_input(self) -> None:
-        """Read and check structures, split and basis before anything is written."""
+        """Read and check structures, split, basis and functional before anything is written."""
         from hamlearn.qm import check_basis
+        from hamlearn.qm.method import check_functional
         from hamlearn.targets import target_orbitals
+
+        if self.config.qm.xc:
+            check_functional(self.config.qm.xc)
 
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(self.config.qm.basis, species)
@@ -119,7 +124,7 @@ class Run:
             with self._timed("targets"):
                 built = [build_target(self.campaign.load(int(k)), self.config.target) for k in finished]
             save_targets(self.out / "targets", built)
-            write_diagnostics(self.out / "diagnostics.npz", built)
+            write_diagnostics(self.out / "diagnostics.npz", built, self.used[finished])
         self.target_of: dict[int, Target] = dict(zip(finished.tolist(), built, strict=True))
 
     def fit(self) -> None:
@@ -149,7 +154,8 @@ class Run:
             predictions = self.model.predict(structures)
         write_predictions(self.out / "predictions", structures, predictions)
         targets = [self.target_of[k] for k in self.test]
-        self._write_json("evaluation.json", measure(self.out, self.model, structures, predictions, targets))
+        measured = measure(self.out, self.model, structures, predictions, targets, self.used[self.test])
+        self._write_json("evaluation.json", measured)
 
     def curve(self) -> None:
         """Fit and test on nested subsets of each order of the training set."""
@@ -242,4 +248,13 @@ class Run:
         path = self.out / name
         path.parent.mkdir(parents=True, exist_ok=True)
         with written_atomically(path) as temporary:
-            temporary.write_text(json.dumps(content, indent=2) + "\n")
+            temporary.write_text(json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
+
+
+def _without_nan(content: Any) -> Any:
+    """Return the same content with null for NaN, which JSON does not have."""
+    if isinstance(content, dict):
+        return {name: _without_nan(value) for name, value in content.items()}
+    if isinstance(content, list):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

@@ -37,7 +37,9 @@ def refused(result: Result, *expected: str) -> None:
 
 
 def snapshot(folder: Path) -> dict[str, bytes]:
-    return {str(path.relative_to(folder)): path.read_bytes() for path in sorted(folder.rglob("*")) if path.is_file()}
+    """Every file of a folder but the empty ones that locks belong to."""
+    files = [path for path in sorted(folder.rglob("*")) if path.is_file() and not path.name.startswith(".lock")]
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files}
 
 
 def waters(n: int = 8) -> list[Atoms]:

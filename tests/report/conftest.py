@@ -105,6 +105,7 @@ def write_diagnostics(folder: Path, n: int, rng: np.random.Generator) -> None:
         rejected_gap_hartree=gap,
         smallest_projection=rng.beta(8, 5, n),
         flags=np.array([json.dumps(entry) for entry in flags]),
+        index=np.arange(n),
     )
 
 

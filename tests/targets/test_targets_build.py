@@ -1,0 +1,225 @@
+from dataclasses import replace
+
+import numpy as np
+import pytest
+import scipy.linalg
+from calculations import BENT_WATER, PEROXIDE, calculate, calculation, geometry, mole_of, nearest_level
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hamlearn.angular.ao_order import Orbitals
+from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
+from hamlearn.config import QMSettings, TargetSettings
+from hamlearn.errors import ArtifactError, BasisError
+from hamlearn.structures import permute, random_rotation, rotate
+from hamlearn.targets import build_target, n_occupied, predict_side, project_matrix, target_orbitals
+from hamlearn.testing import TOLERANCE
+
+EXACT = TOLERANCE["float64"]["exact"]
+EQUIVARIANCE = TOLERANCE["float64"]["equivariance"]
+SCF = TOLERANCE["float64"]["scf"]
+GUESSES = ("minao", "atom", "core")
+KINDS = {
+    "fock": TargetSettings(kind="fock"),
+    "lowdin": TargetSettings(kind="lowdin"),
+    "saph": TargetSettings(),
+    "valence": TargetSettings(virtuals="valence"),
+    "minao": TargetSettings(minimal_basis="minao"),
+    "nonorthogonal": TargetSettings(form="nonorthogonal"),
+}
+every_kind = pytest.mark.parametrize("settings_", KINDS.values(), ids=KINDS.keys())
+
+
+def with_delta(target_settings, delta):
+    return target_settings.model_copy(update={"delta": delta})
+
+
+def levels_of(target):
+    return scipy.linalg.eigh(target.full, target.metric, eigvals_only=True)
+
+
+@every_kind
+@pytest.mark.parametrize("delta", ["none", *GUESSES])
+def test_full_matrix_has_the_levels_of_the_molecule(settings_, delta):
+    record = calculation("bent water", "6-31g*", GUESSES)
+    target = build_target(record, with_delta(settings_, delta))
+    levels = levels_of(target)
+    if settings_.kind != "saph":
+        np.testing.assert_allclose(levels, record.orbital_energies, atol=1e-10)
+    elif settings_.virtuals == "lowest":
+        assert nearest_level(levels, record.orbital_energies) < 1e-10
+    core = 1 if settings_.kind == "saph" else 0
+    assert target.n_occupied == 5 - core
+    np.testing.assert_allclose(levels[: target.n_occupied], record.orbital_energies[core:5], atol=1e-10)
+    assert (target.diagnostics is not None) == (settings_.kind == "saph")
+
+
+@every_kind
+@pytest.mark.parametrize("delta", GUESSES)
+def test_delta_is_the_difference_to_the_same_target_of_the_guess(settings_, delta):
+    record = calculation("bent water", "6-31g*", GUESSES)
+    plain, learned = build_target(record, settings_), build_target(record, with_delta(settings_, delta))
+    of_guess = build_target(replace(record, fock=record.guess_focks[delta]), settings_)
+    assert plain.baseline is None
+    np.testing.assert_array_equal(learned.baseline, of_guess.matrix)
+    np.testing.assert_array_equal(learned.matrix, plain.matrix - of_guess.matrix)
+    np.testing.assert_allclose(learned.full, plain.matrix, atol=EXACT)
+    np.testing.assert_array_equal(plain.full, plain.matrix)
+
+
+def test_delta_of_lowdin_is_the_orthogonalised_difference():
+    record = calculation("bent water", "6-31g*", GUESSES)
+    half = np.linalg.inv(scipy.linalg.sqrtm(record.overlap).real)
+    target = build_target(record, TargetSettings(kind="lowdin", delta="minao"))
+    np.testing.assert_allclose(
+        target.matrix, half @ (record.fock - record.guess_focks["minao"]) @ half, atol=EQUIVARIANCE
+    )
+
+
+def test_a_guess_is_closer_than_nothing():
+    record = calculation("bent water", "6-31g*", GUESSES)
+    sizes = {d: np.linalg.norm(build_target(record, TargetSettings(delta=d)).matrix) for d in ("none", "minao", "atom")}
+    assert max(sizes["minao"], sizes["atom"]) < 0.4 * sizes["none"]
+
+
+@every_kind
+@pytest.mark.parametrize("delta", ["none", *GUESSES])
+def test_prediction_needs_no_scf(settings_, delta):
+    """Metric and baseline from the geometry alone equal those of the calculation."""
+    record = calculation("bent water", "6-31g*", GUESSES)
+    settings_ = with_delta(settings_, delta)
+    target = build_target(record, settings_)
+    qm = QMSettings(basis="6-31g*")
+    metric, baseline = predict_side(record.numbers, record.positions, qm, settings_)
+    for found, expected in ((metric, target.metric), (baseline, target.baseline)):
+        assert (found is None) == (expected is None)
+        if expected is not None:
+            np.testing.assert_allclose(found, expected, atol=EQUIVARIANCE)
+
+
+@every_kind
+@pytest.mark.parametrize("proper", [True, False])
+@pytest.mark.parametrize("atoms", [BENT_WATER, PEROXIDE], ids=["water", "peroxide"])
+def test_equivariant_when_the_rotated_molecule_is_computed_anew(settings_, proper, atoms):
+    rng = np.random.default_rng(5)
+    rotation = random_rotation(rng) * (1 if proper else -1)
+    settings_ = with_delta(settings_, "minao")
+    record = calculation("bent water" if atoms is BENT_WATER else "peroxide", "6-31g*", ("minao",))
+    before = build_target(record, settings_)
+    after = build_target(calculate(rotate(atoms, rotation), "6-31g*", ("minao",)), settings_)
+    t = ao_rotation(before.orbitals, before.numbers, rotation)
+    for name in ("matrix", "baseline", "metric"):
+        if getattr(before, name) is not None:
+            np.testing.assert_allclose(getattr(after, name), t @ getattr(before, name) @ t.T, atol=10 * SCF)
+
+
+@every_kind
+@pytest.mark.parametrize("name", ["carbon_dioxide", "methane"])
+@settings(derandomize=True, max_examples=8, deadline=None)
+@given(seed=st.integers(0, 2**32 - 1))
+def test_equivariant_with_degenerate_levels(settings_, name, seed):
+    """F and S of symmetric molecules, rotated exactly: the target does not see how degenerate orbitals are mixed."""
+    record = calculation(name, "def2-SVP")
+    rng = np.random.default_rng(seed)
+    rotation = random_rotation(rng) * rng.choice([1, -1])
+    t_full = ao_rotation(Orbitals.from_mole(mole_of(record)), record.numbers, rotation)
+    turned = replace(
+        record,
+        positions=record.positions @ rotation.T,
+        fock=t_full @ record.fock @ t_full.T,
+        overlap=t_full @ record.overlap @ t_full.T,
+    )
+    before, after = build_target(record, settings_), build_target(turned, settings_)
+    t = ao_rotation(before.orbitals, before.numbers, rotation)
+    np.testing.assert_allclose(after.matrix, t @ before.matrix @ t.T, atol=EQUIVARIANCE)
+    if before.diagnostics is not None:
+        np.testing.assert_allclose(
+            after.diagnostics.singular_values, before.diagnostics.singular_values, atol=EQUIVARIANCE
+        )
+        np.testing.assert_allclose(after.diagnostics.projections, before.diagnostics.projections, atol=EQUIVARIANCE)
+        assert after.diagnostics.flags == before.diagnostics.flags
+
+
+@every_kind
+def test_permuted_atoms_permute_the_matrix(settings_):
+    order = [3, 1, 0, 2]
+    before = build_target(calculation("peroxide", "6-31g*", ("minao",)), settings_)
+    after = build_target(calculate(permute(PEROXIDE, order), "6-31g*", ("minao",)), settings_)
+    index = ao_permutation(before.orbitals, before.numbers, order)
+    np.testing.assert_array_equal(after.numbers, before.numbers[order])
+    np.testing.assert_allclose(after.matrix, before.matrix[np.ix_(index, index)], atol=SCF)
+
+
+def test_metrics():
+    record = calculation("bent water", "6-31g*", GUESSES)
+    assert build_target(record, KINDS["saph"]).metric is None
+    assert build_target(record, KINDS["lowdin"]).metric is None
+    np.testing.assert_array_equal(build_target(record, KINDS["fock"]).metric, record.overlap)
+    index = [1, 3, 4, 5, 15, 17]
+    np.testing.assert_array_equal(
+        build_target(record, KINDS["nonorthogonal"]).metric, record.overlap[np.ix_(index, index)]
+    )
+
+
+@every_kind
+def test_orbitals_are_known_before_any_calculation(settings_):
+    record = calculation("chloromethane", "def2-SVP")
+    target = build_target(record, settings_)
+    assert target.orbitals == target_orbitals(settings_, "def2-SVP", [1, 17, 6])
+    assert target.orbitals.n_ao(target.numbers) == len(target.matrix)
+    assert target.n_occupied == n_occupied(record.numbers, settings_) == (7 if settings_.kind == "saph" else 13)
+
+
+def test_orbitals_refuse_what_has_no_minimal_basis():
+    with pytest.raises(BasisError, match="Fe is a d or f element"):
+        target_orbitals(KINDS["saph"], "def2-SVP", [1, 26])
+    assert 26 in target_orbitals(KINDS["lowdin"], "def2-SVP", [1, 26]).shells
+    with pytest.raises(BasisError, match="no basis 'nonsense'"):
+        target_orbitals(KINDS["fock"], "nonsense", [1])
+
+
+@every_kind
+def test_cartesian_functions_are_refused_by_every_kind(settings_):
+    from pyscf import gto
+
+    mole = gto.M(atom="Ne", basis="def2-svp", cart=True, verbose=0, parse_arg=False)
+    overlap = mole.intor("int1e_ovlp")
+    with pytest.raises(BasisError, match="Cartesian"):
+        project_matrix(overlap, overlap, mole, settings_)
+
+
+def test_effective_core_potentials_have_no_minimal_basis():
+    from pyscf import gto
+
+    mole = gto.M(atom="I 0 0 0; H 0 0 1.6", basis="def2-svp", ecp={"I": "def2-svp"}, verbose=0, parse_arg=False)
+    overlap = mole.intor("int1e_ovlp")
+    with pytest.raises(BasisError, match="effective core potentials"):
+        project_matrix(overlap, overlap, mole, KINDS["saph"])
+
+
+def test_a_nearly_singular_overlap_is_refused():
+    record = calculation("bent water")
+    values, vectors = np.linalg.eigh(record.overlap)
+    values[0] = 5e-9
+    singular = replace(record, overlap=(vectors * values) @ vectors.T)
+    with pytest.raises(BasisError, match="linearly dependent"):
+        build_target(singular, KINDS["lowdin"])
+
+
+def test_a_missing_guess_is_named():
+    record = calculation("bent water")
+    with pytest.raises(ArtifactError, match="needs the Fock matrix of guess 'atom', the calculation kept: minao;"):
+        build_target(record, TargetSettings(delta="atom"))
+
+
+def test_flags_of_the_guess_are_passed_on():
+    record = calculation("carbon_dioxide", "def2-SVP")
+    plain, delta = (build_target(record, TargetSettings(delta=d)).diagnostics for d in ("none", "minao"))
+    assert plain.flags and delta.flags[: len(plain.flags)] == plain.flags
+    assert all(flag.startswith("guess minao: ") for flag in delta.flags[len(plain.flags) :])
+    assert len(delta.flags) > len(plain.flags)
+    np.testing.assert_array_equal(plain.singular_values, delta.singular_values)
+
+
+def test_geometries_of_these_tests_are_not_touched():
+    assert geometry("peroxide") == PEROXIDE

@@ -1,0 +1,202 @@
+import json
+
+import ase.io
+import h5py
+import numpy as np
+import pytest
+
+from hamlearn.config import build_config
+from hamlearn.errors import ArtifactError, ConfigError, SCFError
+from hamlearn.hamiltonian_model import load_model
+from hamlearn.workflow import evaluate, predict, run
+
+FIXED = {
+    "n_train", "n_test", "hamiltonian_rmse_mev", "eigenvalue_rmse_mev", "eigenvalue_mae_mev", "gap_rmse_mev",
+    "gap_mae_mev", "equivariance_error", "seconds", "peak_memory_gb", "learning_curve",
+}  # fmt: skip
+
+
+def settings(file, **sections):
+    base = {
+        "structures": {"file": str(file)},
+        "qm": {"basis": "sto-3g"},
+        "features": {"max_l": 3, "max_n": 3},
+        "split": {"train": 16, "test": 11, "curve": [4, 16], "repeats": 2},
+    }
+    return build_config({**base, **sections})
+
+
+@pytest.fixture(scope="module")
+def file(waters, tmp_path_factory):
+    path = tmp_path_factory.mktemp("input") / "waters.extxyz"
+    ase.io.write(path, waters[:30])
+    return path
+
+
+@pytest.fixture(scope="module")
+def finished(file, tmp_path_factory):
+    out = tmp_path_factory.mktemp("run") / "out"
+    lines = []
+    return out, run(settings(file), out, executor="serial", echo=lines.append), lines
+
+
+def test_results_have_the_promised_names(finished):
+    out, result, _ = finished
+    stored = json.loads((out / "results.json").read_text())
+    assert stored == result.results
+    assert set(stored) >= FIXED
+    assert set(stored["seconds"]) == {"qm", "targets", "features", "fit", "predict", "curve"}
+    assert all(s > 0 for s in stored["seconds"].values())
+    assert [(row["n_train"], row["order"]) for row in stored["learning_curve"]] == [(4, 0), (16, 0), (4, 1), (16, 1)]
+    assert stored["learning_curve"][1]["gap_mae_mev"] == stored["gap_mae_mev"]
+    assert stored["learning_curve"][0]["eigenvalue_rmse_mev"] > stored["eigenvalue_rmse_mev"]
+    assert (stored["n_train"], stored["n_test"]) == (16, 11)
+    assert 0 < stored["peak_memory_gb"] < 8
+    assert stored["equivariance_error"] < 1e-10
+    assert result.failures == {} and result.report == out / "report.html"
+    squares = sum(row["rmse_mev"] ** 2 for row in stored["block_errors"])
+    assert squares == pytest.approx(stored["hamiltonian_rmse_mev"] ** 2)
+
+
+def test_split_is_the_first_and_last_of_a_seeded_permutation(finished, waters):
+    out, _, _ = finished
+    order = np.random.default_rng(0).permutation(30)
+    tested = ase.io.read(out / "predictions" / "predictions.extxyz", ":")
+    for atoms, index in zip(tested, order[-11:], strict=True):
+        np.testing.assert_allclose(atoms.positions, waters[index].positions, atol=1e-7)
+
+
+def test_a_second_run_does_nothing_again(finished, file):
+    out, result, _ = finished
+    before = {path: path.stat().st_mtime_ns for path in out.rglob("*") if path.is_file()}
+    again = run(settings(file), out, executor="serial", echo=None)
+    assert again.results == result.results
+    changed = {path.name for path, t in before.items() if path.stat().st_mtime_ns != t}
+    made_again = {"campaign.json", ".lock", "report.html"} | {path.name for path in (out / "figures").iterdir()}
+    assert changed <= made_again
+
+
+def test_same_input_gives_equal_results(finished, file, tmp_path):
+    _, result, _ = finished
+    other = run(settings(file), tmp_path / "again", executor="serial", echo=None).results
+    clock = ("seconds", "peak_memory_gb")
+    assert {k: v for k, v in other.items() if k not in clock} == {
+        k: v for k, v in result.results.items() if k not in clock
+    }
+
+
+@pytest.mark.parametrize("missing", ["targets", "model", "evaluation.json", "results.json", "curve", "qm"])
+def test_any_stage_can_be_made_again(finished, file, tmp_path, missing):
+    import shutil
+
+    out = shutil.copytree(finished[0], tmp_path / "copy")
+    shutil.rmtree(out / missing, ignore_errors=True)
+    (out / missing).unlink(missing_ok=True)
+    again = run(settings(file), out, executor="serial", echo=None).results
+    assert again["eigenvalue_rmse_mev"] == finished[1].results["eigenvalue_rmse_mev"]
+    assert (out / missing).exists()
+
+
+def test_stages_stop_where_asked(file, tmp_path):
+    result = run(settings(file), tmp_path / "out", executor="serial", until="qm", echo=None)
+    assert (result.results, result.report) == (None, None)
+    assert not (tmp_path / "out" / "targets").exists()
+    run(settings(file), tmp_path / "out", executor="serial", until="fit", echo=None)
+    assert (tmp_path / "out" / "model").exists() and not (tmp_path / "out" / "predictions").exists()
+
+
+def test_shards_share_the_work(file, tmp_path):
+    config = settings(file)
+    for k in range(3):
+        run(config, tmp_path / "out", executor="serial", shard=(k, 3), echo=None)
+        assert len(list((tmp_path / "out" / "qm").glob("*.npz"))) == 9 * (k + 1)
+    lines = []
+    run(config, tmp_path / "out", executor="serial", until="qm", echo=lines.append)
+    assert len(list((tmp_path / "out" / "qm").glob("*.npz"))) == 27
+
+
+def test_other_settings_are_refused_by_name(finished, file):
+    out, _, _ = finished
+    with pytest.raises(ArtifactError, match=r"features.max_l: 3 \(folder\) against 4 \(now\)"):
+        run(settings(file, features={"max_l": 4, "max_n": 3}), out, executor="serial", echo=None)
+
+
+def test_changed_structures_are_refused(file, waters, tmp_path):
+    own = tmp_path / "mine.extxyz"
+    ase.io.write(own, waters[:30])
+    run(settings(own), tmp_path / "out", executor="serial", until="qm", echo=None)
+    ase.io.write(own, waters[1:31])
+    with pytest.raises(ArtifactError, match="has changed since"):
+        run(settings(own), tmp_path / "out", executor="serial", until="qm", echo=None)
+
+
+def test_a_folder_of_something_else_is_left_alone(file, tmp_path):
+    (tmp_path / "photos.zip").write_text("holiday")
+    with pytest.raises(ArtifactError, match=r"not empty \(photos.zip\)"):
+        run(settings(file), tmp_path, executor="serial", echo=None)
+    assert [p.name for p in tmp_path.iterdir()] == ["photos.zip"]
+
+
+def test_predictions_on_disk(finished, file, waters, tmp_path):
+    out, _, _ = finished
+    predictions = predict(out / "model", file, tmp_path / "pred")
+    direct = load_model(out / "model").predict(ase.io.read(file, ":"))
+    labelled = ase.io.read(tmp_path / "pred" / "predictions.extxyz", ":")
+    with h5py.File(tmp_path / "pred" / "hamiltonians.h5") as stored:
+        assert sorted(stored) == [f"{k:06d}" for k in range(30)]
+        for k, (a, b, atoms) in enumerate(zip(predictions, direct, labelled, strict=True)):
+            group = stored[f"{k:06d}"]
+            np.testing.assert_array_equal(group["hamiltonian"][:], b.hamiltonian)
+            np.testing.assert_array_equal(group["eigenvalues_ev"][:], a.eigenvalues_ev)
+            assert list(group["hamiltonian"].attrs["ao_labels"])[:2] == ["0 O 2s", "0 O 2p+1"]
+            assert atoms.info["hamlearn_gap_ev"] == pytest.approx(a.gap_ev, abs=1e-6)
+            assert atoms.info["hamlearn_lumo_ev"] - atoms.info["hamlearn_homo_ev"] == pytest.approx(a.gap_ev, abs=1e-6)
+    with pytest.raises(ArtifactError, match="exists already"):
+        predict(out / "model", file, tmp_path / "pred")
+
+
+def test_evaluate_agrees_with_the_run(finished, file, waters, tmp_path):
+    out, result, _ = finished
+    order = np.random.default_rng(0).permutation(30)
+    ase.io.write(tmp_path / "test.extxyz", [ase.io.read(file, ":")[k] for k in order[-11:]])
+    errors = evaluate(out / "model", tmp_path / "test.extxyz", tmp_path / "eval", executor="serial", echo=None)
+    assert errors["n_test"] == 11
+    for key in ("eigenvalue_rmse_mev", "gap_mae_mev", "hamiltonian_rmse_mev"):
+        assert errors[key] == pytest.approx(result.results[key], rel=1e-4)
+    with pytest.raises(ArtifactError, match="exists already"):
+        evaluate(out / "model", tmp_path / "test.extxyz", tmp_path / "eval", executor="serial", echo=None)
+
+
+def test_without_test_structures(file, tmp_path):
+    config = settings(file, split={"train": 6, "test": 0})
+    result = run(config, tmp_path / "out", executor="serial", echo=None)
+    assert result.results["n_test"] == 0 and result.report.exists()
+    assert "eigenvalue_rmse_mev" not in result.results
+
+
+def test_unknown_functional_leaves_nothing_behind(file, tmp_path):
+    config = settings(file, qm={"method": "RKS", "xc": "wonderful", "basis": "sto-3g"})
+    with pytest.raises(ConfigError, match="wonderful"):
+        run(config, tmp_path / "out", executor="serial", echo=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_failed_calculations_are_left_out_and_listed(file, tmp_path, monkeypatch):
+    """Two molecules that do not converge: the run goes on without them and says which."""
+    from hamlearn.qm import task
+
+    whole, order = task.run_scf, np.random.default_rng(0).permutation(30)
+    doomed = [np.asarray(ase.io.read(file, ":")[k].positions) for k in (order[2], order[-1])]
+
+    def run_scf(numbers, positions, *args, **kwargs):
+        from hamlearn.units import BOHR_ANGSTROM
+
+        if any(np.allclose(positions * BOHR_ANGSTROM, d) for d in doomed):
+            raise SCFError("not converged")
+        return whole(numbers, positions, *args, **kwargs)
+
+    monkeypatch.setattr(task, "run_scf", run_scf)
+    result = run(settings(file), tmp_path / "out", executor="serial", echo=None)
+    assert set(result.failures) == {order[2], order[-1]}
+    assert (result.results["n_train"], result.results["n_test"]) == (15, 10)
+    assert set(result.results["failures"]) == {str(order[2]), str(order[-1])}
