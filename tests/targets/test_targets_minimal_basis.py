@@ -38,7 +38,7 @@ def test_valence_and_core_follow_from_the_period(number, shells, core):
 
 @pytest.mark.parametrize("number", [21, 26, 30, 39, 48, 58, 79])
 def test_d_and_f_elements_are_refused_in_words(number):
-    with pytest.raises(BasisError, match="d or f element.*target kind fock or lowdin"):
+    with pytest.raises(BasisError, match=r"d or f element.*target kind fock or lowdin"):
         valence_shells(number)
     with pytest.raises(BasisError, match="d or f element"):
         n_core(number)
@@ -82,7 +82,7 @@ def test_minao_as_basis_of_the_calculation_is_its_own_subset():
 
 def test_minao_has_no_empty_p_shells_and_the_subset_needs_them():
     assert minimal_orbitals("minao", "def2-SVP", [3]).shells == {3: ((2, 0),)}
-    with pytest.raises(BasisError, match="basis 'minao' has no 2p function on Li.*choose a larger basis"):
+    with pytest.raises(BasisError, match=r"basis 'minao' has no 2p function on Li.*choose a larger basis"):
         minimal_orbitals("subset", "minao", [3])
 
 
@@ -96,7 +96,7 @@ def test_effective_core_potentials_are_refused_in_words():
     from pyscf import gto
 
     mole = gto.M(atom="I 0 0 0; H 0 0 1.6", basis="def2-svp", ecp={"I": "def2-svp"}, verbose=0, parse_arg=False)
-    with pytest.raises(BasisError, match="effective core potentials.*all-electron basis"):
+    with pytest.raises(BasisError, match=r"effective core potentials.*all-electron basis"):
         build_minimal_basis(mole, mole.intor("int1e_ovlp"), "subset")
 
 
@@ -104,7 +104,7 @@ def test_cartesian_functions_are_refused_in_words():
     from pyscf import gto
 
     mole = gto.M(atom="Ne", basis="def2-svp", cart=True, verbose=0, parse_arg=False)
-    with pytest.raises(BasisError, match="Cartesian.*cart=False"):
+    with pytest.raises(BasisError, match=r"Cartesian.*cart=False"):
         build_minimal_basis(mole, mole.intor("int1e_ovlp"), "subset")
 
 
