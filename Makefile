@@ -19,7 +19,7 @@ water: $(STAMP)
 	$(BIN)/hamlearn run workflows/water.yaml -o $(OUT)
 
 test: $(STAMP)
-	$(BIN)/python -m pytest -q -n auto --dist loadfile
+	OMP_NUM_THREADS=1 $(BIN)/python -m pytest -q -n auto --dist loadfile
 
 lint: $(STAMP)
 	$(BIN)/ruff check .

@@ -73,7 +73,9 @@ def main() -> None:
     print(f"{len(structures)} waters, best of {repeats}")
     for name, value in best.items():
         print(f"{name:<38}{value:8.2f} s{1e3 * value / len(structures):8.1f} ms each")
-    print(f"overhead over bare PySCF {best['campaign, serial'] / best['bare PySCF'] - 1:+.0%}, without checkpoint file ")
+    print(
+        f"overhead over bare PySCF {best['campaign, serial'] / best['bare PySCF'] - 1:+.0%}, without checkpoint file "
+    )
     print(f"{best['campaign, serial'] / best['bare PySCF without checkpoint file'] - 1:+.0%}")
     print(f"two cores / one core {best['campaign, local:2'] / best['campaign, local:1']:.3f}")
 

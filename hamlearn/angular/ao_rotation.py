@@ -14,7 +14,7 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
 
-def ao_rotation(orbitals: Orbitals, numbers: Sequence[int], rotation: ArrayLike) -> FloatArray:
+def ao_rotation(orbitals: Orbitals, numbers: Sequence[int] | IntArray, rotation: ArrayLike) -> FloatArray:
     """Return T [ao, ao] with F(R A) = T F(A) T^T, block-diagonal in D^l(R) of every shell.
 
     Args:
@@ -35,7 +35,7 @@ def ao_rotation(orbitals: Orbitals, numbers: Sequence[int], rotation: ArrayLike)
     return out
 
 
-def ao_permutation(orbitals: Orbitals, numbers: Sequence[int], order: Sequence[int]) -> IntArray:
+def ao_permutation(orbitals: Orbitals, numbers: Sequence[int] | IntArray, order: Sequence[int] | IntArray) -> IntArray:
     """Return the index with F(atoms[order]) = F(atoms)[index][:, index] [ao].
 
     Args:

@@ -119,7 +119,7 @@ def split_matrices(matrices: Sequence[FloatArray], numbers: Sequence[IntArray], 
         for shell_a, shell_b in shell_pairs(family, orbitals):
             block = _gather(flat, layout, family, rows, shell_a, shell_b)
             for L in couplings(family, shell_a, shell_b):
-                key = BlockKey(*_name(family), shell_a, shell_b, L, (-1) ** (shell_a[1] + shell_b[1] + L))
+                key = BlockKey.of(family, shell_a, shell_b, L)
                 values[key] = np.einsum("sab,abM->sM", block, clebsch_gordan(shell_a[1], shell_b[1], L))
     return Blocks(samples, values)
 
@@ -151,10 +151,6 @@ def assemble_matrices(blocks: Blocks, numbers: Sequence[IntArray], orbitals: Orb
     return layout.unflatten(flat)
 
 
-def _name(family: Family) -> tuple[str, int, int]:
-    return family.kind, family.species_i, family.species_j
-
-
 def _gather(
     flat: FloatArray, layout: MatrixLayout, family: Family, rows: IntArray, shell_a: Shell, shell_b: Shell
 ) -> FloatArray:
@@ -172,7 +168,7 @@ def _uncouple(blocks: Blocks, family: Family, shell_a: Shell, shell_b: Shell) ->
     la, lb = shell_a[1], shell_b[1]
     block = np.zeros((len(blocks.samples[family]), 2 * la + 1, 2 * lb + 1))
     for L in couplings(family, shell_a, shell_b):
-        key = BlockKey(*_name(family), shell_a, shell_b, L, (-1) ** (la + lb + L))
+        key = BlockKey.of(family, shell_a, shell_b, L)
         if key in blocks.values:
             block += np.einsum("sM,abM->sab", blocks.values[key], clebsch_gordan(la, lb, L))
     return block

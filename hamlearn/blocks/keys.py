@@ -25,6 +25,12 @@ class BlockKey:
     L: int
     sigma: int
 
+    @classmethod
+    def of(cls, family: Family, shell_a: Shell, shell_b: Shell, L: int) -> BlockKey:
+        """Return the block of two shells coupled to L; its parity is (-1)^(la + lb + L)."""
+        sigma = (-1) ** (shell_a[1] + shell_b[1] + L)
+        return cls(family.kind, family.species_i, family.species_j, shell_a, shell_b, L, sigma)
+
     @property
     def family(self) -> Family:
         """The samples and features this block shares with others."""
@@ -41,7 +47,7 @@ def families(species: list[int]) -> list[Family]:
     """Return every family of blocks of molecules made of these species."""
     zs = sorted(set(species))
     on_site = [Family("on_site", z, z) for z in zs]
-    like = [Family(kind, z, z) for z in zs for kind in ("plus", "minus")]  # type: ignore[arg-type]
+    like = [Family(kind, z, z) for z in zs for kind in ("plus", "minus")]
     cross = [Family("cross", a, b) for a in zs for b in zs if a < b]
     return on_site + like + cross
 
@@ -73,7 +79,7 @@ def block_keys(orbitals: Orbitals) -> list[BlockKey]:
     Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 19-22.
     """
     return [
-        BlockKey(f.kind, f.species_i, f.species_j, a, b, L, (-1) ** (a[1] + b[1] + L))
+        BlockKey.of(f, a, b, L)
         for f in families(list(orbitals.shells))
         for a, b in shell_pairs(f, orbitals)
         for L in couplings(f, a, b)

@@ -139,10 +139,7 @@ def _rebuild(spec: Mapping[str, Any], tensors: dict[str, torch.Tensor]) -> Hamil
     for position, entry in enumerate(spec["groups"]):
         family = Family(entry["kind"], *entry["species"])
         group = Group(family, entry["L"], entry["sigma"])
-        fitted.blocks_[group] = [
-            BlockKey(family.kind, *entry["species"], tuple(a), tuple(b), group.L, group.sigma)
-            for a, b in entry["shells"]
-        ]
+        fitted.blocks_[group] = [BlockKey.of(family, (a[0], a[1]), (b[0], b[1]), group.L) for a, b in entry["shells"]]
         for name in ("weights", "offsets", "alphas", "cv_mse"):
             getattr(fitted, name + "_")[group] = tensors[f"group.{position}.{name}"]
     return model

@@ -136,7 +136,7 @@ class BlockModel:
     ) -> Tensor:
         """Return the triangular factor of the rows of one fold, tile by tile."""
         members = np.arange(fold, len(structures), n_folds)
-        chosen = [structures[k] for k in members]
+        chosen = [structures[int(k)] for k in members]
         out = torch.zeros((0, self._n_features(group) + y.shape[2]), dtype=torch.float64)
         for start, stop in self._tiles(chosen, [group]):
             clock = time.perf_counter()

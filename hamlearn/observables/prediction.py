@@ -26,9 +26,9 @@ class Prediction:
         hamiltonian: the full matrix [ao, ao], Hartree, symmetric, PySCF's order of the target's orbitals.
         metric: overlap of the basis [ao, ao]; None if orthonormal.
         n_occupied: number of doubly occupied levels.
-        orbitals: shells and order, of at least the elements of the molecule.
+        basis: shells and order, of at least the elements of the molecule.
 
-    Rotation or permutation of the molecule turns ``hamiltonian`` and ``metric`` into T A T^T and ``coefficients``
+    Rotation or permutation of the molecule turns ``hamiltonian`` and ``metric`` into T A T^T and ``orbitals``
     into T C, up to signs and rotations among degenerate levels; levels are invariant.
     """
 
@@ -36,10 +36,10 @@ class Prediction:
     hamiltonian: FloatArray
     metric: FloatArray | None
     n_occupied: int
-    orbitals: Orbitals
+    basis: Orbitals
 
     def __post_init__(self) -> None:
-        n_ao = self.orbitals.n_ao(self.numbers)
+        n_ao = self.basis.n_ao(self.numbers)
         for name in ("hamiltonian", "metric"):
             matrix = getattr(self, name)
             if matrix is not None and np.shape(matrix) != (n_ao, n_ao):
@@ -67,8 +67,8 @@ class Prediction:
         return HARTREE_EV * self._solution[0]
 
     @property
-    def coefficients(self) -> FloatArray:
-        """Orbitals C [ao, level], columns in order of energy, C^T S C = 1; their signs are arbitrary."""
+    def orbitals(self) -> FloatArray:
+        """Molecular orbitals C [ao, level], columns in order of energy, C^T S C = 1; their signs are arbitrary."""
         return self._solution[1]
 
     @property
@@ -94,7 +94,7 @@ class Prediction:
     @property
     def ao_labels(self) -> list[str]:
         """Atom, element, shell and m of every orbital, such as '0 O 2p-1', in the order of the matrix."""
-        return self.orbitals.labels(self.numbers.tolist())
+        return self.basis.labels(self.numbers.tolist())
 
     def _level_ev(self, index: int) -> float:
         return float(self.eigenvalues_ev[index]) if 0 <= index < len(self.hamiltonian) else float("nan")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import re
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, redirect_stderr
@@ -75,22 +76,20 @@ def check_functional(xc: str) -> tuple[tuple[int, float], ...]:
             correction, which changes the energy but not the Fock matrix.
     """
     from pyscf.dft import libxc
+    from pyscf.scf.dispersion import parse_dft
 
-    names = [name.split("*")[-1] for name in xc.upper().replace("-", "+").replace(",", "+").split("+")]
-    for name in {n.replace("_", "") for n in (*names, xc.upper().replace("-", ""))}:
+    terms = re.split(r"[+,*]|-(?=[\d.])", xc.upper())
+    for name in {re.sub("[-_ ]", "", term) for term in terms}:
         if {f"{name}G", f"{name}5"} <= libxc.XC_KEYS:
             raise ConfigError(
                 f"xc '{xc}' means different functionals in different programs; name the variant: "
                 f"{name.lower()}g (VWN3, as Gaussian) or {name.lower()}5 (VWN5, as ORCA and Turbomole)"
             )
-    if {"D2", "D3", "D3BJ", "D3ZERO", "D3OP", "D4", "3C"} & set(xc.upper().replace("(", "-").split("-")):
-        raise ConfigError(
-            f"xc '{xc}' has a dispersion correction, which leaves the Fock matrix as it is; drop the suffix"
-        )
     said = io.StringIO()
     try:
         with redirect_stderr(said), warnings.catch_warnings():
             warnings.simplefilter("ignore")
+            dispersion = parse_dft(xc)[2]
             _, components = libxc.parse_xc(xc)
             libxc.xc_type(xc)
     except (KeyError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
@@ -98,6 +97,10 @@ def check_functional(xc: str) -> tuple[tuple[int, float], ...]:
         raise ConfigError(
             f"xc '{xc}' is no functional PySCF knows ({error}){suggestion}; examples: pbe, pbe0, b3lypg, r2scan"
         ) from None
+    if dispersion:
+        raise ConfigError(
+            f"xc '{xc}' has a dispersion correction, which leaves the Fock matrix as it is; drop the suffix"
+        )
     if said.getvalue():  # several match and PySCF would pick one of them
         raise ConfigError(f"xc '{xc}' is ambiguous; spell it out. PySCF says: {said.getvalue().strip()}")
     return tuple((int(i), float(f)) for i, f in components)

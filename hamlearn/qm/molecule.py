@@ -33,11 +33,12 @@ def build_mole(numbers: Iterable[int], positions_bohr: ArrayLike, basis: str) ->
         always along x, y, z.
 
     Raises:
-        BasisError: if the basis is unknown or lacks an element.
+        BasisError: if the basis is unknown, lacks an element or its core electrons.
         StructureError: if the number of electrons is odd.
     """
     numbers = [int(number) for number in numbers]
     check_electrons(numbers)
+    check_basis(basis, numbers)
     symbols = [symbol(number) for number in numbers]
     return silent_mole(symbols, positions_bohr, {name: load_basis(basis, name) for name in set(symbols)})
 
@@ -161,6 +162,7 @@ def _loads(basis: str, name: str) -> bool:
         return False
 
 
+@lru_cache(maxsize=1024)
 def _has_core(basis: str, name: str) -> bool:
     """Whether a basis describes all electrons of an element.
 

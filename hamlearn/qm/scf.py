@@ -111,7 +111,7 @@ def converge(mole: Any, settings: QMSettings) -> Converged:
             fock = final["fock"] if "fock" in final else field.get_fock(dm=density)
             first_fock = symmetrised(first["h1e"] + first["vhf"]) if first else None
             return Converged(field, symmetrised(fock), np.asarray(density), attempt, first_fock)
-        said.append(f"{attempt}: {field.cycles} cycles")
+        said.append(f"{attempt}: {field.max_cycle} cycles")
     raise SCFError(f"not converged to {settings.conv_tol:g} Hartree ({'; '.join(said)})")
 
 

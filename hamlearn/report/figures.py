@@ -85,7 +85,9 @@ def spectra(levels: Levels) -> list[Drawing]:
         figure, ax = plots.new_figure(4.7, 4.2)
         plots.spectrum(ax, one.reference_ev, one.predicted_ev, one.occupied)
         rmse = 1e3 * np.sqrt(np.mean(one.errors_ev**2))
-        caption = f"Structure {index} of the file, the one with the {words} RMSE ({number(float(rmse))} meV). Arrows: the gap."
+        caption = (
+            f"Structure {index} of the file, that with the {words} RMSE ({number(float(rmse))} meV). Arrow: the gap."
+        )
         drawings.append(Drawing(f"spectrum_{name}", caption, figure, _level_rows(one)))
     return drawings
 
@@ -136,7 +138,10 @@ def projection(diagnostics: ProjectionDiagnostics) -> list[Drawing]:
         figure, ax = plots.new_figure(3.5, 2.8)
         plots.histogram(ax, values, label)
         column = label.replace(" / ", "_").replace(" ", "_").lower()
-        rows = [{"structure": index, column: value} for index, value in zip(diagnostics.index.tolist(), values.tolist(), strict=True)]
+        rows = [
+            {"structure": index, column: value}
+            for index, value in zip(diagnostics.index.tolist(), values.tolist(), strict=True)
+        ]
         drawings.append(Drawing(name, caption, figure, rows))
     return drawings
 

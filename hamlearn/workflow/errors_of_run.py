@@ -46,7 +46,7 @@ def measure(
     references = [reference_prediction(target) for target in targets]
     _write_levels(out / "test_levels.npz", predictions, references, indices)
     return {
-        **metrics(predictions, targets),
+        **metrics(predictions, references),
         "equivariance_error": equivariance_error(model, structures[:N_EQUIVARIANCE]),
         "levels_note": levels_note(model.target),
         "level_errors": level_errors(predictions, references),
@@ -60,8 +60,9 @@ def levels_note(target: TargetSettings) -> str:
         return "All levels are those of the full Fock matrix, HOMO, LUMO and gap included."
     if target.virtuals == "lowest":
         return (
-            "All levels are exact levels of the full Fock matrix, HOMO, LUMO and gap included; core levels and the "
-            "virtual levels above are left out."
+            "All levels are exact levels of the full Fock matrix: the occupied valence levels and the lowest virtual "
+            "levels that the minimal basis can hold. HOMO, LUMO and gap are those of the molecule unless a structure "
+            "is flagged for a skipped level."
         )
     return (
         "Occupied levels are exact levels of the full Fock matrix. Virtual levels are valence combinations: the LUMO "

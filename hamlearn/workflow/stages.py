@@ -6,7 +6,7 @@ import json
 import math
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
@@ -17,9 +17,9 @@ from numpy.typing import NDArray
 
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import Config, TargetSettings
-from hamlearn.errors import SCFError
+from hamlearn.errors import ArtifactError, SCFError
 from hamlearn.structures import check_structures, read_structures, split, training_orders
-from hamlearn.workflow.predict import write_predictions
+from hamlearn.workflow.prediction import write_predictions
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -58,7 +58,6 @@ class Run:
 
         if self.config.qm.xc:
             check_functional(self.config.qm.xc)
-
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(self.config.qm.basis, species)
         target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
@@ -120,6 +119,11 @@ class Run:
         finished = np.concatenate([self.train, self.test])
         if (self.out / "targets" / "targets.npz").exists():
             built = load_targets(self.out / "targets")
+            if len(built) != len(finished):
+                raise ArtifactError(
+                    f"{self.out} holds targets of {len(built)} molecules, but {len(finished)} calculations; "
+                    "something in its qm folder changed: give a new folder"
+                )
         else:
             with self._timed("targets"):
                 built = [build_target(self.campaign.load(int(k)), self.config.target) for k in finished]
@@ -159,11 +163,11 @@ class Run:
 
     def curve(self) -> None:
         """Fit and test on nested subsets of each order of the training set."""
-        from hamlearn.observables import metrics
+        from hamlearn.observables import metrics, reference_prediction
 
         s = self.config.split
         orders = training_orders(self.train, s.repeats, s.seed)
-        targets = [self.target_of[k] for k in self.test]
+        references = [reference_prediction(self.target_of[k]) for k in self.test]
         tested = [self.structures[k] for k in self.test]
         for order, members in enumerate(orders):
             for n in [n for n in s.curve if n <= len(self.train)]:
@@ -174,7 +178,7 @@ class Run:
                 start = time.perf_counter()
                 whole = n == len(self.train)
                 model = self.model if whole else self._fit(members[:n])
-                errors = metrics(model.predict(tested), targets)
+                errors = metrics(model.predict(tested), references)
                 self._write_json(name, {"n_train": n, "order": order, **errors, "seconds": time.perf_counter() - start})
 
     def results(self, peak_memory_gb: float) -> dict[str, Any]:
@@ -221,7 +225,7 @@ class Run:
         model = HamiltonianModel(qm=c.qm, target=c.target, features=c.features, model=c.model)
         return model.fit([self.structures[k] for k in members], [self.target_of[k] for k in members])
 
-    def _campaign_failures(self) -> dict[int, str]:
+    def _campaign_failures(self) -> Mapping[int, str]:
         assert self.campaign is not None
         return self.campaign.failures
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 from ase import Atoms
-from conftest import bare_mole, bare_rhf
+from bare_pyscf import bare_mole, bare_rhf
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
@@ -57,7 +57,7 @@ def test_shells_of_def2_svp(water):
 
 def test_labels_agree_with_pyscf(water):
     mole = bare_mole(water, "def2-svp")
-    ours = [label.split()[:2] + [label.split()[2][:2]] for label in Orbitals.from_mole(mole).labels(water.numbers)]
+    ours = [[*label.split()[:2], label.split()[2][:2]] for label in Orbitals.from_mole(mole).labels(water.numbers)]
     theirs = [[str(atom), name, shell[:2]] for atom, name, shell, _ in mole.ao_labels(fmt=None)]
     assert ours == theirs
 

@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from conftest import bare_mole
+from bare_pyscf import bare_mole
 from hypothesis import given, settings
 from hypothesis import strategies as st
 

@@ -33,7 +33,7 @@ def random_prediction(rng, metric=True, n_occupied=4):
 def test_orbitals_solve_the_eigenvalue_problem(metric, seed):
     p = random_prediction(np.random.default_rng(seed), metric)
     overlap = np.eye(6) if p.metric is None else p.metric
-    c, levels = p.coefficients, p.eigenvalues_ev / HARTREE_EV
+    c, levels = p.orbitals, p.eigenvalues_ev / HARTREE_EV
     np.testing.assert_allclose(p.hamiltonian @ c, overlap @ c * levels, atol=1e-10)
     np.testing.assert_allclose(c.T @ overlap @ c, np.eye(6), atol=EXACT)
     assert np.all(np.diff(levels) >= 0)
@@ -56,7 +56,7 @@ def test_missing_levels_are_nan():
 
 def test_computed_once():
     p = random_prediction(np.random.default_rng(1))
-    assert p.eigenvalues_ev is p.eigenvalues_ev and p.coefficients is p.coefficients
+    assert p.eigenvalues_ev is p.eigenvalues_ev and p.orbitals is p.orbitals
 
 
 def test_labels_follow_pyscf():
@@ -79,7 +79,7 @@ def test_transformation_laws(metric, seed):
     )
     np.testing.assert_allclose(turned.eigenvalues_ev, p.eigenvalues_ev, atol=1e-10)
     overlap = np.eye(6) if turned.metric is None else turned.metric
-    same = np.abs(turned.coefficients.T @ overlap @ (t @ p.coefficients))
+    same = np.abs(turned.orbitals.T @ overlap @ (t @ p.orbitals))
     np.testing.assert_allclose(same, np.eye(6), atol=1e-8)
 
 
@@ -90,7 +90,7 @@ def test_reference_adds_the_baseline():
     reference = reference_prediction(target)
     np.testing.assert_allclose(reference.hamiltonian, p.hamiltonian, atol=EXACT)
     np.testing.assert_allclose(reference.eigenvalues_ev, p.eigenvalues_ev, atol=1e-10)
-    assert reference.n_occupied == 4 and reference.orbitals == VALENCE
+    assert reference.n_occupied == 4 and reference.basis == VALENCE
 
 
 def test_orbitals_of_more_elements_than_the_molecule_has():

@@ -12,7 +12,7 @@ WATER = ([8, 1, 1], [[0, 0, 0.2], [0, 1.4, -0.9], [0, -1.4, -0.9]])
 
 
 @pytest.mark.parametrize(
-    "xc", ["pbe", "PBE0", "b3lypg", "b3lyp5", "r2scan", "wb97x-v", "0.5*hf+0.5*b88,lyp", "lda,vwn"]
+    "xc", ["pbe", "PBE0", "b3lypg", "b3lyp5", "r2scan", "wb97x-v", "cam-b3lyp", "0.5*hf+0.5*b88,lyp", "lda,vwn"]
 )
 def test_functionals_pyscf_knows_pass(xc):
     assert check_functional(xc) == tuple((i, float(factor)) for i, factor in libxc.parse_xc(xc)[1])
@@ -24,14 +24,22 @@ def test_functionals_that_mean_several_are_refused_with_their_variants(xc):
         check_functional(xc)
 
 
-@pytest.mark.parametrize("xc", ["b3lypg-d3bj", "pbe-d4", "wb97x-d3bj", "b97-3c"])
+@pytest.mark.parametrize("xc", ["b3lypg-d3bj", "pbe-d4", "wb97x-d3bj", "wb97x-d4"])
 def test_dispersion_is_refused(xc):
     with pytest.raises(ConfigError, match="dispersion"):
         check_functional(xc)
 
 
 @pytest.mark.parametrize(
-    ("xc", "says"), [("pbee", "did you mean"), ("no such thing", "no functional"), ("2*", "no func")]
+    ("xc", "says"),
+    [
+        ("pbee", "did you mean"),
+        ("no such thing", "no functional"),
+        ("b97-3c", "no functional"),
+        ("wb97x-3c", "no functional"),
+        ("wb97x-d", "no functional"),
+        ("2*", "no func"),
+    ],
 )
 def test_unknown_functionals_are_refused(xc, says):
     with pytest.raises(ConfigError, match=says):

@@ -10,7 +10,7 @@ from typing import Any
 from hamlearn.artifacts import written_atomically
 from hamlearn.errors import ArtifactError, SCFError
 from hamlearn.parallel import folder_lock
-from hamlearn.workflow.predict import write_predictions
+from hamlearn.workflow.prediction import write_predictions
 
 
 def evaluate(
