@@ -7,10 +7,6 @@ the best of REPEATS runs, all measured in turn, so that a busy machine disturbs 
 """
 
 import os
-
-for _name in ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
-    os.environ[_name] = "1"  # before numpy loads
-
 import sys
 import tempfile
 import time
@@ -18,8 +14,9 @@ from collections.abc import Callable
 from pathlib import Path
 
 from ase import Atoms
-from pyscf import gto, scf
+from pyscf import gto, lib, scf
 from pyscf.scf import hf
+from threadpoolctl import threadpool_limits
 
 from hamlearn.config import QMSettings
 from hamlearn.qm import run_campaign
@@ -67,17 +64,17 @@ def main() -> None:
         "campaign, local:1": lambda: campaign(structures, "local:1"),
         "campaign, local:2": lambda: campaign(structures, "local:2"),
     }
-    bare(structures[:1], checkpoint_file=True)  # imports and caches
-    taken = [{name: seconds(run) for name, run in runs.items()} for _ in range(repeats)]
+    lib.num_threads(1)
+    with threadpool_limits(1):
+        bare(structures[:1], checkpoint_file=True)  # imports and caches
+        taken = [{name: seconds(run) for name, run in runs.items()} for _ in range(repeats)]
     best = {name: min(row[name] for row in taken) for name in runs}
     print(f"{len(structures)} waters, best of {repeats}")
     for name, value in best.items():
         print(f"{name:<38}{value:8.2f} s{1e3 * value / len(structures):8.1f} ms each")
-    print(
-        f"overhead over bare PySCF {best['campaign, serial'] / best['bare PySCF'] - 1:+.0%}, without checkpoint file "
-    )
-    print(f"{best['campaign, serial'] / best['bare PySCF without checkpoint file'] - 1:+.0%}")
-    print(f"two cores / one core {best['campaign, local:2'] / best['campaign, local:1']:.3f}")
+    for name in ("bare PySCF", "bare PySCF without checkpoint file"):
+        print(f"overhead of the serial campaign over {name}: {best['campaign, serial'] / best[name] - 1:+.0%}")
+    print(f"two cores / one core: {best['campaign, local:2'] / best['campaign, local:1']:.3f}")
 
 
 if __name__ == "__main__":

@@ -54,24 +54,20 @@ class BlockRidge:
         total = merge(folds)
         n_blocks = total.shape[1] - n_features
         rows = max(sum(n_rows), 1)
-        basis = _row_space(total[:, :n_features], RELATIVE_RANK * rows**0.5)
-        rank = basis.shape[1]
-        if not rank:
+        x = total[:, :n_features]
+        alphas = torch.tensor(RELATIVE_ALPHAS, dtype=torch.float64)
+        absolute = alphas * float((x**2).sum()) / rows
+        u, s, vt = torch.linalg.svd(x, full_matrices=False)
+        kept = s > RELATIVE_RANK * rows**0.5
+        basis = vt[kept].T.contiguous()  # [q, r]
+        if not basis.shape[1]:
             return _no_features(n_features, n_blocks)
-        mean_square = float((total[:, :n_features] ** 2).sum()) / rows
-        alphas = torch.tensor(RELATIVE_ALPHAS, dtype=torch.float64) * mean_square
         reduced = [reduce_features(fold, basis) for fold, n in zip(folds, n_rows, strict=True) if n]
-        errors = _cross_validate(reduced, rank, alphas) / rows  # [alpha, block]
+        errors = _cross_validate(reduced, len(s[kept]), absolute) / rows  # [alpha, block]
         best = errors.argmin(dim=0)  # the smallest alpha where nothing can be left out
         block = torch.arange(n_blocks)
-        weights = _ridge_path(merge(reduced), rank, alphas)[best, :, block].T
-        return GroupFit(basis @ weights, torch.tensor(RELATIVE_ALPHAS, dtype=torch.float64)[best], errors[best, block])
-
-
-def _row_space(x: Tensor, threshold: float) -> Tensor:
-    """Return orthonormal right singular vectors of x whose singular value exceeds the threshold [q, r]."""
-    _, s, vt = torch.linalg.svd(x, full_matrices=False)
-    return vt[s > threshold].T.contiguous()
+        path = _damped(s[kept], (u.T @ total[:, n_features:])[kept], absolute)  # [alpha, r, block]
+        return GroupFit(basis @ path[best, :, block].T, alphas[best], errors[best, block])
 
 
 def _cross_validate(folds: list[Tensor], n_features: int, alphas: Tensor) -> Tensor:
@@ -81,16 +77,20 @@ def _cross_validate(folds: list[Tensor], n_features: int, alphas: Tensor) -> Ten
     total = torch.zeros((), dtype=torch.float64)
     for held_out, fold in enumerate(folds):
         rest = merge(f for k, f in enumerate(folds) if k != held_out)
-        total = total + squared_error(fold, _ridge_path(rest, n_features, alphas))
+        u, s, vt = torch.linalg.svd(rest[:, :n_features], full_matrices=False)
+        total = total + squared_error(fold, vt.T @ _damped(s, u.T @ rest[:, n_features:], alphas))
     return total
 
 
-def _ridge_path(factor: Tensor, n_features: int, alphas: Tensor) -> Tensor:
-    """Return (X^T X + alpha)^-1 X^T Y for every alpha from the factor of [X Y] [alpha, q, block]."""
-    u, s, vt = torch.linalg.svd(factor[:, :n_features], full_matrices=False)
-    projected = u.T @ factor[:, n_features:]  # [k, block]
-    damped = s / (s**2 + alphas[:, None])  # [alpha, k]
-    return vt.T @ (damped[:, :, None] * projected)
+def _damped(s: Tensor, projected: Tensor, alphas: Tensor) -> Tensor:
+    """Return s / (s^2 + alpha) U^T Y for every alpha, the ridge weights in the basis V of X = U s V^T [alpha, r, block].
+
+    Args:
+        s: singular values [r].
+        projected: U^T Y [r, block].
+        alphas: [alpha].
+    """
+    return (s / (s**2 + alphas[:, None]))[:, :, None] * projected
 
 
 def _no_features(n_features: int, n_blocks: int) -> GroupFit:

@@ -120,7 +120,7 @@ def load_basis(basis: str, name: str) -> Any:
     """
     from pyscf import gto
 
-    if "\n" in basis or os.path.exists(basis):  # PySCF evaluates expressions in such text
+    if "\n" in basis or os.path.isfile(basis):  # PySCF evaluates expressions in such text
         raise BasisError(f"basis '{basis[:80]}' is a file or text; expected the name of a basis set PySCF has")
     try:
         with warnings.catch_warnings():
