@@ -13,6 +13,7 @@ from hamlearn.density import Batch, DensityExpansion
 from hamlearn.errors import DomainError
 from hamlearn.features.cg_iteration import Irrep
 from hamlearn.features.n_centre import centre_features, pair_features
+from hamlearn.features.terms import Terms
 from hamlearn.structures.samples import Family
 
 
@@ -29,6 +30,10 @@ class BatchFeatures:
 
     def __call__(self, family: Family, irrep: Irrep) -> Tensor:
         """Return the features of a family, rows as in ``family.samples`` [sample, 2L+1, feature]."""
+        return self.terms(family, irrep).tensor()
+
+    def terms(self, family: Family, irrep: Irrep) -> Terms:
+        """Return the features of a family not multiplied out: ``terms.project(weights)`` is a linear model's answer."""
         settings, batch = self.expansion.settings, self.batch
         if family.kind == "on_site":
             return centre_features(self._density(family.species_i), irrep, settings.max_nu_centre)

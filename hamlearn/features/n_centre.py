@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hamlearn.features.cg_iteration import Equivariants, Irrep, cg_product, cg_square, concatenate
+from hamlearn.features.cg_iteration import Equivariants, Irrep, products, squares
+from hamlearn.features.terms import Combined, Plain, Term, Terms
 from hamlearn.structures.samples import Kind
 
 
@@ -14,7 +15,7 @@ def split_by_l(coefficients: Tensor) -> Equivariants:
     return {(l, 1): coefficients[:, l * l : (l + 1) ** 2] for l in range(max_l + 1)}
 
 
-def centre_features(density: Tensor, irrep: Irrep, max_nu: int) -> Tensor:
+def centre_features(density: Tensor, irrep: Irrep, max_nu: int) -> Terms:
     """Return rho_i^0, rho_i^1, ..., rho_i^max_nu of one symmetry, side by side [atom, 2L+1, feature].
 
     rho_i^0 is the constant 1 (L = 0, sigma = +1 only): the intercept.
@@ -25,15 +26,15 @@ def centre_features(density: Tensor, irrep: Irrep, max_nu: int) -> Tensor:
         max_nu: body order, 0 to 2.
     """
     one = split_by_l(density)
-    parts = [density.new_ones((len(density), 1, 1))] if irrep == (0, 1) else []
+    parts: list[Term] = [Plain(density.new_ones((len(density), 1, 1)))] if irrep == (0, 1) else []
     if max_nu >= 1 and irrep in one:
-        parts.append(one[irrep])
+        parts.append(Plain(one[irrep]))
     if max_nu >= 2:
-        parts.append(cg_square(one, [irrep])[irrep])
-    return concatenate(parts, irrep[0], like=density)
+        parts += squares(one, irrep)
+    return Terms(parts, len(density), irrep[0])
 
 
-def pair_features(density_i: Tensor, density_j: Tensor, pair: Tensor, kind: Kind, irrep: Irrep, max_nu: int) -> Tensor:
+def pair_features(density_i: Tensor, density_j: Tensor, pair: Tensor, kind: Kind, irrep: Irrep, max_nu: int) -> Terms:
     """Return g_ij and rho_i x g_ij of one symmetry and exchange character [pair, 2L+1, feature].
 
     With rho_ij = rho_i x g_ij and rho_ji = rho_j x g_ji: plus and minus give (rho_ij +- rho_ji) / sqrt 2, cross gives
@@ -50,13 +51,17 @@ def pair_features(density_i: Tensor, density_j: Tensor, pair: Tensor, kind: Kind
     Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 10-15.
     """
     forward = split_by_l(pair)
-    sign = {"plus": 1, "minus": -1}.get(kind)
-    parts = []
+    sign = {"plus": 1.0, "minus": -1.0}.get(kind)
+    parts: list[Term] = []
     if irrep in forward and (sign is None or (-1) ** irrep[0] == sign):
-        parts.append(forward[irrep] if sign is None else 2**0.5 * forward[irrep])
+        parts.append(Plain(forward[irrep] if sign is None else 2**0.5 * forward[irrep]))
     if max_nu >= 1:
         backward = {key: (-1) ** key[0] * g for key, g in forward.items()}
-        rho_ij = cg_product(split_by_l(density_i), forward, [irrep])[irrep]
-        rho_ji = cg_product(split_by_l(density_j), backward, [irrep])[irrep]
-        parts += [rho_ij, rho_ji] if sign is None else [(rho_ij + sign * rho_ji) / 2**0.5]
-    return concatenate(parts, irrep[0], like=pair)
+        rho_ij = products(split_by_l(density_i), forward, irrep)
+        rho_ji = products(split_by_l(density_j), backward, irrep)
+        if sign is None:
+            parts += rho_ij + rho_ji
+        else:
+            half = 2**-0.5
+            parts += [Combined((half, sign * half), two) for two in zip(rho_ij, rho_ji, strict=True)]
+    return Terms(parts, len(pair), irrep[0])

@@ -118,7 +118,8 @@ class BlockModel:
         for start, stop in self._tiles(structures, groups):
             features = self.featurizer_.features(Batch.from_atoms(structures[start:stop]))
             for group in groups:
-                values = features(group.family, (group.L, group.sigma)) @ self.weights_[group] + self.offsets_[group]
+                terms = features.terms(group.family, (group.L, group.sigma))
+                values = terms.project(self.weights_[group]) + self.offsets_[group]
                 for column, key in enumerate(self.blocks_[group]):
                     parts[key].append(values[:, :, column])
         return Blocks(samples, {key: torch.cat(tiles).numpy() for key, tiles in parts.items()})
@@ -149,7 +150,7 @@ class BlockModel:
 
     def _n_features(self, group: Group) -> int:
         """Return how many features a group has, from a batch without structures."""
-        return self.featurizer_.features(Batch.from_atoms([]))(group.family, (group.L, group.sigma)).shape[2]
+        return self.featurizer_.features(Batch.from_atoms([])).terms(group.family, (group.L, group.sigma)).n_features
 
     def _tiles(self, structures: Sequence[Atoms], groups: Sequence[Group]) -> Iterator[tuple[int, int]]:
         """Yield ranges of structures whose features and factors stay within ``memory_gb``."""

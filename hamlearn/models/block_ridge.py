@@ -83,7 +83,7 @@ def _cross_validate(folds: list[Tensor], n_features: int, alphas: Tensor) -> Ten
 
 
 def _damped(s: Tensor, projected: Tensor, alphas: Tensor) -> Tensor:
-    """Return s / (s^2 + alpha) U^T Y for every alpha, the ridge weights in the basis V of X = U s V^T [alpha, r, block].
+    """Return s / (s^2 + alpha) U^T Y for every alpha: ridge weights in the basis V of X = U s V^T [alpha, r, block].
 
     Args:
         s: singular values [r].

@@ -10,8 +10,8 @@ from hamlearn.angular.clebsch_gordan import real_wigner_d
 from hamlearn.config import FeatureSettings
 from hamlearn.density import Batch
 from hamlearn.features import Featurizer, cg_product, cg_square
-from hamlearn.features.cg_iteration import couple
 from hamlearn.features.n_centre import split_by_l
+from hamlearn.features.terms import Coupled
 from hamlearn.structures import permute, random_rotation, rotate, translate
 from hamlearn.structures.samples import Family
 from hamlearn.testing import TOLERANCE
@@ -75,9 +75,9 @@ def test_couple_against_the_plain_sum():
     rng = np.random.default_rng(0)
     a, b = torch.from_numpy(rng.normal(size=(5, 3, 2))), torch.from_numpy(rng.normal(size=(5, 5, 4)))
     expected = np.einsum("sap,sbq,abM->sMpq", a, b, clebsch_gordan(1, 2, 2)).reshape(5, 5, 8)
-    np.testing.assert_allclose(couple(a, b, 2), expected, atol=EXACT)
+    np.testing.assert_allclose(Coupled(a, b, 2).tensor(), expected, atol=EXACT)
     flipped = np.einsum("sbq,sap,baM->sMqp", b, a, clebsch_gordan(2, 1, 2)).reshape(5, 5, 8)
-    np.testing.assert_allclose(couple(b, a, 2), flipped, atol=EXACT)
+    np.testing.assert_allclose(Coupled(b, a, 2).tensor(), flipped, atol=EXACT)
 
 
 @pytest.mark.parametrize("irrep", [(0, 1), (1, 1), (1, -1), (2, 1), (2, -1), (3, -1)])
@@ -194,3 +194,16 @@ def test_body_orders_are_nested(waters, nu):
     full = Featurizer(SMALL).fit([batch]).features(batch)(Family("on_site", 8, 8), (0, 1))
     assert x.shape[2] == (1, 4, full.shape[2])[nu]
     torch.testing.assert_close(x, full[:, :, : x.shape[2]], atol=EXACT, rtol=0)
+
+
+@pytest.mark.parametrize("family", FAMILIES)
+def test_projection_is_the_product_with_weights(family):
+    """The answer of a linear model, with and without making its features."""
+    structures = molecules(4)
+    batch = Batch.from_atoms(structures)
+    features = Featurizer(SMALL).fit([batch]).features(batch)
+    for irrep in IRREPS:
+        terms, x = features.terms(family, irrep), features(family, irrep)
+        assert terms.n_features == x.shape[2]
+        w = torch.randn(x.shape[2], 3, dtype=torch.float64)
+        torch.testing.assert_close(terms.project(w), x @ w, atol=1e-12, rtol=1e-11)
