@@ -9,7 +9,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hamlearn"
 ORDER = [
-    ("errors", "units", "config", "artifacts", "parallel", "angular"),
+    ("errors", "units", "config", "artifacts", "progress", "parallel", "angular"),
     ("structures",),
     ("qm",),
     ("targets",),
@@ -25,7 +25,7 @@ ORDER = [
     ("cli",),
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
-EVERYWHERE = {"testing", "progress"}
+EVERYWHERE = {"testing"}
 BLIND = {"density": {"qm", "targets", "blocks"}, "features": {"qm", "targets", "blocks"}}
 
 

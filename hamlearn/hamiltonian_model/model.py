@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
@@ -54,12 +54,20 @@ class HamiltonianModel:
     orbitals_: Orbitals = field(init=False)
     training_: dict[str, object] = field(init=False, default_factory=dict)
 
-    def fit(self, structures: Sequence[Atoms], targets: Sequence[Target]) -> HamiltonianModel:
+    def fit(
+        self,
+        structures: Sequence[Atoms],
+        targets: Sequence[Target],
+        echo: Callable[[str], object] | None = None,
+        label: str = "fit",
+    ) -> HamiltonianModel:
         """Fit on matrices of known molecules.
 
         Args:
             structures: geometries, Å.
             targets: the matrix of each, from :func:`hamlearn.targets.build_target`.
+            echo: receives lines about the progress; None for silence.
+            label: begins these lines.
 
         Raises:
             ConfigError: if there are no structures, or not one target for each.
@@ -71,7 +79,7 @@ class HamiltonianModel:
         self.orbitals_ = merge_orbitals([target.orbitals for target in targets])
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
         blocks = split_matrices([target.matrix for target in targets], numbers, self.orbitals_)
-        self.block_model_ = BlockModel(self.features, self.model).fit(structures, blocks)
+        self.block_model_ = BlockModel(self.features, self.model).fit(structures, blocks, echo, label)
         self.training_ = {
             "n_structures": len(structures),
             "formulas": dict(sorted(Counter(atoms.get_chemical_formula() for atoms in structures).items())),

@@ -21,6 +21,7 @@ from hamlearn.features import Featurizer
 from hamlearn.models.block_ridge import BlockRidge
 from hamlearn.models.domain import check_domain
 from hamlearn.models.tiled_qr import factor, merge
+from hamlearn.progress import Progress
 from hamlearn.structures.samples import Family
 
 if TYPE_CHECKING:
@@ -73,14 +74,19 @@ class BlockModel:
         self.featurizer_ = Featurizer(self.features)
 
     def fit(
-        self, structures: Sequence[Atoms], blocks: Blocks, progress: Callable[[int, int], None] | None = None
+        self,
+        structures: Sequence[Atoms],
+        blocks: Blocks,
+        echo: Callable[[str], object] | None = None,
+        label: str = "fit",
     ) -> BlockModel:
         """Fit every block that has samples; blocks that vanish identically are not in ``blocks``.
 
         Args:
             structures: training geometries; structure k belongs to cross-validation fold k modulo ``folds``.
             blocks: their blocks, Hartree.
-            progress: called with the number of groups of blocks that are done, and of all.
+            echo: receives lines about the progress; None for silence.
+            label: begins these lines.
 
         Raises:
             ConfigError: if the factors of a group need more than ``memory_gb``.
@@ -90,17 +96,11 @@ class BlockModel:
         self.featurizer_.fit([Batch.from_atoms(structures[k : k + 200]) for k in range(0, len(structures), 200)])
         self.feature_seconds_ = time.perf_counter() - start
         self.blocks_ = _group(blocks)
-        for done, (group, keys) in enumerate(self.blocks_.items()):
-            if progress:
-                progress(done, len(self.blocks_))
-            y = torch.from_numpy(np.stack([blocks.values[key] for key in keys], axis=-1))  # [sample, 2L+1, block]
-            offset = y.mean(dim=(0, 1)) if _has_intercept(group) else torch.zeros(len(keys), dtype=torch.float64)
-            owner = torch.from_numpy(blocks.samples[group.family][:, 0].copy())
-            folds = [self._factor(structures, group, y - offset, owner, k, n_folds) for k in range(n_folds)]
-            n_rows = [int((owner % n_folds == k).sum()) * y.shape[1] for k in range(n_folds)]
-            fit = BlockRidge().fit(folds, n_rows, folds[0].shape[1] - len(keys))
-            self.weights_[group], self.offsets_[group] = fit.weights.contiguous(), offset
-            self.alphas_[group], self.cv_mse_[group] = fit.alphas, fit.cv_mse
+        self.weights_.clear()
+        with Progress(label, len(self.blocks_), echo) as progress:
+            for group in self.blocks_:
+                self._fit_group(group, structures, blocks, n_folds)
+                progress.advance()
         return self
 
     def predict(self, structures: Sequence[Atoms]) -> Blocks:
@@ -123,6 +123,18 @@ class BlockModel:
                 for column, key in enumerate(self.blocks_[group]):
                     parts[key].append(values[:, :, column])
         return Blocks(samples, {key: torch.cat(tiles).numpy() for key, tiles in parts.items()})
+
+    def _fit_group(self, group: Group, structures: Sequence[Atoms], blocks: Blocks, n_folds: int) -> None:
+        """Fit the blocks of one symmetry."""
+        keys = self.blocks_[group]
+        y = torch.from_numpy(np.stack([blocks.values[key] for key in keys], axis=-1))  # [sample, 2L+1, block]
+        offset = y.mean(dim=(0, 1)) if _has_intercept(group) else torch.zeros(len(keys), dtype=torch.float64)
+        owner = torch.from_numpy(blocks.samples[group.family][:, 0].copy())
+        folds = [self._factor(structures, group, y - offset, owner, k, n_folds) for k in range(n_folds)]
+        n_rows = [int((owner % n_folds == k).sum()) * y.shape[1] for k in range(n_folds)]
+        fit = BlockRidge().fit(folds, n_rows, folds[0].shape[1] - len(keys))
+        self.weights_[group], self.offsets_[group] = fit.weights.contiguous(), offset
+        self.alphas_[group], self.cv_mse_[group] = fit.alphas, fit.cv_mse
 
     def alpha_of_block(self) -> dict[BlockKey, float]:
         """Return the relative regularisation chosen for every block."""
@@ -149,7 +161,9 @@ class BlockModel:
         return out
 
     def _n_features(self, group: Group) -> int:
-        """Return how many features a group has, from a batch without structures."""
+        """Return how many features a group has, before the fit from a batch without structures."""
+        if group in self.weights_:
+            return len(self.weights_[group])
         return self.featurizer_.features(Batch.from_atoms([])).terms(group.family, (group.L, group.sigma)).n_features
 
     def _tiles(self, structures: Sequence[Atoms], groups: Sequence[Group]) -> Iterator[tuple[int, int]]:

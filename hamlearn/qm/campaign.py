@@ -18,10 +18,10 @@ import numpy as np
 from hamlearn.config import QMSettings
 from hamlearn.errors import ArtifactError
 from hamlearn.parallel import WorkerDied, folder_lock, open_executor, run_tasks
+from hamlearn.progress import Progress
 from hamlearn.qm.guess import check_guesses
 from hamlearn.qm.method import check_functional
 from hamlearn.qm.molecule import check_basis, formula
-from hamlearn.qm.progress import Progress
 from hamlearn.qm.record import QMRecord, load_record, record_key
 from hamlearn.qm.store import MANIFEST_NAME, read_manifest, read_outcomes, remove_leftovers, unfinished, write_manifest
 from hamlearn.qm.task import calculate, record_path, save_failure

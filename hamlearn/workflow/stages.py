@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import Config, TargetSettings
 from hamlearn.errors import ArtifactError, SCFError
+from hamlearn.progress import Progress
 from hamlearn.structures import check_structures, read_structures, split, training_orders
 from hamlearn.workflow.prediction import write_predictions
 
@@ -125,8 +126,11 @@ class Run:
                     "something in its qm folder changed: give a new folder"
                 )
         else:
-            with self._timed("targets"):
-                built = [build_target(self.campaign.load(int(k)), self.config.target) for k in finished]
+            built = []
+            with self._timed("targets"), Progress("targets", len(finished), self.echo) as progress:
+                for k in finished:
+                    built.append(build_target(self.campaign.load(int(k)), self.config.target))
+                    progress.advance()
             save_targets(self.out / "targets", built)
             write_diagnostics(self.out / "diagnostics.npz", built, self.used[finished])
         self.target_of: dict[int, Target] = dict(zip(finished.tolist(), built, strict=True))
@@ -139,9 +143,8 @@ class Run:
         if folder.exists():
             self.model = load_model(folder)
             return
-        self.echo(f"fit: {len(self.train)} structures")
         start = time.perf_counter()
-        self.model = self._fit(self.train)
+        self.model = self._fit(self.train, "fit")
         features = self.model.block_model_.feature_seconds_
         self._record("features", features)
         self._record("fit", time.perf_counter() - start - features)
@@ -174,10 +177,11 @@ class Run:
                 name = f"curve/order-{order}-train-{n}.json"
                 if (self.out / name).exists():
                     continue
-                self.echo(f"learning curve: order {order + 1} of {s.repeats}, {n} structures")
                 start = time.perf_counter()
                 whole = n == len(self.train)
-                model = self.model if whole else self._fit(members[:n])
+                model = (
+                    self.model if whole else self._fit(members[:n], f"learning curve, order {order + 1} of {s.repeats}")
+                )
                 errors = metrics(model.predict(tested), references)
                 self._write_json(name, {"n_train": n, "order": order, **errors, "seconds": time.perf_counter() - start})
 
@@ -218,12 +222,13 @@ class Run:
 
         return write_report(self.out)
 
-    def _fit(self, members: IntArray) -> HamiltonianModel:
+    def _fit(self, members: IntArray, label: str) -> HamiltonianModel:
         from hamlearn.hamiltonian_model import HamiltonianModel
 
         c = self.config
         model = HamiltonianModel(qm=c.qm, target=c.target, features=c.features, model=c.model)
-        return model.fit([self.structures[k] for k in members], [self.target_of[k] for k in members])
+        structures, targets = [self.structures[k] for k in members], [self.target_of[k] for k in members]
+        return model.fit(structures, targets, self.echo, f"{label}, {len(members)} structures, groups of blocks")
 
     def _campaign_failures(self) -> Mapping[int, str]:
         assert self.campaign is not None

@@ -30,7 +30,7 @@ import os, signal, sys
 from ase.io import read
 from hamlearn.config import QMSettings
 from hamlearn.qm import run_campaign
-from hamlearn.qm.progress import Progress
+from hamlearn.progress import Progress
 
 calls = []
 

@@ -4,8 +4,8 @@ import sys
 
 import pytest
 
-import hamlearn.qm.progress as module
-from hamlearn.qm.progress import Progress, duration
+import hamlearn.progress as module
+from hamlearn.progress import Progress, duration
 
 
 @pytest.mark.parametrize(
