@@ -5,13 +5,13 @@ from __future__ import annotations
 import hashlib
 from collections import Counter
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks import assemble_matrices, split_matrices
@@ -19,12 +19,18 @@ from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSe
 from hamlearn.errors import ConfigError
 from hamlearn.models import BlockModel
 from hamlearn.observables import Prediction
+from hamlearn.parallel import open_executor
 from hamlearn.structures import check_structures
-from hamlearn.targets import Target, n_occupied, predict_side
+from hamlearn.targets import Target, n_occupied, needs_calculation, predict_side
 from hamlearn.units import BOHR_ANGSTROM
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+Side = tuple[FloatArray | None, FloatArray | None]
+"""Metric and baseline of a molecule, None where the target has none."""
 
 
 @dataclass
@@ -88,12 +94,16 @@ class HamiltonianModel:
         }
         return self
 
-    def predict(self, structures: Sequence[Atoms], executor: Executor | None = None) -> list[Prediction]:
+    def predict(
+        self, structures: Sequence[Atoms], executor: str = "serial", sides: Sequence[Side] | None = None
+    ) -> list[Prediction]:
         """Predict the Hamiltonian of new molecules.
 
         Args:
             structures: geometries, Å.
-            executor: where overlaps and guess matrices are computed, if the target needs them; default here.
+            executor: where overlaps and guess matrices are computed, if the target needs them; see
+                :func:`hamlearn.parallel.open_executor`.
+            sides: metric and baseline of every molecule, where they are known already.
 
         Raises:
             StructureError: if a geometry is not acceptable.
@@ -103,15 +113,20 @@ class HamiltonianModel:
         blocks = self.block_model_.predict(structures)
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
         matrices = assemble_matrices(blocks, numbers, self.orbitals_)
-        positions = [atoms.positions / BOHR_ANGSTROM for atoms in structures]
+        sides = sides or self._sides(numbers, [atoms.positions / BOHR_ANGSTROM for atoms in structures], executor)
+        out = []
+        for z, matrix, (metric, baseline) in zip(numbers, matrices, sides, strict=True):
+            full = matrix if baseline is None else matrix + baseline
+            out.append(Prediction(z, full, metric, n_occupied(z, self.target), self.orbitals_))
+        return out
+
+    def _sides(self, numbers: list[IntArray], positions_bohr: list[FloatArray], executor: str) -> list[Side]:
+        """Return the metric and the baseline of every molecule, as far as the target has them."""
+        if not needs_calculation(self.target):
+            return [(None, None)] * len(numbers)
         side = partial(predict_side, qm=self.qm, target=self.target)
-        sides = (executor.map if executor else map)(side, numbers, positions)
-        return [
-            Prediction(
-                z, matrix if baseline is None else matrix + baseline, metric, n_occupied(z, self.target), self.orbitals_
-            )
-            for z, matrix, (metric, baseline) in zip(numbers, matrices, sides, strict=True)
-        ]
+        with open_executor(executor) as pool:
+            return list(pool.map(side, numbers, positions_bohr, chunksize=8))
 
     def save(self, folder: str | Path) -> None:
         """Write the model to a new folder: model.yaml, tensors.safetensors, MODEL_CARD.md.

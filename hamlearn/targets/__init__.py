@@ -4,7 +4,14 @@ A finished calculation goes in; a :class:`Target` comes out: a matrix in Hartree
 orbitals, with its metric, its number of occupied levels and, for a projection, how well it went.
 """
 
-from hamlearn.targets.build import build_target, n_occupied, predict_side, project_matrix, target_orbitals
+from hamlearn.targets.build import (
+    build_target,
+    n_occupied,
+    needs_calculation,
+    predict_side,
+    project_matrix,
+    target_orbitals,
+)
 from hamlearn.targets.lowdin import lowdin_orthogonalise
 from hamlearn.targets.storage import load_targets, save_targets
 from hamlearn.targets.target import Diagnostics, Target
@@ -16,6 +23,7 @@ __all__ = [
     "load_targets",
     "lowdin_orthogonalise",
     "n_occupied",
+    "needs_calculation",
     "predict_side",
     "project_matrix",
     "save_targets",

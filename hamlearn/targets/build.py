@@ -123,6 +123,12 @@ def build_target(record: QMRecord, settings: TargetSettings) -> Target:
     )
 
 
+def needs_calculation(target: TargetSettings) -> bool:
+    """Return whether a prediction of this target needs an overlap or a guess from PySCF."""
+    has_metric = target.kind == "fock" or (target.kind == "saph" and target.form == "nonorthogonal")
+    return has_metric or target.delta != "none"
+
+
 def predict_side(
     numbers: Sequence[int], positions_bohr: ArrayLike, qm: QMSettings, target: TargetSettings
 ) -> tuple[FloatArray | None, FloatArray | None]:
@@ -138,8 +144,7 @@ def predict_side(
         Metric [target ao, target ao], None if the basis is orthonormal; baseline of the same shape, Hartree, None
         without delta learning. Both equal those of :func:`build_target`; rotation of the molecule: T A T^T.
     """
-    has_metric = target.kind == "fock" or (target.kind == "saph" and target.form == "nonorthogonal")
-    if not has_metric and target.delta == "none":
+    if not needs_calculation(target):
         return None, None
     from hamlearn.qm.guess import guess_fock
     from hamlearn.qm.molecule import build_mole

@@ -63,7 +63,7 @@ def evaluate(
             listed = "\n  ".join(f"structure {index}: {reason}" for index, reason in campaign.failures.items())
             raise SCFError(f"{len(campaign.failures)} calculations failed; remove these structures:\n  {listed}")
         targets = [build_target(campaign.load(index), model.target) for index in range(len(structures))]
-        predictions = model.predict(structures)
+        predictions = model.predict(structures, executor)
         errors = {"n_test": len(structures), **metrics(predictions, targets)}
         write_predictions(out, structures, predictions)
         with written_atomically(out / "errors.json") as temporary:

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from hamlearn.artifacts import written_atomically
 from hamlearn.errors import ArtifactError
 from hamlearn.observables import Prediction
-from hamlearn.parallel import folder_lock, open_executor
+from hamlearn.parallel import folder_lock
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -42,8 +42,7 @@ def predict(
     _refuse_existing(out)
     model = load_model(model_folder)
     structures = read_structures(structures_file)
-    with open_executor(executor) as pool:
-        predictions = model.predict(structures, executor=pool)
+    predictions = model.predict(structures, executor)
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out):
         _refuse_existing(out)

@@ -158,7 +158,7 @@ class Run:
             return
         structures = [self.structures[k] for k in self.test]
         with self._timed("predict"):
-            predictions = self.model.predict(structures)
+            predictions = self.model.predict(structures, self.executor)
         write_predictions(self.out / "predictions", structures, predictions)
         targets = [self.target_of[k] for k in self.test]
         measured = measure(self.out, self.model, structures, predictions, targets, self.used[self.test])
@@ -170,7 +170,9 @@ class Run:
 
         s = self.config.split
         orders = training_orders(self.train, s.repeats, s.seed)
-        references = [reference_prediction(self.target_of[k]) for k in self.test]
+        targets = [self.target_of[k] for k in self.test]
+        references = [reference_prediction(target) for target in targets]
+        sides = [(target.metric, target.baseline) for target in targets]
         tested = [self.structures[k] for k in self.test]
         for order, members in enumerate(orders):
             for n in [n for n in s.curve if n <= len(self.train)]:
@@ -182,7 +184,7 @@ class Run:
                 model = (
                     self.model if whole else self._fit(members[:n], f"learning curve, order {order + 1} of {s.repeats}")
                 )
-                errors = metrics(model.predict(tested), references)
+                errors = metrics(model.predict(tested, sides=sides), references)
                 self._write_json(name, {"n_train": n, "order": order, **errors, "seconds": time.perf_counter() - start})
 
     def results(self, peak_memory_gb: float) -> dict[str, Any]:

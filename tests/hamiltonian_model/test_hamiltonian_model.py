@@ -83,7 +83,7 @@ def test_equivariance_error_sees_a_broken_model(model, waters, monkeypatch):
     """The measure is not zero for a model that is not equivariant."""
     whole = model.predict
 
-    def broken(structures, executor=None):
+    def broken(structures, executor="serial"):
         predictions = whole(structures)
         for atoms, prediction in zip(structures, predictions, strict=True):
             prediction.hamiltonian[0, 0] += 1e-3 * atoms.positions[0, 0]
