@@ -95,4 +95,4 @@ def _damped(s: Tensor, projected: Tensor, alphas: Tensor) -> Tensor:
 
 def _no_features(n_features: int, n_blocks: int) -> GroupFit:
     nan = torch.full((n_blocks,), torch.nan, dtype=torch.float64)
-    return GroupFit(torch.zeros((n_features, n_blocks), dtype=torch.float64), nan, nan)
+    return GroupFit(torch.zeros((n_features, n_blocks), dtype=torch.float64), nan, nan.clone())
