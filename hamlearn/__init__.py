@@ -26,11 +26,14 @@ if TYPE_CHECKING:
     from hamlearn.report import write_report as write_report
     from hamlearn.structures import molecule as molecule
     from hamlearn.structures import read_structures as read_structures
+    from hamlearn.symmetry import point_group as point_group
+    from hamlearn.symmetry import symmetrise as symmetrise
     from hamlearn.targets import Target as Target
     from hamlearn.targets import build_target as build_target
     from hamlearn.workflow import evaluate as evaluate
     from hamlearn.workflow import predict as predict
     from hamlearn.workflow import run as run
+    from hamlearn.workflow import symmetry_report as symmetry_report
 
 _HOMES = {
     "config": ("Config", "FeatureSettings", "ModelSettings", "QMSettings", "TargetSettings", "load_config"),
@@ -38,9 +41,10 @@ _HOMES = {
     "qm": ("QMRecord", "campaign_status", "run_campaign"),
     "targets": ("Target", "build_target"),
     "hamiltonian_model": ("HamiltonianModel", "load_model"),
+    "symmetry": ("point_group", "symmetrise"),
     "observables": ("Prediction", "metrics"),
     "report": ("write_report",),
-    "workflow": ("evaluate", "predict", "run"),
+    "workflow": ("evaluate", "predict", "run", "symmetry_report"),
 }
 _HOME = {name: room for room, names in _HOMES.items() for name in names}
 

@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+import json
+import math
 import os
+import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
+from zipfile import BadZipFile
 
 from hamlearn.errors import ArtifactError
+
+if TYPE_CHECKING:
+    from numpy.typing import NDArray
 
 
 def check_format(fields: Mapping[str, Any], kind: str, version: int, source: str) -> None:
@@ -40,3 +47,68 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
         os.replace(temporary, path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+def save_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
+    """Write named arrays as npz without pickle; the file is whole or absent at any moment."""
+    import numpy as np
+
+    with written_atomically(path) as temporary, open(temporary, "wb") as file:
+        np.savez(file, allow_pickle=False, **arrays)
+
+
+def load_arrays(path: str | Path, advice: str) -> dict[str, NDArray[Any]]:
+    """Read named arrays written by :func:`save_arrays`.
+
+    Args:
+        path: npz file.
+        advice: what to do if it is missing or damaged, for the message.
+
+    Raises:
+        ArtifactError: if the file is missing, truncated or no npz.
+    """
+    import numpy as np
+
+    try:
+        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
+            return {name: archive[name] for name in archive.files}
+    except FileNotFoundError:
+        raise ArtifactError(f"there is no {path}; {advice}") from None
+    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+        raise ArtifactError(f"{path} is truncated or damaged ({error}); {advice}") from None
+
+
+def write_json(path: str | Path, kind: str, version: int, content: Mapping[str, Any]) -> None:
+    """Write a mapping as strict JSON (null for NaN) under its kind and version, whole or not at all."""
+    path = Path(path)
+    path.parent.mkdir(parents=True, exist_ok=True)
+    fields = {"kind": kind, "format_version": version, **_without_nan(dict(content))}
+    with written_atomically(path) as temporary:
+        temporary.write_text(json.dumps(fields, indent=2, allow_nan=False) + "\n", encoding="utf-8")
+
+
+def read_json(path: str | Path, kind: str, version: int, advice: str) -> dict[str, Any]:
+    """Read a mapping written by :func:`write_json`, without its kind and version.
+
+    Raises:
+        ArtifactError: if the file is missing, damaged, of another kind or of a newer version.
+    """
+    try:
+        fields = json.loads(Path(path).read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(f"there is no {path}; {advice}") from None
+    except (ValueError, OSError) as error:
+        raise ArtifactError(f"{path} is truncated or damaged ({error}); {advice}") from None
+    if not isinstance(fields, dict):
+        raise ArtifactError(f"{path} is truncated or damaged; {advice}")
+    check_format(fields, kind, version, str(path))
+    return {name: value for name, value in fields.items() if name not in ("kind", "format_version")}
+
+
+def _without_nan(content: Any) -> Any:
+    """Return the same content with null for NaN and infinity, which JSON does not have."""
+    if isinstance(content, dict):
+        return {name: _without_nan(value) for name, value in content.items()}
+    if isinstance(content, (list, tuple)):
+        return [_without_nan(value) for value in content]
+    return None if isinstance(content, float) and not math.isfinite(content) else content

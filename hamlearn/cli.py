@@ -14,7 +14,10 @@ from typer.core import TyperGroup
 
 from hamlearn.errors import ArtifactError, ConfigError, HamlearnError, HamlearnWarning, SCFError
 
-MACHINE_ERRORS = (errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT)
+MACHINE_ERRORS = (
+    *(errno.EACCES, errno.EPERM, errno.EROFS, errno.ENOSPC, errno.EDQUOT),
+    *(errno.ENOTDIR, errno.EEXIST, errno.EISDIR, errno.ENAMETOOLONG),
+)
 """Errors of the operating system that the user can do something about."""
 
 
@@ -155,7 +158,9 @@ def evaluate(
         return _run_stages(folder / "config.yaml", folder, None, executor, until="evaluate")
     if out is None:
         raise ConfigError("evaluate with STRUCTURES needs -o DIR, a new folder for calculations and predictions")
-    _print_errors(workflow.evaluate(folder, structures, out, executor))
+    errors = workflow.evaluate(folder, structures, out, executor)
+    _print_errors(errors)
+    _list_failures(errors["failures"])
 
 
 @app.command(epilog="Example: hamlearn report runs/water")
@@ -164,6 +169,39 @@ def report(out: Annotated[Path, typer.Argument(metavar="OUT", help="run folder",
     from hamlearn.report import write_report
 
     typer.echo(f"report: {write_report(out)}")
+
+
+@app.command(
+    epilog="Examples: hamlearn symmetry benzene.xyz --symmetrise --qm RHF/def2-SVP -o benzene.json; "
+    "hamlearn symmetry C60"
+)
+def symmetry(
+    structure: Annotated[
+        str, typer.Argument(metavar="STRUCTURE", help="any file ASE reads, or a built-in molecule", show_default=False)
+    ],
+    model: Annotated[Path | None, typer.Option(metavar="OUT/model", help="saved model that predicts H")] = None,
+    qm: Annotated[str | None, typer.Option(metavar="METHOD/BASIS", help="compute H, e.g. RHF/def2-SVP")] = None,
+    tolerance: Annotated[float, typer.Option(help="largest deviation from the point group, Å")] = 0.02,
+    symmetrise: Annotated[bool, typer.Option("--symmetrise", help="make the geometry exactly symmetric first")] = False,
+    group: Annotated[str | None, typer.Option(metavar="NAME", help="the point group it must have, e.g. D6h")] = None,
+    index: Annotated[int | None, typer.Option(help="which structure of the file, from 0")] = None,
+    levels: Annotated[str | None, typer.Option(metavar="FIRST:LAST", help="show these levels only, from 1")] = None,
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="FILE.json", help="JSON, with a diagram")] = None,
+) -> None:
+    """Tell the point group of a molecule and the irreps of its levels."""
+    from hamlearn.workflow import symmetry as work
+
+    window = work.parse_window(levels) if levels else None
+    if out is not None:
+        work.check_json_file(out)
+    report = work.symmetry_report(structure, model, qm, tolerance, symmetrise, group, index)
+    facts, table = work.printed_report(report, window)
+    _print_table(facts)
+    if table:
+        typer.echo()
+        _print_table(table)
+    if out is not None:
+        typer.echo(f"written: {', '.join(map(str, work.write_symmetry(report, out)))}")
 
 
 @app.command(epilog="Example: hamlearn status runs/water")
@@ -218,9 +256,14 @@ def _run_stages(
         _print_errors(result.results)
     if result.report is not None:
         typer.echo(f"report: {result.report}")
-    if result.failures:
-        typer.echo(f"\n{len(result.failures)} calculations failed; everything that finished is on disk", err=True)
-        _print_table([("structure", "why"), *result.failures.items()], err=True)
+    _list_failures(result.failures)
+
+
+def _list_failures(failures: Mapping[Any, str]) -> None:
+    """Print the failed calculations, if there are any, and end with exit code 3."""
+    if failures:
+        typer.echo(f"\n{len(failures)} calculations failed; everything that finished is on disk", err=True)
+        _print_table([("structure", "why"), *failures.items()], err=True)
         raise typer.Exit(SCFError.exit_code)
 
 

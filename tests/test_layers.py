@@ -18,6 +18,7 @@ ORDER = [
     ("features",),
     ("models",),
     ("observables",),
+    ("symmetry",),
     ("hamiltonian_model",),
     ("plots",),
     ("report",),
@@ -35,7 +36,9 @@ def imports():
         room = path.relative_to(PACKAGE).parts[0].removesuffix(".py")
         for node in ast.walk(ast.parse(path.read_text())):
             names = []
-            if isinstance(node, ast.ImportFrom) and node.module:
+            if isinstance(node, ast.ImportFrom) and node.module == "hamlearn":
+                names = [f"hamlearn.{alias.name}" for alias in node.names if alias.name in RANK]
+            elif isinstance(node, ast.ImportFrom) and node.module:
                 names = [node.module]
             elif isinstance(node, ast.Import):
                 names = [alias.name for alias in node.names]

@@ -17,6 +17,7 @@ from hamlearn.errors import BasisError
 Shell = tuple[int, int]
 IntArray = NDArray[np.int64]
 
+SHELL_LETTERS = "spdfghik"
 P_IN_PYSCF = (1, 2, 0)  # PySCF stores p as (x, y, z); m = -1, 0, 1 is (y, z, x)
 
 
@@ -55,6 +56,22 @@ class Orbitals:
                 raise BasisError(f"atoms of element {number} carry different basis functions; give them one basis")
             shells[number], ao_index[number] = found
         return cls(dict(sorted(shells.items())), dict(sorted(ao_index.items())))
+
+    @classmethod
+    def merge(cls, parts: Iterable[Orbitals]) -> Orbitals:
+        """Return the orbitals of all species of all parts.
+
+        Raises:
+            BasisError: if two parts disagree on an element.
+        """
+        shells: dict[int, tuple[Shell, ...]] = {}
+        index: dict[int, tuple[int, ...]] = {}
+        for part in parts:
+            for z in part.shells:
+                found = part.shells[z], part.ao_index[z]
+                if found != (shells.setdefault(z, found[0]), index.setdefault(z, found[1])):
+                    raise BasisError(f"element {z} carries different orbitals in different molecules; use one basis")
+        return cls(dict(sorted(shells.items())), dict(sorted(index.items())))
 
     def subset(self, keep: Mapping[int, Sequence[Shell]]) -> Orbitals:
         """Return the orbitals of the shells in ``keep``, in PySCF's order of what is left."""
@@ -123,7 +140,7 @@ class Orbitals:
         from hamlearn.angular.elements import symbol
 
         canonical = [
-            f"{atom} {symbol(z)} {n}{'spdfghik'[l]}{f'{m:+d}' if l else ''}"
+            f"{atom} {symbol(z)} {n}{SHELL_LETTERS[l]}{f'{m:+d}' if l else ''}"
             for atom, z in enumerate(int(number) for number in numbers)
             for n, l in self.shells[z]
             for m in range(-l, l + 1)

@@ -140,6 +140,8 @@ def _locate(file: str, folder: Path) -> str:
             )
         return os.environ[variable]
 
+    if "\0" in file:
+        raise ConfigError("structures.file holds a null character; give the path of a file")
     expanded = Path(os.path.expanduser(re.sub(r"\$(?:\{(\w+)\}|(\w+))", value, file)))
     candidates = [(base / expanded).resolve() for base in (folder, Path.cwd())]
     # An absolute path is left to the reader of the geometries: the config of a finished run stays readable

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 
 import numpy as np
@@ -48,10 +48,10 @@ class DensityExpansion:
         n = self.settings.max_n
         return max(n, min(2 * n, MAX_PRIMITIVES)) if self.settings.optimal else n
 
-    def fit(self, batches: Sequence[Batch]) -> DensityExpansion:
-        """Find radial contractions and scales from the structures of all batches."""
-        environment = [self._environment_covariances(batch) for batch in batches]
-        pairs = [self._pair_covariances(batch) for batch in batches]
+    def fit(self, batches: Iterable[Batch]) -> DensityExpansion:
+        """Find radial contractions and scales from the structures of all batches, one batch at a time."""
+        both = [(self._environment_covariances(batch), self._pair_covariances(batch)) for batch in batches]
+        environment, pairs = [parts[0] for parts in both], [parts[1] for parts in both]
         self.environment_ = _contractions(environment, self.settings, group=lambda key: key[0])
         self.pair_ = _contractions(pairs, self.settings, group=lambda key: key)
         return self
@@ -88,8 +88,7 @@ class DensityExpansion:
         return batch.centre[near], batch.neighbour[near]
 
     def _check_neighbours(self, batch: Batch, centre: IntArray, neighbour: IntArray) -> None:
-        seen = {(int(z), int(a)) for z, a in set(zip(batch.species[centre], batch.species[neighbour], strict=True))}
-        unknown = sorted(seen - set(self.environment_))
+        unknown = sorted(_pairs_of(batch.species[centre], batch.species[neighbour]) - set(self.environment_))
         if unknown:
             raise DomainError(
                 f"pairs of elements {unknown} within {self.settings.cutoff_angstrom} Å of each other were never seen "
@@ -123,7 +122,7 @@ class DensityExpansion:
 
     def _environment_covariances(self, batch: Batch) -> dict[SpeciesPair, tuple[Tensor, int]]:
         centre, neighbour = self._within_cutoff(batch)
-        seen = {(int(z), int(a)) for z, a in set(zip(batch.species[centre], batch.species[neighbour], strict=True))}
+        seen = _pairs_of(batch.species[centre], batch.species[neighbour])
         uncontracted = self._identity()
         return {
             key: _covariance(self._sum_neighbours(batch, centre, neighbour, key, uncontracted), self.settings.max_l)
@@ -133,7 +132,7 @@ class DensityExpansion:
     def _pair_covariances(self, batch: Batch) -> dict[SpeciesPair, tuple[Tensor, int]]:
         z_i, z_j = batch.species[batch.centre], batch.species[batch.neighbour]
         out = {}
-        for key in sorted({(int(a), int(b)) for a, b in set(zip(z_i, z_j, strict=True)) if a <= b}):
+        for key in sorted((a, b) for a, b in _pairs_of(z_i, z_j) if a <= b):
             chosen = (z_i == key[0]) & (z_j == key[1])
             vectors = batch.vectors(batch.centre[chosen], batch.neighbour[chosen])
             radial = self._primitives(vectors, self.settings.pair_cutoff_angstrom)
@@ -145,6 +144,11 @@ class DensityExpansion:
     def _identity(self) -> Tensor:
         eye = torch.eye(self.n_primitive, dtype=torch.float64)
         return eye.expand(self.settings.max_l + 1, -1, -1)
+
+
+def _pairs_of(first: IntArray, second: IntArray) -> set[SpeciesPair]:
+    """Return the distinct pairs of two columns."""
+    return {(int(a), int(b)) for a, b in np.unique(np.stack([first, second], axis=1), axis=0)}
 
 
 def _covariance(density: Tensor, max_l: int) -> tuple[Tensor, int]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable
 
 import numpy as np
 import torch
@@ -70,7 +70,7 @@ class Featurizer:
         self.settings = settings
         self.expansion_ = DensityExpansion(settings)
 
-    def fit(self, batches: Sequence[Batch]) -> Featurizer:
+    def fit(self, batches: Iterable[Batch]) -> Featurizer:
         """Learn radial functions and scales."""
         self.expansion_ = DensityExpansion(self.settings).fit(batches)
         return self

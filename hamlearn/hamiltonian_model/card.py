@@ -59,12 +59,17 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
             "| structures | order | eigenvalue RMSE, meV | gap RMSE, meV |",
             "|---|---|---|---|",
             *[
-                f"| {row['n_train']} | {row['order']} | {row['eigenvalue_rmse_mev']:.3g} | {row['gap_rmse_mev']:.3g} |"
+                f"| {row['n_train']} | {row['order']} | {_number(row['eigenvalue_rmse_mev'])} "
+                f"| {_number(row['gap_rmse_mev'])} |"
                 for row in curve
             ],
             "",
         ]
     return "\n".join(lines)
+
+
+def _number(value: float | None) -> str:
+    return "-" if value is None else f"{value:.3g}"
 
 
 def _formulas(counts: Mapping[str, int]) -> str:

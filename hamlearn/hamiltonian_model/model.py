@@ -76,13 +76,14 @@ class HamiltonianModel:
             label: begins these lines.
 
         Raises:
-            ConfigError: if there are no structures, or not one target for each.
+            ConfigError: if there are no structures, or not one target for each, made for it by the same settings.
             StructureError: if a geometry is not acceptable.
         """
         if not structures or len(structures) != len(targets):
             raise ConfigError(f"fit got {len(structures)} structures and {len(targets)} targets; give one target each")
         check_structures(structures, source="the training set")
-        self.orbitals_ = merge_orbitals([target.orbitals for target in targets])
+        _check_targets(structures, targets, self.target)
+        self.orbitals_ = Orbitals.merge(target.orbitals for target in targets)
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
         blocks = split_matrices([target.matrix for target in targets], numbers, self.orbitals_)
         self.block_model_ = BlockModel(self.features, self.model).fit(structures, blocks, echo, label)
@@ -139,11 +140,21 @@ class HamiltonianModel:
         save_model(self, Path(folder))
 
 
-def merge_orbitals(parts: Sequence[Orbitals]) -> Orbitals:
-    """Return the orbitals of all species of all parts."""
-    shells = {z: s for part in parts for z, s in part.shells.items()}
-    index = {z: i for part in parts for z, i in part.ao_index.items()}
-    return Orbitals(dict(sorted(shells.items())), dict(sorted(index.items())))
+def _check_targets(structures: Sequence[Atoms], targets: Sequence[Target], settings: TargetSettings) -> None:
+    """Raise ConfigError unless every target belongs to its structure and to the settings."""
+    has_metric = settings.kind == "fock" or (settings.kind == "saph" and settings.form == "nonorthogonal")
+    has_baseline = settings.delta != "none"
+    for index, (atoms, target) in enumerate(zip(structures, targets, strict=True)):
+        if not np.array_equal(atoms.numbers, target.numbers):
+            raise ConfigError(
+                f"target {index} is of atoms {target.numbers.tolist()}, structure {index} of {atoms.numbers.tolist()}; "
+                "give both in the same order"
+            )
+        if (target.metric is not None, target.baseline is not None) != (has_metric, has_baseline):
+            raise ConfigError(
+                f"target {index} was not built with the settings of the model (kind {settings.kind}, "
+                f"delta {settings.delta}, form {settings.form}); build it with model.target"
+            )
 
 
 def _training_hash(structures: Sequence[Atoms], targets: Sequence[Target]) -> str:

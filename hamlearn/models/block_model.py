@@ -27,7 +27,7 @@ from hamlearn.structures.samples import Family
 if TYPE_CHECKING:
     from ase import Atoms
 
-FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
 COPIES = 6
 """Copies of a feature tile alive at the peak: products, their concatenation, the stack for QR and its work space."""
@@ -83,7 +83,7 @@ class BlockModel:
         """Fit every block that has samples; blocks that vanish identically are not in ``blocks``.
 
         Args:
-            structures: training geometries; structure k belongs to cross-validation fold k modulo ``folds``.
+            structures: training geometries; cross-validation deals them out to folds at random (fixed seed).
             blocks: their blocks, Hartree.
             echo: receives lines about the progress; None for silence.
             label: begins these lines.
@@ -92,14 +92,15 @@ class BlockModel:
             ConfigError: if the factors of a group need more than ``memory_gb``.
         """
         n_folds = min(self.model.folds, len(structures))
+        fold_of = np.random.default_rng(0).permutation(len(structures)) % n_folds
         start = time.perf_counter()
-        self.featurizer_.fit([Batch.from_atoms(structures[k : k + 200]) for k in range(0, len(structures), 200)])
+        self.featurizer_.fit(Batch.from_atoms(structures[a:b]) for a, b in self._tiles(structures, []))
         self.feature_seconds_ = time.perf_counter() - start
         self.blocks_ = _group(blocks)
         self.weights_.clear()
         with Progress(label, len(self.blocks_), echo) as progress:
             for group in self.blocks_:
-                self._fit_group(group, structures, blocks, n_folds)
+                self._fit_group(group, structures, blocks, fold_of)
                 progress.advance()
         return self
 
@@ -124,14 +125,15 @@ class BlockModel:
                     parts[key].append(values[:, :, column])
         return Blocks(samples, {key: torch.cat(tiles).numpy() for key, tiles in parts.items()})
 
-    def _fit_group(self, group: Group, structures: Sequence[Atoms], blocks: Blocks, n_folds: int) -> None:
+    def _fit_group(self, group: Group, structures: Sequence[Atoms], blocks: Blocks, fold_of: IntArray) -> None:
         """Fit the blocks of one symmetry."""
         keys = self.blocks_[group]
         y = torch.from_numpy(np.stack([blocks.values[key] for key in keys], axis=-1))  # [sample, 2L+1, block]
         offset = y.mean(dim=(0, 1)) if _has_intercept(group) else torch.zeros(len(keys), dtype=torch.float64)
-        owner = torch.from_numpy(blocks.samples[group.family][:, 0].copy())
-        folds = [self._factor(structures, group, y - offset, owner, k, n_folds) for k in range(n_folds)]
-        n_rows = [int((owner % n_folds == k).sum()) * y.shape[1] for k in range(n_folds)]
+        owner = blocks.samples[group.family][:, 0]
+        members = [np.flatnonzero(fold_of == fold) for fold in range(fold_of.max() + 1)]
+        folds = [self._factor(structures, group, y - offset, owner, m) for m in members]
+        n_rows = [int((fold_of[owner] == fold).sum()) * y.shape[1] for fold in range(len(folds))]
         fit = BlockRidge().fit(folds, n_rows, folds[0].shape[1] - len(keys))
         self.weights_[group], self.offsets_[group] = fit.weights.contiguous(), offset
         self.alphas_[group], self.cv_mse_[group] = fit.alphas, fit.cv_mse
@@ -145,18 +147,17 @@ class BlockModel:
         }
 
     def _factor(
-        self, structures: Sequence[Atoms], group: Group, y: Tensor, owner: Tensor, fold: int, n_folds: int
+        self, structures: Sequence[Atoms], group: Group, y: Tensor, owner: IntArray, members: IntArray
     ) -> Tensor:
         """Return the triangular factor of the rows of one fold, tile by tile."""
-        members = np.arange(fold, len(structures), n_folds)
         chosen = [structures[int(k)] for k in members]
         out = torch.zeros((0, self._n_features(group) + y.shape[2]), dtype=torch.float64)
         for start, stop in self._tiles(chosen, [group]):
             clock = time.perf_counter()
             x = self.featurizer_.features(Batch.from_atoms(chosen[start:stop]))(group.family, (group.L, group.sigma))
             self.feature_seconds_ += time.perf_counter() - clock
-            rows = torch.isin(owner, torch.from_numpy(members[start:stop]))
-            tile = factor(x.reshape(-1, x.shape[2]), y[rows].reshape(-1, y.shape[2]))
+            rows = torch.from_numpy(np.isin(owner, members[start:stop]))
+            tile = factor(x.flatten(0, 1), y[rows].flatten(0, 1))
             out = merge([out, tile])
         return out
 
@@ -168,18 +169,21 @@ class BlockModel:
 
     def _tiles(self, structures: Sequence[Atoms], groups: Sequence[Group]) -> Iterator[tuple[int, int]]:
         """Yield ranges of structures whose features and factors stay within ``memory_gb``."""
-        sizes = {group: self._n_features(group) for group in groups}
+        f, sizes = self.features, {group: self._n_features(group) for group in groups}
         budget = self.model.memory_gb * 1e9 / 8
-        factors = 4 * COPIES * max([q**2 for q in sizes.values()], default=0) / 2
+        factors = (self.model.folds + 8) * max([q**2 for q in sizes.values()], default=0)
         if factors > budget:
             raise ConfigError(
                 f"{max(sizes.values())} features need factors of {factors * 8e-9:.2g} GB, more than memory_gb = "
                 f"{self.model.memory_gb}; raise memory_gb, or lower features.max_n or max_l"
             )
         n = max([len(atoms) for atoms in structures], default=1)
+        n_species = len({int(z) for atoms in structures for z in atoms.numbers})
+        n_radial = max(f.max_n, self.featurizer_.expansion_.n_primitive)
+        densities = 3 * n * n * (f.max_l + 1) ** 2 * n_radial * max(n_species, 1)  # and what is gathered for pairs
         samples = {group: n if group.family.kind == "on_site" else n * n for group in groups}  # at most
-        per_structure = max([(2 * g.L + 1) * q * samples[g] for g, q in sizes.items()], default=1)
-        step = max(1, int((budget - factors) / (COPIES * max(per_structure, 1))))
+        products = max([(2 * g.L + 1) * q * samples[g] for g, q in sizes.items()], default=0)
+        step = max(1, int((budget - factors) / (COPIES * products + densities)))
         for start in range(0, len(structures), step):
             yield start, min(start + step, len(structures))
 

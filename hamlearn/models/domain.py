@@ -7,6 +7,7 @@ from collections.abc import Collection, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
+from numpy.typing import NDArray
 
 from hamlearn.angular.elements import symbol
 from hamlearn.blocks.keys import families
@@ -16,23 +17,38 @@ from hamlearn.structures.samples import Family
 if TYPE_CHECKING:
     from ase import Atoms
 
+IntArray = NDArray[np.int64]
 
-def check_domain(structures: Sequence[Atoms], known: Collection[Family], pair_cutoff: float) -> None:
+
+def families_of(structures: Sequence[Atoms]) -> set[Family]:
+    """Return the families of atoms and pairs that occur in some structures."""
+    out: set[Family] = set()
+    for numbers in {tuple(sorted(atoms.numbers.tolist())) for atoms in structures}:
+        out |= _families_in(np.array(numbers))
+    return out
+
+
+def check_domain(
+    structures: Sequence[Atoms],
+    known: Collection[Family],
+    pair_cutoff: float,
+    indices: Sequence[int] | IntArray | None = None,
+) -> None:
     """Refuse unseen elements and pairs of elements; warn of pairs beyond the pair cut-off, whose blocks are zero.
 
     Args:
         structures: geometries to predict.
         known: families that occurred in training.
         pair_cutoff: Å.
+        indices: what to call the structures; by default 0, 1, 2, ...
 
     Raises:
         DomainError: listing every structure that is outside, with the reason.
     """
-    elements = {family.species_i for family in known if family.kind == "on_site"}
-    pairs = {(family.species_i, family.species_j) for family in known if family.kind != "on_site"}
+    elements = sorted({family.species_i for family in known if family.kind == "on_site"})
     problems, beyond = [], []
-    for index, atoms in enumerate(structures):
-        problem = _outside(np.asarray(atoms.numbers), elements, pairs)
+    for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
+        problem = outside(atoms.numbers, known)
         if problem:
             problems.append(f"structure {index} ({atoms.get_chemical_formula()}): {problem}")
         distances = np.linalg.norm(atoms.positions[:, None] - atoms.positions, axis=-1)
@@ -41,7 +57,7 @@ def check_domain(structures: Sequence[Atoms], known: Collection[Family], pair_cu
     if problems:
         listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
         raise DomainError(
-            f"the model was trained on elements {[symbol(z) for z in sorted(elements)]}; train on molecules that "
+            f"the model was trained on elements {[symbol(z) for z in elements]}; train on molecules that "
             f"contain what is missing:\n  {listed}"
         )
     if beyond:
@@ -53,18 +69,17 @@ def check_domain(structures: Sequence[Atoms], known: Collection[Family], pair_cu
         )
 
 
-def _outside(numbers: np.ndarray, elements: set[int], pairs: set[tuple[int, int]]) -> str:
-    """Return what of a molecule the model has not seen, in words; empty if nothing."""
-    unseen = sorted({int(z) for z in numbers} - elements)
-    if unseen:
-        return "element " + ", ".join(symbol(z) for z in unseen) + " not in the training set"
+def outside(numbers: IntArray, known: Collection[Family]) -> str:
+    """Return what of a molecule does not occur in known families, in words; empty if nothing."""
+    missing = sorted(_families_in(numbers) - set(known))
+    elements = [symbol(f.species_i) for f in missing if f.kind == "on_site"]
+    if elements:
+        return f"element {', '.join(elements)} not in the training set"
+    pairs = [f"{symbol(f.species_i)}-{symbol(f.species_j)}" for f in missing]
+    return f"pair {', '.join(pairs)} not in the training set" if pairs else ""
+
+
+def _families_in(numbers: IntArray) -> set[Family]:
+    """Return the families of one molecule; plus stands for minus, whose blocks may all vanish."""
     counts = {int(z): int((numbers == z).sum()) for z in np.unique(numbers)}
-    needed = {
-        (f.species_i, f.species_j)
-        for f in families(list(counts))
-        if f.kind == "cross" or (f.kind == "plus" and counts[f.species_i] > 1)
-    }
-    missing = sorted(needed - pairs)
-    if missing:
-        return "pair " + ", ".join(f"{symbol(a)}-{symbol(b)}" for a, b in missing) + " not in the training set"
-    return ""
+    return {f for f in families(list(counts)) if f.kind != "minus" and (f.kind != "plus" or counts[f.species_i] > 1)}

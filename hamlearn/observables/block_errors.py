@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hamlearn.angular.ao_order import Orbitals
+from hamlearn.angular.ao_order import SHELL_LETTERS, Orbitals
 from hamlearn.angular.elements import symbol
 from hamlearn.blocks import BlockKey, split_matrices
 from hamlearn.units import HARTREE_MEV
@@ -59,4 +59,4 @@ def block_errors(
 
 
 def _shell(shell: tuple[int, int]) -> str:
-    return f"{shell[0]}{'spdfghik'[shell[1]]}"
+    return f"{shell[0]}{SHELL_LETTERS[shell[1]]}"

@@ -21,7 +21,7 @@ def average_orders(rows: Sequence[Mapping[str, Any]], key: str) -> list[dict[str
     """
     errors: dict[int, list[float]] = defaultdict(list)
     for row in rows:
-        errors[int(row["n_train"])].append(float(row[key]))
+        errors[int(row["n_train"])].append(float("nan") if row[key] is None else float(row[key]))
     return [
         {"n_train": n, "mean": float(np.mean(errors[n])), "std": float(np.std(errors[n])), "orders": len(errors[n])}
         for n in sorted(errors)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import hashlib
 import json
 import os
+import re
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
@@ -18,6 +19,8 @@ from hamlearn.errors import BasisError, StructureError, nearest
 
 # what PySCF raises, according to the kind of file, for a basis or element it does not have
 _REFUSALS = (RuntimeError, LookupError, AssertionError, ValueError, OSError, AttributeError)
+
+NAME_OF_A_BASIS = re.compile(r"[\w+*(), -]+")
 
 
 def build_mole(numbers: Iterable[int], positions_bohr: ArrayLike, basis: str) -> Any:
@@ -120,8 +123,10 @@ def load_basis(basis: str, name: str) -> Any:
     """
     from pyscf import gto
 
-    if "\n" in basis or os.path.isfile(basis):  # PySCF evaluates expressions in such text
+    # PySCF would read files (also after a prefix 'unc' or before '@') and evaluate expressions in them
+    if not NAME_OF_A_BASIS.fullmatch(basis) or any(os.path.isfile(name) for name in (basis, basis[3:], basis[4:])):
         raise BasisError(f"basis '{basis[:80]}' is a file or text; expected the name of a basis set PySCF has")
+    gto.basis.parse_nwchem.DISABLE_EVAL = gto.basis.parse_cp2k.DISABLE_EVAL = True
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # PySCF advertises a package that has more basis sets

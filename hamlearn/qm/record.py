@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import json
-import zlib
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-from hamlearn.artifacts import check_format, written_atomically
+from hamlearn.artifacts import check_format, load_arrays, save_arrays
 from hamlearn.config import QMSettings
 from hamlearn.errors import ArtifactError
 
@@ -82,8 +80,7 @@ def record_key(
 
 def save_record(path: str | Path, record: QMRecord) -> None:
     """Write a record as npz, readable without pickle; the file is whole or absent at any moment."""
-    with written_atomically(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, **record_arrays(record))  # type: ignore[arg-type]
+    save_arrays(path, record_arrays(record))
 
 
 def load_record(path: str | Path) -> QMRecord:
@@ -93,14 +90,13 @@ def load_record(path: str | Path) -> QMRecord:
         ArtifactError: if the file is missing, truncated, no record, or of a newer format.
     """
     path = Path(path)
+    advice = "delete it and run the calculation again"
+    if path.exists():
+        return _record_from_arrays(load_arrays(path, advice), source=str(path))
     try:
-        if path.exists():
-            with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-                arrays = {name: archive[name] for name in archive.files}
-        else:
-            arrays = _packed_arrays(path)
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
-        raise ArtifactError(f"{path} is no whole record ({error}); delete it and run the calculation again") from None
+        arrays = _packed_arrays(path)
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise ArtifactError(f"{path} is no whole record ({error}); {advice}") from None
     return _record_from_arrays(arrays, source=str(path))
 
 

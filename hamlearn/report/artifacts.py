@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import zipfile
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +12,10 @@ import numpy as np
 import yaml
 from numpy.typing import NDArray
 
+from hamlearn.artifacts import load_arrays
 from hamlearn.errors import ArtifactError
+
+ADVICE = "delete it and run `hamlearn run` on this folder again"
 
 
 @dataclass(frozen=True)
@@ -117,7 +119,7 @@ def _read_text(path: Path, parse: Any, names: tuple[str, ...]) -> Mapping[str, A
     except (ValueError, yaml.YAMLError, UnicodeDecodeError):
         content = None
     if not isinstance(content, Mapping) or not set(names) <= set(content):
-        raise ArtifactError(f"{path} is damaged; delete it and run `hamlearn run` on this folder again")
+        raise ArtifactError(f"{path} is damaged; {ADVICE}")
     return content
 
 
@@ -125,10 +127,7 @@ def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, Any] | None:
     """The named arrays of an npz file; None if there is no such file."""
     if not path.exists():
         return None
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as arrays:
-            return {name: arrays[name] for name in names}
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise ArtifactError(
-            f"{path} is damaged ({error}); delete it and run `hamlearn run` on this folder again"
-        ) from None
+    arrays = load_arrays(path, ADVICE)
+    if not set(names) <= set(arrays):
+        raise ArtifactError(f"{path} is damaged; {ADVICE}")
+    return {name: arrays[name] for name in names}

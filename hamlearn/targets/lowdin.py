@@ -6,6 +6,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hamlearn.errors import BasisError
+from hamlearn.qm.guess import symmetrised
 
 FloatArray = NDArray[np.float64]
 
@@ -49,11 +50,6 @@ def lowdin_orthogonalise(fock: FloatArray, overlap: FloatArray) -> FloatArray:
     """
     half = inverse_root(overlap)
     return symmetrised(half @ fock @ half)
-
-
-def symmetrised(matrix: FloatArray) -> FloatArray:
-    """Return (A + A^T) / 2, without the rounding residue of products."""
-    return 0.5 * (matrix + matrix.T)
 
 
 def _power(overlap: FloatArray, exponent: float) -> FloatArray:

@@ -3,17 +3,15 @@
 from __future__ import annotations
 
 import json
-import zlib
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
-from zipfile import BadZipFile
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import Orbitals
-from hamlearn.artifacts import check_format, written_atomically
+from hamlearn.artifacts import check_format, load_arrays, save_arrays
 from hamlearn.errors import ArtifactError
 from hamlearn.targets.target import Diagnostics, Target
 
@@ -53,12 +51,11 @@ def save_targets(folder: str | Path, targets: Sequence[Target]) -> None:
     header = {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
-        "orbitals": _all_orbitals(targets).to_dict(),
+        "orbitals": Orbitals.merge(target.orbitals for target in targets).to_dict(),
         "flags": [part.flags for part in diagnostics],
     }
     Path(folder).mkdir(parents=True, exist_ok=True)
-    with written_atomically(Path(folder) / FILE) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, header=np.array(json.dumps(header)), **arrays)
+    save_arrays(Path(folder) / FILE, {"header": np.array(json.dumps(header)), **arrays})
 
 
 def load_targets(folder: str | Path) -> list[Target]:
@@ -71,13 +68,7 @@ def load_targets(folder: str | Path) -> list[Target]:
         ArtifactError: if the file is missing, truncated, of another kind or of a newer format.
     """
     path = Path(folder) / FILE
-    try:
-        with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            arrays = {name: archive[name] for name in archive.files}
-    except FileNotFoundError:
-        raise ArtifactError(f"there is no {path}; build the targets first") from None
-    except (OSError, ValueError, KeyError, EOFError, BadZipFile, zlib.error) as error:
-        raise ArtifactError(f"{path} is truncated or damaged ({error}); delete it and build targets again") from None
+    arrays = load_arrays(path, "delete what is there and build targets again")
     try:
         header = json.loads(str(arrays["header"]))
         check_format(header, KIND, FORMAT_VERSION, str(path))
@@ -123,14 +114,3 @@ def _diagnostics(
 
 def _split(arrays: Mapping[str, Array], name: str) -> list[Array]:
     return np.split(arrays[name], arrays[f"{name}_offsets"][1:-1])
-
-
-def _all_orbitals(targets: Sequence[Target]) -> Orbitals:
-    shells: dict[int, Any] = {}
-    index: dict[int, Any] = {}
-    for target in targets:
-        for z in target.orbitals.shells:
-            found = target.orbitals.shells[z], target.orbitals.ao_index[z]
-            if found != (shells.setdefault(z, found[0]), index.setdefault(z, found[1])):
-                raise ArtifactError(f"targets have unlike orbitals on element {z}; build all with the same settings")
-    return Orbitals(dict(sorted(shells.items())), dict(sorted(index.items())))

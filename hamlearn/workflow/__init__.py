@@ -4,3 +4,5 @@ from hamlearn.workflow.evaluation import evaluate as evaluate
 from hamlearn.workflow.prediction import predict as predict
 from hamlearn.workflow.running import RunResult as RunResult
 from hamlearn.workflow.running import run as run
+from hamlearn.workflow.symmetry import SymmetryReport as SymmetryReport
+from hamlearn.workflow.symmetry import symmetry_report as symmetry_report

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hamlearn.artifacts import written_atomically
+from hamlearn.artifacts import save_arrays
 from hamlearn.config import TargetSettings
 from hamlearn.hamiltonian_model import HamiltonianModel
 from hamlearn.hamiltonian_model.equivariance import equivariance_error
@@ -82,6 +82,8 @@ def write_diagnostics(path: Path, targets: Sequence[Target], indices: IntArray) 
     if not found:
         return
     arrays = {
+        "kind": "diagnostics",
+        "format_version": 1,
         "smallest_singular_value": [d.singular_values[-1] for d in found],
         "largest_singular_value": [d.singular_values[0] for d in found],
         "rejected_gap_hartree": [d.rejected_gap for d in found],
@@ -89,16 +91,18 @@ def write_diagnostics(path: Path, targets: Sequence[Target], indices: IntArray) 
         "flags": [json.dumps(d.flags) for d in found],
         "index": indices,
     }
-    _save(path, {name: np.asarray(values) for name, values in arrays.items()})
+    save_arrays(path, arrays)
 
 
 def _write_levels(
     path: Path, predictions: Sequence[Prediction], references: Sequence[Prediction], indices: IntArray
 ) -> None:
     counts = [len(r.eigenvalues_ev) for r in references]
-    _save(
+    save_arrays(
         path,
         {
+            "kind": "test_levels",
+            "format_version": 1,
             "reference_ev": np.concatenate([r.eigenvalues_ev for r in references]),
             "predicted_ev": np.concatenate([p.eigenvalues_ev for p in predictions]),
             "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, references, strict=True)]),
@@ -119,8 +123,3 @@ def _blocks(
     )
     alphas = model.block_model_.alpha_of_block()
     return [{**row, "alpha": alphas.get(key)} for key, row in rows.items()]
-
-
-def _save(path: Path, arrays: dict[str, np.ndarray]) -> None:
-    with written_atomically(path) as temporary, open(temporary, "wb") as file:
-        np.savez(file, allow_pickle=False, **arrays)

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from hamlearn.artifacts import written_atomically
+from hamlearn.artifacts import write_json
 from hamlearn.errors import ArtifactError, SCFError
 from hamlearn.parallel import folder_lock
 from hamlearn.workflow.prediction import write_predictions
@@ -32,10 +31,10 @@ def evaluate(
         echo: receives progress lines; None for silence.
 
     Returns:
-        The errors, meV, as in errors.json.
+        The errors, meV, as in errors.json, and ``failures``: reason of every failed calculation by index.
 
     Raises:
-        SCFError: if calculations failed; the others are on disk.
+        SCFError: if all calculations failed.
         HamlearnError: for a bad model or bad structures.
     """
     from hamlearn.hamiltonian_model import load_model
@@ -59,13 +58,16 @@ def evaluate(
         campaign = run_campaign(
             structures, model.qm, out / "qm", guess_focks=guess_focks(model.target), executor=executor, echo=echo
         )
-        if campaign.failures:
-            listed = "\n  ".join(f"structure {index}: {reason}" for index, reason in campaign.failures.items())
-            raise SCFError(f"{len(campaign.failures)} calculations failed; remove these structures:\n  {listed}")
-        targets = [build_target(campaign.load(index), model.target) for index in range(len(structures))]
         predictions = model.predict(structures, executor)
-        errors = {"n_test": len(structures), **metrics(predictions, targets)}
+        finished = [index for index in range(len(structures)) if index not in campaign.failures]
+        if not finished:
+            raise SCFError(f"all calculations failed: {dict(campaign.failures)}; try other molecules")
+        targets = [build_target(campaign.load(index), model.target) for index in finished]
+        errors = {
+            "n_test": len(finished),
+            **metrics([predictions[index] for index in finished], targets),
+            "failures": {str(index): reason for index, reason in campaign.failures.items()},
+        }
         write_predictions(out, structures, predictions)
-        with written_atomically(out / "errors.json") as temporary:
-            temporary.write_text(json.dumps(errors, indent=2) + "\n")
+        write_json(out / "errors.json", "errors", 1, errors)
     return errors

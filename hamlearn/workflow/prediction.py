@@ -84,8 +84,7 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
 
 
 def _refuse_existing(folder: Path) -> None:
-    for name in (STRUCTURES, MATRICES):
-        if (folder / name).exists():
-            raise ArtifactError(f"{folder / name} exists already; give a new folder, nothing is overwritten")
+    if (folder / STRUCTURES).exists():  # written last: matrices alone are left by a killed prediction
+        raise ArtifactError(f"{folder / STRUCTURES} exists already; give a new folder, nothing is overwritten")
     if folder.exists() and not folder.is_dir():
         raise ArtifactError(f"{folder} is a file; give a folder for the predictions")

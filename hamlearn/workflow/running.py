@@ -11,12 +11,14 @@ from typing import Any
 
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import Config, compare_configs, dump_config, installed_versions, load_config
-from hamlearn.errors import ArtifactError
+from hamlearn.errors import ArtifactError, ConfigError
 from hamlearn.parallel import folder_lock
 
 STAGES = ("qm", "targets", "fit", "evaluate", "curve")
 CONFIG = "config.yaml"
 INPUT_HASH = "structures.sha256"
+MAY_CHANGE = ("structures.file:", "model.memory_gb:")
+"""Settings that may differ when a run goes on: where the file lies (its content is compared), and the memory."""
 
 
 @dataclass(frozen=True)
@@ -62,6 +64,8 @@ def run(
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is a file; give a folder for the run")
+    if until not in (None, *STAGES) or (shard and not 0 <= shard[0] < shard[1]):
+        raise ConfigError(f"until = {until}, shard = {shard}: expected one of {STAGES} and (i, n) with 0 <= i < n")
     stages = STAGES[: STAGES.index(until) + 1] if until else STAGES
     job = Run(config, out, executor, echo or (lambda line: None))
     job.check_input()
@@ -101,7 +105,7 @@ def _claim(config: Config, out: Path) -> None:
         with written_atomically(path) as temporary:
             temporary.write_text(dump_config(config, installed_versions()))
         return
-    differences = compare_configs(load_config(path), config)
+    differences = [line for line in compare_configs(load_config(path), config) if not line.startswith(MAY_CHANGE)]
     if differences:
         listed = "\n  ".join(differences)
         raise ArtifactError(f"{out} was made with other settings; give a new folder, or undo:\n  {listed}")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import json
-import math
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import NDArray
 
-from hamlearn.artifacts import written_atomically
+from hamlearn.artifacts import read_json, write_json
 from hamlearn.config import Config, TargetSettings
 from hamlearn.errors import ArtifactError, SCFError
 from hamlearn.progress import Progress
@@ -30,6 +28,8 @@ if TYPE_CHECKING:
     from hamlearn.targets import Target
 
 IntArray = NDArray[np.int64]
+RESULTS_VERSION = PART_VERSION = 1
+DAMAGED = "delete it and run again"
 
 
 def guess_focks(target: TargetSettings) -> tuple[str, ...]:
@@ -53,15 +53,20 @@ class Run:
 
     def check_input(self) -> None:
         """Read and check structures, split, basis and functional before anything is written."""
+        from hamlearn.models.domain import check_domain, families_of
+        from hamlearn.parallel import open_executor
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
         from hamlearn.targets import target_orbitals
 
+        open_executor(self.executor)  # refuses a wrong one; opened only where it is entered
         if self.config.qm.xc:
             check_functional(self.config.qm.xc)
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(self.config.qm.basis, species)
         target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
+        train, test = ([self.all_structures[k] for k in part] for part in self._split)
+        check_domain(test, families_of(train), self.config.features.pair_cutoff_angstrom, self._split[1])
 
     @cached_property
     def all_structures(self) -> list[Atoms]:
@@ -131,8 +136,8 @@ class Run:
                 for k in finished:
                     built.append(build_target(self.campaign.load(int(k)), self.config.target))
                     progress.advance()
-            save_targets(self.out / "targets", built)
             write_diagnostics(self.out / "diagnostics.npz", built, self.used[finished])
+            save_targets(self.out / "targets", built)  # last: its presence says that the stage is done
         self.target_of: dict[int, Target] = dict(zip(finished.tolist(), built, strict=True))
 
     def fit(self) -> None:
@@ -162,7 +167,7 @@ class Run:
         write_predictions(self.out / "predictions", structures, predictions)
         targets = [self.target_of[k] for k in self.test]
         measured = measure(self.out, self.model, structures, predictions, targets, self.used[self.test])
-        self._write_json("evaluation.json", measured)
+        self._write("evaluation", measured)
 
     def curve(self) -> None:
         """Fit and test on nested subsets of each order of the training set."""
@@ -176,8 +181,8 @@ class Run:
         tested = [self.structures[k] for k in self.test]
         for order, members in enumerate(orders):
             for n in [n for n in s.curve if n <= len(self.train)]:
-                name = f"curve/order-{order}-train-{n}.json"
-                if (self.out / name).exists():
+                name = f"curve/order-{order}-train-{n}"
+                if (self.out / f"{name}.json").exists() or not self._covers(members[:n], tested, n):
                     continue
                 start = time.perf_counter()
                 whole = n == len(self.train)
@@ -185,7 +190,7 @@ class Run:
                     self.model if whole else self._fit(members[:n], f"learning curve, order {order + 1} of {s.repeats}")
                 )
                 errors = metrics(model.predict(tested, sides=sides), references)
-                self._write_json(name, {"n_train": n, "order": order, **errors, "seconds": time.perf_counter() - start})
+                self._write(name, {"n_train": n, "order": order, **errors, "seconds": time.perf_counter() - start})
 
     def results(self, peak_memory_gb: float) -> dict[str, Any]:
         """Gather results.json; one that is complete already is left as it is."""
@@ -194,15 +199,13 @@ class Run:
         path = self.out / "results.json"
         curve = self._curve_rows()
         if path.exists():
-            known: dict[str, Any] = json.loads(path.read_text())
+            known = read_json(path, "results", RESULTS_VERSION, DAMAGED)
             if len(known["learning_curve"]) == len(curve):
                 return known
             peak_memory_gb = max(peak_memory_gb, known["peak_memory_gb"])
-        evaluation = json.loads((self.out / "evaluation.json").read_text()) if len(self.test) else {}
+        evaluation = self._read("evaluation") if len(self.test) else {}
         seconds = {stage: self._times.get(stage, 0.0) for stage in ("qm", "targets", "features", "fit", "predict")}
         results = {
-            "kind": "results",
-            "format_version": 1,
             "n_train": len(self.train),
             "n_test": len(self.test),
             **evaluation,
@@ -214,9 +217,9 @@ class Run:
             "peak_memory_gb": peak_memory_gb,
             "learning_curve": curve,
         }
-        self._write_json("results.json", results)
         write_card(self.out / "model", results)
-        return results
+        write_json(path, "results", RESULTS_VERSION, results)  # last: its presence says that the run is done
+        return read_json(path, "results", RESULTS_VERSION, DAMAGED)
 
     def report(self) -> Path:
         """Write report.html."""
@@ -236,18 +239,27 @@ class Run:
         assert self.campaign is not None
         return self.campaign.failures
 
+    def _covers(self, members: IntArray, tested: Sequence[Atoms], n: int) -> bool:
+        """Return whether a training subset holds every element and pair of the test set; say so if not."""
+        from hamlearn.models.domain import families_of, outside
+
+        known = families_of([self.structures[k] for k in members])
+        missing = next((words for atoms in tested if (words := outside(atoms.numbers, known))), "")
+        if missing:
+            self.echo(f"learning curve: {n} structures are left out ({missing} of this size)")
+        return not missing
+
     def _curve_rows(self) -> list[dict[str, Any]]:
-        rows = [json.loads(path.read_text()) for path in (self.out / "curve").glob("order-*.json")]
-        return sorted(rows, key=lambda row: (row["order"], row["n_train"]))
+        names = [f"curve/{path.stem}" for path in (self.out / "curve").glob("order-*.json")]
+        return sorted(map(self._read, names), key=lambda row: (row["order"], row["n_train"]))
 
     @cached_property
     def _times(self) -> dict[str, float]:
-        path = self.out / "seconds.json"
-        return dict(json.loads(path.read_text())) if path.exists() else {}
+        return self._read("seconds") if (self.out / "seconds.json").exists() else {}
 
     def _record(self, stage: str, seconds: float) -> None:
         self._times[stage] = seconds
-        self._write_json("seconds.json", self._times)
+        self._write("seconds", self._times)
 
     @contextmanager
     def _timed(self, stage: str) -> Iterator[None]:
@@ -255,17 +267,8 @@ class Run:
         yield
         self._record(stage, time.perf_counter() - start)
 
-    def _write_json(self, name: str, content: Any) -> None:
-        path = self.out / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        with written_atomically(path) as temporary:
-            temporary.write_text(json.dumps(_without_nan(content), indent=2, allow_nan=False) + "\n")
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        write_json(self.out / f"{name}.json", name.partition("/")[0], PART_VERSION, content)
 
-
-def _without_nan(content: Any) -> Any:
-    """Return the same content with null for NaN, which JSON does not have."""
-    if isinstance(content, dict):
-        return {name: _without_nan(value) for name, value in content.items()}
-    if isinstance(content, list):
-        return [_without_nan(value) for value in content]
-    return None if isinstance(content, float) and not math.isfinite(content) else content
+    def _read(self, name: str) -> dict[str, Any]:
+        return read_json(self.out / f"{name}.json", name.partition("/")[0], PART_VERSION, DAMAGED)

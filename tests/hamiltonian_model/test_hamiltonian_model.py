@@ -218,6 +218,14 @@ def test_unacceptable_structures_name_their_index(model, water, atoms, error, wo
     assert "1" in str(raised.value)
 
 
+def test_targets_must_belong_to_structures_and_settings(waters, records):
+    targets = [build_target(record, TARGETS["saph"]) for record in records[:2]]
+    with pytest.raises(ConfigError, match="give both in the same order"):
+        HamiltonianModel(qm=QM, features=FEATURES).fit([permute(a, [1, 0, 2]) for a in waters[:2]], targets)
+    with pytest.raises(ConfigError, match="not built with the settings"):
+        HamiltonianModel(qm=QM, features=FEATURES, target=TARGETS["delta"]).fit(waters[:2], targets)
+
+
 def test_fit_wants_one_target_each(waters, records):
     with pytest.raises(ConfigError, match="one target each"):
         HamiltonianModel(qm=QM).fit(waters[:2], [build_target(records[0], TARGETS["saph"])])

@@ -43,4 +43,3 @@ def test_shipped_molecules_of_many_sizes(tmp_path):
 def test_benchmark_waters(tmp_path):
     file = Path(str(BENCHMARK)) / "water_1000.extxyz"
     assert eigenvalue_rmse_mev(file, tmp_path, split={"train": 60, "test": 60}) < 2 * BENCHMARK_WATERS
-

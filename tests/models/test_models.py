@@ -153,6 +153,19 @@ def test_tiles_change_nothing_but_rounding(waters, fitted):
         np.testing.assert_allclose(after.values[key], values, atol=1e-9)
 
 
+def test_order_of_the_training_set_hardly_matters(waters, water_lowdin, fitted):
+    """Folds are dealt out at random: sorted or interleaved sets do not leave one kind to one fold."""
+    matrices, orbitals = water_lowdin
+    order = np.argsort([a.get_distance(0, 1) for a in waters[:30]])
+    blocks = split_matrices([matrices[k] for k in order], [a.numbers for a in waters[:30]], orbitals)
+    other = BlockModel(SMALL, ModelSettings()).fit([waters[k] for k in order], blocks)
+    truth = split_matrices(matrices[30:], [a.numbers for a in waters[30:]], orbitals)
+    for model in (other, fitted[0]):
+        predicted = model.predict(waters[30:])
+        error = sum(((predicted.values[k] - v) ** 2).sum() for k, v in truth.values.items() if len(v))
+        assert error < 2e-3
+
+
 def test_too_little_memory_is_said(waters, fitted):
     with pytest.raises(ConfigError, match="raise memory_gb"):
         BlockModel(SMALL, ModelSettings(memory_gb=1e-4)).fit(waters[:30], fitted[1])

@@ -77,6 +77,18 @@ def test_basis_without_core_electrons_is_refused(basis, species, named):
         check_basis(basis, species)
 
 
+@pytest.mark.parametrize("basis", ["{file}", "{file}@1s", "unc{file}", "unc-{file}", "./{file}", "{file}.dat"])
+def test_nothing_in_a_basis_file_is_executed(tmp_path, monkeypatch, basis):
+    """PySCF evaluates expressions in basis files, also after a prefix and before a contraction."""
+    text = "BASIS\nH S\n __import__('pathlib').Path('pwned').write_text('') or 1.0 1.0\nEND\n"
+    for name in ("evil", "evil.dat"):
+        (tmp_path / name).write_text(text)
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(BasisError):
+        load_basis(basis.format(file="evil"), "H")
+    assert not (tmp_path / "pwned").exists()
+
+
 def test_file_or_text_as_basis_is_refused(tmp_path, monkeypatch):
     (tmp_path / "STO-3G").write_text("H S\n 1.0 __import__('os').getpid()\n")
     with pytest.raises(BasisError, match="file or text"):

@@ -120,8 +120,8 @@ def test_broken_symmetry_is_said_aloud_and_a_page_is_written_over_in_the_same_wo
         ("config.yaml", b"qm: {", "is damaged"),
         ("config.yaml", b"structures: {file: a}\n", "is damaged"),
         ("config.yaml", b"\xff\xfe\x00", "is damaged"),
-        ("test_levels.npz", b"PK\x03\x04 cut", "is damaged"),
-        ("diagnostics.npz", b"", "is damaged"),
+        ("test_levels.npz", b"PK\x03\x04 cut", "is truncated or damaged"),
+        ("diagnostics.npz", b"", "is truncated or damaged"),
     ],
 )
 def test_missing_and_damaged_files_are_named(

@@ -1,12 +1,18 @@
 import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
 
 import ase.io
 import h5py
 import numpy as np
 import pytest
+from ase import Atoms
 
 from hamlearn.config import build_config
-from hamlearn.errors import ArtifactError, ConfigError, SCFError
+from hamlearn.errors import ArtifactError, ConfigError, DomainError, SCFError
 from hamlearn.hamiltonian_model import load_model
 from hamlearn.workflow import evaluate, predict, run
 
@@ -43,7 +49,7 @@ def finished(file, tmp_path_factory):
 def test_results_have_the_promised_names(finished):
     out, result, _ = finished
     stored = json.loads((out / "results.json").read_text())
-    assert stored == result.results
+    assert stored == {"kind": "results", "format_version": 1, **result.results}
     assert set(stored) >= FIXED
     assert set(stored["seconds"]) == {"qm", "targets", "features", "fit", "predict", "curve"}
     assert all(s > 0 for s in stored["seconds"].values())
@@ -119,6 +125,113 @@ def test_other_settings_are_refused_by_name(finished, file):
     out, _, _ = finished
     with pytest.raises(ArtifactError, match=r"features.max_l: 3 \(folder\) against 4 \(now\)"):
         run(settings(file, features={"max_l": 4, "max_n": 3}), out, executor="serial", echo=None)
+
+
+def test_memory_and_place_of_the_file_may_change(finished, file, tmp_path):
+    moved = tmp_path / "elsewhere.extxyz"
+    moved.write_bytes(file.read_bytes())
+    result = run(settings(moved, model={"memory_gb": 2}), finished[0], executor="serial", echo=None)
+    assert result.results == finished[1].results
+
+
+def test_a_bad_executor_or_stage_leaves_nothing_behind(file, tmp_path):
+    for words in ({"executor": "nonsense"}, {"until": "lunch"}, {"shard": (5, 2)}):
+        with pytest.raises(ConfigError, match="expected"):
+            run(settings(file), tmp_path / "out", **{"executor": "serial", "echo": None, **words})
+    assert not (tmp_path / "out").exists()
+
+
+def mixed(path, formulas):
+    """Small closed-shell molecules and atoms in a file, each distorted in its own way."""
+    rng = np.random.default_rng(0)
+    shapes = {"N2": 1.1, "CO": 1.13, "CO2": None, "He": None, "H2": 0.74}
+    structures = []
+    for formula in formulas:
+        if formula == "He":
+            atoms = Atoms("He")
+        elif formula == "CO2":
+            atoms = Atoms("OCO", [[0, 0, -1.16], [0, 0, 0], [0, 0, 1.16]])
+        else:
+            length = shapes[formula]
+            atoms = Atoms(formula if formula != "H2" else "HH", [[0, 0, 0], [0, 0, length]])
+        atoms.positions *= 1 + 0.03 * rng.normal()
+        structures.append(atoms)
+    ase.io.write(path, structures)
+    return path
+
+
+@pytest.mark.parametrize(
+    "features",
+    [{"max_l": 2, "max_n": 2}, {"max_l": 0, "max_n": 1, "max_nu_centre": 0, "max_nu_pair": 0, "optimal": False}],
+)
+def test_linear_molecules_and_lone_atoms(tmp_path, features):
+    """Blocks without features, symmetries that vanish, molecules of different sizes in one batch."""
+    file = mixed(tmp_path / "mixed.extxyz", ["CO2", "He", "CO", "CO2", "CO"] * 5)
+    config = settings(
+        file, features=features, split={"train": 17, "test": 8}, target={"kind": "lowdin"}, model={"folds": 20}
+    )
+    result = run(config, tmp_path / "out", executor="serial", echo=None)
+    assert result.results["equivariance_error"] < 1e-10
+    assert load_model(tmp_path / "out" / "model").block_model_.weights_
+
+
+def test_test_set_outside_the_training_set_is_refused_before_any_calculation(tmp_path):
+    order = np.random.default_rng(0).permutation(12)
+    formulas = np.full(12, "H2", dtype=object)
+    formulas[order[-1]] = "N2"
+    file = mixed(tmp_path / "mixed.extxyz", formulas)
+    with pytest.raises(DomainError, match=rf"structure {order[-1]} \(N2\): element N not in the training set"):
+        run(settings(file, split={"train": 8, "test": 4}), tmp_path / "out", executor="serial", echo=None)
+    assert not (tmp_path / "out").exists()
+
+
+def test_curve_points_without_the_elements_of_the_test_set_are_left_out(tmp_path):
+    order = np.random.default_rng(0).permutation(12)
+    formulas = np.full(12, "H2", dtype=object)
+    formulas[[order[5], order[-1]]] = "N2"
+    file, lines = mixed(tmp_path / "mixed.extxyz", formulas), []
+    config = settings(file, split={"train": 8, "test": 4, "curve": [3, 8]}, target={"kind": "lowdin"})
+    result = run(config, tmp_path / "out", executor="serial", echo=lines.append)
+    assert [row["n_train"] for row in result.results["learning_curve"]] == [8]
+    assert any("3 structures are left out (element N not in the training set" in line for line in lines)
+
+
+def test_damaged_parts_are_refused_in_words(finished, file, tmp_path):
+    import shutil
+
+    for name in ("results.json", "evaluation.json", "seconds.json", "curve/order-0-train-4.json"):
+        out = shutil.copytree(finished[0], tmp_path / name.replace("/", "-"))
+        (out / name).write_text((out / name).read_text()[:20])
+        if name == "evaluation.json":
+            (out / "results.json").unlink()
+        with pytest.raises(ArtifactError, match="truncated or damaged"):
+            run(settings(file), out, executor="serial", echo=None)
+
+
+def test_a_killed_prediction_can_be_made_again(finished, file, tmp_path):
+    predict(finished[0] / "model", file, tmp_path / "pred")
+    (tmp_path / "pred" / "predictions.extxyz").unlink()
+    predict(finished[0] / "model", file, tmp_path / "pred")
+    assert (tmp_path / "pred" / "predictions.extxyz").exists()
+
+
+@pytest.mark.parametrize("after", ["qm", "targets", "model", "predictions", "curve"])
+def test_kill_and_resume_of_a_whole_run(file, tmp_path, after, finished):
+    """kill -9 as soon as a stage has written something; the next run ends with the same figures."""
+    out = tmp_path / "out"
+    code = (
+        "import sys, hamlearn; from test_workflow import settings; "
+        f"hamlearn.run(settings({str(file)!r}), {str(out)!r}, executor='serial', echo=None)"
+    )
+    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
+    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
+    while process.poll() is None and not list((out / after).glob("*")):
+        time.sleep(0.01)
+    process.kill()
+    process.wait()
+    again = run(settings(file), out, executor="serial", echo=None).results
+    assert again["eigenvalue_rmse_mev"] == pytest.approx(finished[1].results["eigenvalue_rmse_mev"], rel=1e-6)
+    assert not list(out.rglob("*.tmp")) or after != "qm"
 
 
 def test_changed_structures_are_refused(file, waters, tmp_path):

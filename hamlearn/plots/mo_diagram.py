@@ -1,0 +1,73 @@
+"""Molecular-orbital diagrams: every multiplet in the column of its irreducible representation."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+
+from hamlearn.plots.style import GREY, INK, OCCUPIED, VIRTUAL, add_legend, legend_marker
+from hamlearn.symmetry import Multiplet
+
+_HALF_WIDTH = 0.42  # of a multiplet, in columns
+_GAP = 0.1  # between its orbitals
+_COLUMN_INCH = 0.5
+
+
+def irrep_text(name: str) -> str:
+    """Return an irreducible representation as printed for orbitals: 'E1g' -> e_1g, 'Sigma_g+' -> σ_g^+, A' -> a'."""
+    match = re.fullmatch(r"(Sigma|Pi|Delta|Phi|Gamma|[A-Z])_?(\d*[gu]?\d*)([+-]?)('*)(\d*)", name)
+    if match is None:
+        return name
+    letter, index, sign, primes, last = match.groups()
+    letter = rf"\{letter.lower()}" if len(letter) > 1 else letter.lower()
+    subscript = index + last
+    return f"${letter}{f'_{{{subscript}}}' if subscript else ''}{f'^{{{sign}}}' if sign else ''}{primes}$"
+
+
+def mo_diagram_size(multiplets: Sequence[Multiplet]) -> tuple[float, float]:
+    """Return width and height, inch, that suit the diagram of these levels."""
+    columns = len({multiplet.irrep for multiplet in multiplets})
+    return max(3.2, 1.2 + _COLUMN_INCH * columns), min(8.0, 4.0 + 0.05 * len(multiplets))
+
+
+def mo_diagram(ax: Axes, multiplets: Sequence[Multiplet], title: str = "", lowest_ev: float = -np.inf) -> None:
+    """Draw the levels of a molecule, one dash per orbital, a column for each irreducible representation.
+
+    Args:
+        ax: where to draw, of the size :func:`mo_diagram_size` says.
+        multiplets: the levels.
+        title: above.
+        lowest_ev: levels below are left out, and that is said.
+    """
+    shown = [multiplet for multiplet in multiplets if multiplet.energy_ev >= lowest_ev]
+    irreps = sorted({m.irrep for m in multiplets}, key=lambda name: ("u" in name or "''" in name, name))
+    for multiplet in shown:
+        colour = OCCUPIED if multiplet.occupation > 0 else VIRTUAL
+        edges = irreps.index(multiplet.irrep) + np.linspace(-_HALF_WIDTH, _HALF_WIDTH + _GAP, multiplet.degeneracy + 1)
+        heights = [multiplet.energy_ev] * multiplet.degeneracy
+        ax.hlines(heights, edges[:-1], edges[1:] - _GAP, color=colour, linewidth=1.8)
+    _mark_gap(ax, shown)
+    ax.set_xticks(range(len(irreps)), [irrep_text(irrep) for irrep in irreps])
+    ax.tick_params(axis="x", length=0, labelsize=11)
+    ax.set(xlim=(-0.7, len(irreps) - 0.3), ylabel="level / eV", title=title)
+    ax.grid(axis="x", visible=False)
+    entries = [("occupied", OCCUPIED, True), ("virtual", VIRTUAL, False)]
+    present = {multiplet.occupation > 0 for multiplet in shown}
+    handles = [legend_marker(label, colour, "_") for label, colour, filled in entries if filled in present]
+    if handles:
+        add_legend(ax, handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2, borderaxespad=0)
+    hidden = sum(m.degeneracy for m in multiplets if m.energy_ev < lowest_ev)
+    if hidden:
+        note = f"{hidden} levels below −{-lowest_ev:g} eV not shown" if lowest_ev < 0 else f"{hidden} levels not shown"
+        ax.text(0.98, 0.01, note, transform=ax.transAxes, fontsize=8, color=INK, ha="right")
+
+
+def _mark_gap(ax: Axes, shown: Sequence[Multiplet]) -> None:
+    """Shade the energies between the highest occupied and the lowest virtual level."""
+    occupied = [m.energy_ev for m in shown if m.occupation > 0]
+    virtual = [m.energy_ev for m in shown if m.occupation == 0]
+    if occupied and virtual and max(occupied) < min(virtual):
+        ax.axhspan(max(occupied), min(virtual), color=GREY, alpha=0.12, linewidth=0, zorder=0)

@@ -1,0 +1,271 @@
+"""Point group of one molecule and the irreps of its levels: the table, the JSON and the diagram."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hamlearn.artifacts import written_atomically
+from hamlearn.config import QMSettings, TargetSettings
+from hamlearn.errors import ConfigError, StructureError
+from hamlearn.observables import Prediction
+from hamlearn.symmetry import Multiplet, PointGroup, levels_between
+from hamlearn.symmetry.characters import FINITE_SUBGROUP
+from hamlearn.units import BOHR_ANGSTROM, HARTREE_EV
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+DEGENERATE_HARTREE = 1e-6
+"""Levels this close are called degenerate where what is found is compared with what symmetry requires."""
+
+
+@dataclass(frozen=True)
+class SymmetryReport:
+    """What ``hamlearn symmetry`` tells of a molecule.
+
+    Attributes:
+        atoms: the molecule, symmetrised if that was asked for, Å.
+        group: its point group.
+        decomposition: how often every irrep occurs among the atomic orbitals; empty without a Hamiltonian.
+        levels: multiplets in order of energy; empty without a Hamiltonian.
+        max_violation_hartree: largest element of |P_g H P_g^T - H|; None without a Hamiltonian.
+    """
+
+    atoms: Atoms
+    group: PointGroup
+    decomposition: dict[str, int]
+    levels: list[Multiplet]
+    max_violation_hartree: float | None
+
+    @property
+    def operations(self) -> dict[str, int]:
+        """How many operations of each kind there are, such as {'E': 1, 'C3': 2, 'sigma': 3}."""
+        from hamlearn.symmetry.naming import operation_symbol
+
+        counts = Counter(operation_symbol(operation.rotation) for operation in self.group.operations)
+        order = sorted(
+            counts, key=lambda symbol: ("ECiSs".index(symbol[0]), -int("0" + "".join(filter(str.isdigit, symbol))))
+        )
+        return {symbol: counts[symbol] for symbol in order}
+
+    @property
+    def degeneracies(self) -> dict[int, tuple[int, int]]:
+        """For each degeneracy the number of multiplets required and of those found degenerate to 1e-6 Hartree."""
+        required = Counter(level.degeneracy for level in self.levels)
+        limit = DEGENERATE_HARTREE * HARTREE_EV
+        found = Counter(level.degeneracy for level in self.levels if level.spread_ev <= limit)
+        return {degeneracy: (required[degeneracy], found[degeneracy]) for degeneracy in sorted(required)}
+
+    def to_json(self) -> dict[str, Any]:
+        """Return the fields of the JSON file; ``order`` is null for the infinite groups of linear molecules."""
+        return {
+            "point_group": self.group.name,
+            "order": int(self.group.order) if np.isfinite(self.group.order) else None,
+            "tolerance_angstrom": self.group.tolerance_angstrom,
+            "levels": [
+                {
+                    "energy_ev": level.energy_ev,
+                    "irrep": level.irrep,
+                    "degeneracy": level.degeneracy,
+                    "occupation": level.occupation,
+                }
+                for level in self.levels
+            ],
+            "max_violation_hartree": self.max_violation_hartree,
+        }
+
+
+def symmetry_report(
+    structure: str | Path | Atoms,
+    model: str | Path | None = None,
+    qm: str | None = None,
+    tolerance_angstrom: float = 0.02,
+    symmetrise: bool = False,
+    group: str | None = None,
+    index: int | None = None,
+) -> SymmetryReport:
+    """Find the point group of a molecule and, with a model or a method, the irreps of its levels.
+
+    Args:
+        structure: a molecule, a file ASE reads, or a name of the built-in library.
+        model: folder of a saved model that predicts the Hamiltonian.
+        qm: METHOD/BASIS that computes it: RHF or a functional, such as ``RHF/def2-SVP`` or ``pbe/def2-SVP``.
+        tolerance_angstrom: largest deviation from the point group, Å.
+        symmetrise: average the geometry over its group before anything is computed.
+        group: the point group the molecule must have.
+        index: which structure of the file, from 0; needed if there are several.
+
+    Raises:
+        HamlearnError: for a bad structure, another group than declared, a bad model or method.
+    """
+    from hamlearn import symmetry
+
+    if model is not None and qm is not None:
+        raise ConfigError("a model and a method were given; give one of them")
+    settings = None if qm is None else parse_method(qm)
+    atoms = _one_structure(structure, index)
+    find = symmetry.point_group if group is None else lambda a, t: symmetry.require_group(a, group, t)
+    found = find(atoms, tolerance_angstrom)
+    if symmetrise:
+        atoms = symmetry.symmetrise(atoms, found)
+    if model is None and settings is None:
+        return SymmetryReport(atoms, found, {}, [], None)
+    prediction = _computed(atoms, settings) if settings else _predicted(atoms, str(model))
+    representation = symmetry.representation(found, prediction.basis, atoms.numbers)
+    levels = symmetry.label_levels(
+        prediction.hamiltonian, prediction.metric, prediction.n_occupied, found, representation
+    )
+    decomposition = symmetry.decompose(found, prediction.basis, atoms.numbers)
+    violation = symmetry.violation(prediction.hamiltonian, representation)
+    return SymmetryReport(atoms, found, decomposition, levels, violation)
+
+
+def write_symmetry(report: SymmetryReport, file: str | Path) -> list[Path]:
+    """Write the JSON file and, if there are levels, the diagram beside it (.png); return what was written.
+
+    Raises:
+        ConfigError: as :func:`check_json_file`.
+    """
+    file = Path(file)
+    check_json_file(file)
+    with written_atomically(file) as temporary:
+        temporary.write_text(json.dumps(report.to_json(), indent=2, allow_nan=False) + "\n")
+    if not report.levels:
+        return [file]
+    from hamlearn.plots.levels import DEEPEST_EV
+    from hamlearn.plots.mo_diagram import mo_diagram, mo_diagram_size
+    from hamlearn.plots.style import new_figure, save_figure
+
+    picture = file.with_suffix(".png")
+    figure, ax = new_figure(*mo_diagram_size(report.levels))
+    lowest_ev = DEEPEST_EV if report.levels[-1].energy_ev > DEEPEST_EV else -np.inf  # cores would squeeze the rest
+    mo_diagram(ax, report.levels, f"{report.atoms.get_chemical_formula()}, {report.group.name}", lowest_ev)
+    with written_atomically(picture) as temporary:
+        save_figure(figure, temporary)
+    return [file, picture]
+
+
+def check_json_file(file: Path) -> None:
+    """Raise ConfigError unless a file ends in .json and its folder exists."""
+    if file.suffix != ".json" or not file.parent.is_dir() or file.is_dir():
+        raise ConfigError(f"{file}: expected a file that ends in .json, in a folder that exists")
+
+
+def parse_method(text: str) -> QMSettings:
+    """Return the settings of METHOD/BASIS: RHF or the functional of a restricted Kohn-Sham calculation.
+
+    Raises:
+        ConfigError: if it is not of this form.
+    """
+    method, slash, basis = (part.strip() for part in text.partition("/"))
+    if not (method and slash and basis) or method.upper() == "RKS":
+        raise ConfigError(
+            f"--qm {text}: expected METHOD/BASIS, such as RHF/def2-SVP or, with a functional, pbe/def2-SVP"
+        )
+    try:
+        if method.upper() in ("RHF", "HF"):
+            return QMSettings(method="RHF", basis=basis)
+        return QMSettings(method="RKS", xc=method, basis=basis)
+    except ValueError as error:
+        reasons = "; ".join(str(e["msg"]) for e in error.errors()) if hasattr(error, "errors") else str(error)
+        raise ConfigError(f"--qm {text}: {reasons}") from None
+
+
+def printed_report(
+    report: SymmetryReport, window: tuple[int, int] | None = None
+) -> tuple[list[tuple[str, str]], list[tuple[str, ...]]]:
+    """Return what the terminal shows: facts with their names, and the table of levels (empty if there are none).
+
+    Args:
+        report: of a molecule.
+        window: first and last level to show, from 1.
+
+    Raises:
+        StructureError: if the window cuts a degenerate level.
+    """
+    group = report.group
+    order = f"{int(group.order)} operations" if np.isfinite(group.order) else "infinite"
+    kinds = ", ".join(f"{count} {name}" if count > 1 else name for name, count in report.operations.items())
+    facts = [
+        ("point group", f"{group.name} ({order})"),
+        ("operations" if np.isfinite(group.order) else f"treated in {FINITE_SUBGROUP[group.name]}", kinds),
+        ("largest deviation", f"{group.largest_deviation_angstrom:.2g} Å (tolerance {group.tolerance_angstrom:g} Å)"),
+    ]
+    if not report.levels:
+        return facts, []
+    sums = " + ".join(f"{count if count > 1 else ''}{name}" for name, count in report.decomposition.items())
+    degeneracies = "; ".join(f"{d}-fold {found} of {wanted}" for d, (wanted, found) in report.degeneracies.items())
+    spread = max(level.spread_ev for level in report.levels) / HARTREE_EV
+    facts += [
+        ("orbitals", sums),
+        ("found of required", f"{degeneracies} (within {DEGENERATE_HARTREE:g} Hartree; largest spread {spread:.1e})"),
+        ("largest violation", f"{report.max_violation_hartree:.1e} Hartree"),
+    ]
+    if cut := [level for level in report.levels if 0 < level.occupation < 2 * level.degeneracy]:
+        facts.append(("partly filled", ", ".join(f"{m.irrep} ({m.occupation} of {2 * m.degeneracy})" for m in cut)))
+    shown = report.levels if window is None else levels_between(report.levels, *window)
+    return facts, _level_rows(shown)
+
+
+def _level_rows(levels: Sequence[Multiplet]) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = [("irrep", "energy / eV", "degeneracy", "electrons", "levels", "spread / eV")]
+    for level in levels:
+        first, last = level.indices[0] + 1, level.indices[-1] + 1
+        places = f"{first}-{last}" if last > first else f"{first}"
+        energy, spread = f"{level.energy_ev:.4f}", f"{level.spread_ev:.0e}"
+        rows.append((level.irrep, energy, str(level.degeneracy), str(level.occupation), places, spread))
+    return rows
+
+
+def parse_window(text: str) -> tuple[int, int]:
+    """Return first and last of FIRST:LAST.
+
+    Raises:
+        ConfigError: if it is not of this form.
+    """
+    match = re.fullmatch(r"(\d+):(\d+)", text)
+    if match is None:
+        raise ConfigError(f"--levels {text}: expected FIRST:LAST, such as 16:21, counted from 1")
+    return int(match[1]), int(match[2])
+
+
+def _one_structure(structure: str | Path | Atoms, index: int | None) -> Atoms:
+    from ase import Atoms
+
+    from hamlearn.structures import MOLECULES, molecule, read_structures
+
+    if isinstance(structure, Atoms):
+        return structure
+    if str(structure) in MOLECULES and not Path(structure).exists():
+        return molecule(str(structure))
+    structures = read_structures(structure)
+    if index is None and len(structures) > 1:
+        raise StructureError(f"{structure} holds {len(structures)} structures; choose one with --index, from 0")
+    if not 0 <= (index or 0) < len(structures):
+        raise StructureError(f"{structure} has no structure {index}; it holds {len(structures)}, counted from 0")
+    return structures[index or 0]
+
+
+def _predicted(atoms: Atoms, folder: str) -> Prediction:
+    from hamlearn.hamiltonian_model import load_model
+
+    return load_model(folder).predict([atoms])[0]
+
+
+def _computed(atoms: Atoms, settings: QMSettings) -> Prediction:
+    from hamlearn.observables.prediction import reference_prediction
+    from hamlearn.qm import run_scf
+    from hamlearn.structures import check_structures
+    from hamlearn.targets import build_target
+
+    check_structures([atoms], source="the structure")
+    record = run_scf(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings)
+    return reference_prediction(build_target(record, TargetSettings(kind="fock")))
