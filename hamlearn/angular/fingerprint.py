@@ -11,7 +11,13 @@ from hamlearn.angular.harmonics import spherical_harmonics
 
 
 def convention_fingerprint(max_l: int) -> NDArray[np.float64]:
-    """Return harmonics of one direction and a coupling of every l: any change of order, sign or norm changes it."""
+    """Return harmonics of one direction and all couplings that lead to L <= 4: orders, signs and norms show in them."""
     direction = torch.tensor([[0.3, -0.5, 0.7]], dtype=torch.float64)
-    couplings = [clebsch_gordan(l, 1, L).ravel() for l in range(max_l + 1) for L in range(abs(l - 1), l + 2)]
+    ls = range(max_l + 1)
+    couplings = [
+        clebsch_gordan(l1, l2, L).sum(axis=(0, 1)) * (1 + l1) + clebsch_gordan(l1, l2, L)[0, -1] * (1 + l2)
+        for l1 in ls
+        for l2 in ls
+        for L in range(abs(l1 - l2), min(l1 + l2, 4) + 1)
+    ]
     return np.concatenate([spherical_harmonics(direction, max_l).numpy().ravel(), *couplings])

@@ -125,10 +125,16 @@ def split_matrices(matrices: Sequence[FloatArray], numbers: Sequence[IntArray], 
 
 
 def assemble_matrices(blocks: Blocks, numbers: Sequence[IntArray], orbitals: Orbitals) -> list[FloatArray]:
-    """Put blocks back together: the exact inverse of :func:`split_matrices`; absent blocks are zero.
+    """Put blocks back together, B[ma, mb] = sum C^{la lb L}[ma, mb, M] h^L_M: the inverse of :func:`split_matrices`.
+
+    Args:
+        blocks: values, Hartree; absent blocks are zero.
+        numbers: atomic numbers of every structure.
+        orbitals: shells and order of all species.
 
     Returns:
-        One symmetric matrix per structure [ao, ao], PySCF's orbital order.
+        One symmetric matrix per structure [ao, ao], Hartree, PySCF's orbital order. If the blocks transform as
+        irreps do, the matrix transforms as T H T^T.
 
     Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eq. 22.
     """

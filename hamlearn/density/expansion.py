@@ -63,6 +63,9 @@ class DensityExpansion:
     def densities(self, batch: Batch) -> dict[int, Tensor]:
         """Return the density of every atom, by species of the atom [atom, (max_l + 1)^2, channel x n].
 
+        Args:
+            batch: structures; their atoms keep their order within a species.
+
         Raises:
             DomainError: for a neighbour of a species never seen around such a centre.
         """
@@ -79,7 +82,14 @@ class DensityExpansion:
         return out
 
     def pair_functions(self, batch: Batch, start: IntArray, end: IntArray, species: SpeciesPair) -> Tensor:
-        """Return g_ij of pairs of flat atoms [pair, (max_l + 1)^2, n]; zero beyond the pair cut-off."""
+        """Return g_ij = f(r_ij) R_nl(r_ij) Y_lm(r_ij) [pair, (max_l + 1)^2, n]; zero beyond the pair cut-off.
+
+        Args:
+            batch: structures.
+            start: i of every pair, position in the flat list of atoms [pair].
+            end: j of every pair [pair].
+            species: of i and j, the smaller atomic number first.
+        """
         return self._terms(batch, start, end, self.settings.pair_cutoff_angstrom, self.pair_[species])
 
     def _within_cutoff(self, batch: Batch) -> tuple[IntArray, IntArray]:

@@ -18,7 +18,12 @@ Equivariants = dict[Irrep, Tensor]
 def cg_product(a: Equivariants, b: Equivariants, wanted: Iterable[Irrep]) -> Equivariants:
     """Return all products of a and b of the wanted symmetries; an irrep nothing couples to has zero features.
 
-    (l1, s1) x (l2, s2) -> (L, s1 s2 (-1)^(l1 + l2 + L)).
+    (l1, s1) x (l2, s2) -> (L, s1 s2 (-1)^(l1 + l2 + L)), so that the products transform as their labels say.
+
+    Args:
+        a: factors, the same samples in each tensor.
+        b: factors of the same samples.
+        wanted: (L, sigma) to make; also higher orders, by calling again with the result.
 
     Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eq. 13.
     """
@@ -27,7 +32,12 @@ def cg_product(a: Equivariants, b: Equivariants, wanted: Iterable[Irrep]) -> Equ
 
 
 def cg_square(a: Equivariants, wanted: Iterable[Irrep]) -> Equivariants:
-    """Return the products of a with itself, each once, weighted so that scalar products equal those of the full set."""
+    """Return the products of a with itself, each once, weighted so that scalar products equal those of the full set.
+
+    Args:
+        a: factors, the same samples in each tensor.
+        wanted: (L, sigma) to make; they transform as their labels say.
+    """
     n = len(next(iter(a.values())))
     return {irrep: Terms(squares(a, irrep), n, irrep[0]).tensor() for irrep in wanted}
 

@@ -10,7 +10,7 @@ from hamlearn.structures.samples import Kind
 
 
 def split_by_l(coefficients: Tensor) -> Equivariants:
-    """Return the polar irreps (l, +1) of coefficients [sample, (max_l + 1)^2, feature]."""
+    """Return the polar irreps (l, +1), as views, of coefficients [sample, (max_l + 1)^2, feature]."""
     max_l = int(coefficients.shape[1] ** 0.5) - 1
     return {(l, 1): coefficients[:, l * l : (l + 1) ** 2] for l in range(max_l + 1)}
 

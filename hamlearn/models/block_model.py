@@ -105,7 +105,14 @@ class BlockModel:
         return self
 
     def predict(self, structures: Sequence[Atoms]) -> Blocks:
-        """Return the blocks of new geometries, Hartree.
+        """Return h^L_M = sum_q w_q x_{Mq} of every block and row of new geometries, Hartree.
+
+        Args:
+            structures: geometries, Å.
+
+        Returns:
+            Blocks with the samples of all families of these structures, also those without a model; rotating,
+            inverting or permuting a structure does the same to its blocks.
 
         Raises:
             DomainError: for elements or pairs of elements not in the training set.

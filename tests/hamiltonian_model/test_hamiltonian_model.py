@@ -15,7 +15,7 @@ from hamlearn.observables import metrics, reference_prediction
 from hamlearn.qm import run_scf
 from hamlearn.structures import invert, permute, random_rotation, rotate, translate
 from hamlearn.targets import build_target
-from hamlearn.testing import TOLERANCE
+from hamlearn.testing import TOLERANCE, assert_equivariant
 from hamlearn.units import BOHR_ANGSTROM
 
 QM = QMSettings(basis="sto-3g", conv_tol=1e-11)
@@ -58,7 +58,7 @@ def test_every_target_is_learned_and_equivariant(name, waters, records):
     errors = metrics(fitted.predict(waters[18:24]), targets)
     spread = np.std([reference_prediction(t).gap_ev for t in targets]) * 1e3
     assert errors["gap_rmse_mev"] < 0.2 * spread
-    assert equivariance_error(fitted, waters[18:24]) < EQUIVARIANCE
+    assert_equivariant(fitted, waters[18:24])
 
 
 def test_symmetries_one_by_one(model, water):
@@ -91,6 +91,8 @@ def test_equivariance_error_sees_a_broken_model(model, waters, monkeypatch):
 
     monkeypatch.setattr(model, "predict", broken)
     assert equivariance_error(model, waters[:4]) > 1e-6
+    with pytest.raises(AssertionError, match="more than 1e-10"):
+        assert_equivariant(model, waters[:4])
 
 
 def test_shuffling_keeps_elements():
