@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import json
+import os
 import warnings
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
@@ -61,6 +62,9 @@ Executor = Annotated[
 
 def main() -> None:
     """Entry point of the console script."""
+    # threads that wait for each other must not burn the cores other processes need; read when torch loads
+    os.environ.setdefault("OMP_WAIT_POLICY", "PASSIVE")
+    os.environ.setdefault("GOMP_SPINCOUNT", "0")
 
     def show(message: Warning | str, category: type[Warning], *where: Any, **more: Any) -> None:
         if issubclass(category, HamlearnWarning):
@@ -106,11 +110,13 @@ def qm(
     overrides: Overrides = None,
     executor: Executor = "local",
     shard: Annotated[str | None, typer.Option(metavar="i/n", help="do every n-th calculation, for job arrays")] = None,
+    retry_failed: Annotated[bool, typer.Option("--retry-failed", help="compute again what failed before")] = False,
 ) -> None:
     """Compute the Fock and overlap matrices only."""
     from hamlearn.parallel import parse_shard
 
-    _run_stages(workflow, out, overrides, executor, until="qm", shard=parse_shard(shard) if shard else None)
+    part = parse_shard(shard) if shard else None
+    _run_stages(workflow, out, overrides, executor, until="qm", shard=part, retry_failed=retry_failed)
 
 
 @app.command(epilog="Example: hamlearn fit workflows/water.yaml -o runs/water")
@@ -244,6 +250,7 @@ def _run_stages(
     executor: str,
     until: str | None,
     shard: tuple[int, int] | None = None,
+    retry_failed: bool = False,
 ) -> None:
     """Run a workflow up to a stage, print its errors, and end with exit code 3 if calculations failed."""
     from hamlearn.config import load_config
@@ -251,7 +258,9 @@ def _run_stages(
     settings = load_config(file, overrides or ())
     from hamlearn import workflow
 
-    result = workflow.run(settings, out, executor=executor, until=until, shard=shard, echo=typer.echo)
+    result = workflow.run(
+        settings, out, executor=executor, until=until, shard=shard, retry_failed=retry_failed, echo=typer.echo
+    )
     if result.results is not None:
         _print_errors(result.results)
     if result.report is not None:

@@ -246,3 +246,10 @@ def test_shards_share_a_folder_but_not_with_a_whole_run(tmp_path):
             pass
     with folder_lock(folder), pytest.raises(ArtifactError), folder_lock(folder, (0, 2)):
         pass
+
+
+def test_cluster_without_its_submit_command_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    (tmp_path / "cluster.yaml").write_text("kind: slurm\nworkers: 1\nqueue: normal\ncores: 1\nmemory: 1GB\n")
+    with pytest.raises(ConfigError, match="needs the command sbatch"), open_executor(str(tmp_path / "cluster.yaml")):
+        pass

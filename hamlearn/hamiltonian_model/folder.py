@@ -63,6 +63,8 @@ def load_model(folder: str | Path) -> HamiltonianModel:
         raw = (folder / TENSORS).read_bytes()
     except OSError as error:
         raise ArtifactError(f"{folder / TENSORS} cannot be read ({error.strerror}); copy the whole folder") from None
+    if "tensors_sha256" not in spec:
+        raise ArtifactError(f"{folder / SPEC} is truncated; copy or train the model again")
     if hashlib.sha256(raw).hexdigest() != spec.get("tensors_sha256"):
         raise ArtifactError(f"{folder / TENSORS} is truncated or changed since it was saved; copy the model again")
     try:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -16,7 +17,7 @@ from hamlearn.blocks import BlockKey, Blocks
 from hamlearn.blocks.keys import families
 from hamlearn.config import FeatureSettings, ModelSettings
 from hamlearn.density import Batch
-from hamlearn.errors import ConfigError
+from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.features import Featurizer
 from hamlearn.models.block_ridge import BlockRidge
 from hamlearn.models.domain import check_domain
@@ -31,6 +32,10 @@ IntArray = NDArray[np.int64]
 
 COPIES = 6
 """Copies of a feature tile alive at the peak: products, their concatenation, the stack for QR and its work space."""
+
+
+VANISHING = 1e-16
+"""Mean square, Hartree^2, below which a block is zero by the symmetry of the molecules."""
 
 
 @dataclass(frozen=True, order=True)
@@ -141,7 +146,15 @@ class BlockModel:
         members = [np.flatnonzero(fold_of == fold) for fold in range(fold_of.max() + 1)]
         folds = [self._factor(structures, group, y - offset, owner, m) for m in members]
         n_rows = [int((fold_of[owner] == fold).sum()) * y.shape[1] for fold in range(len(folds))]
-        fit = BlockRidge().fit(folds, n_rows, folds[0].shape[1] - len(keys))
+        n_features = folds[0].shape[1] - len(keys)
+        if not n_features and float((y**2).mean()) > VANISHING:
+            warnings.warn(
+                f"no feature reaches blocks of L = {group.L}, sigma = {group.sigma:+d} ({group.family.kind}); they are "
+                "predicted as zero: raise features.max_l, max_nu_centre or max_nu_pair",
+                HamlearnWarning,
+                stacklevel=2,
+            )
+        fit = BlockRidge().fit(folds, n_rows, n_features)
         self.weights_[group], self.offsets_[group] = fit.weights.contiguous(), offset
         self.alphas_[group], self.cv_mse_[group] = fit.alphas, fit.cv_mse
 

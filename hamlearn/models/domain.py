@@ -53,14 +53,14 @@ def check_domain(
             problems.append(f"structure {index} ({atoms.get_chemical_formula()}): {problem}")
         distances = np.linalg.norm(atoms.positions[:, None] - atoms.positions, axis=-1)
         if distances.max(initial=0.0) >= pair_cutoff:
-            beyond.append(index)
+            beyond.append(int(index))
     if problems:
         listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
         raise DomainError(
             f"the model was trained on elements {[symbol(z) for z in elements]}; train on molecules that "
             f"contain what is missing:\n  {listed}"
         )
-    if beyond:
+    if beyond and indices is None:
         warnings.warn(
             f"{len(beyond)} structures (first: {beyond[:10]}) hold atoms further apart than pair_cutoff_angstrom = "
             f"{pair_cutoff}; their blocks are set to zero",

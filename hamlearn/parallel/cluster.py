@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Iterator, Mapping
 from concurrent.futures import Executor
 from contextlib import ExitStack, contextmanager
@@ -22,6 +23,15 @@ QUEUES = {
     "oar": "OARCluster",
     "moab": "MoabCluster",
     "htcondor": "HTCondorCluster",
+}
+SUBMIT = {
+    "slurm": "sbatch",
+    "pbs": "qsub",
+    "lsf": "bsub",
+    "sge": "qsub",
+    "oar": "oarsub",
+    "moab": "msub",
+    "htcondor": "condor_submit",
 }
 KINDS = ("local", *QUEUES)
 
@@ -105,5 +115,11 @@ def _make_cluster(file: ClusterFile, threads: int) -> Any:
     prologue = [f"export {name}={threads}" for name in THREAD_VARIABLES]
     prologue += file.arguments.get("job_script_prologue", [])
     cluster = getattr(dask_jobqueue, QUEUES[file.kind])(**{**file.arguments, "job_script_prologue": prologue})
+    if not shutil.which(SUBMIT[file.kind]):
+        cluster.close()
+        raise ConfigError(
+            f"a cluster of kind {file.kind} needs the command {SUBMIT[file.kind]}, which is not here; run this on a "
+            "machine that can submit jobs, or use kind local"
+        )
     cluster.scale(file.workers)
     return cluster

@@ -11,6 +11,7 @@ from matplotlib.axes import Axes
 from hamlearn.plots.style import GREY, INK, OCCUPIED, VIRTUAL, add_legend, legend_marker
 from hamlearn.symmetry import Multiplet
 
+_COLOURS = {"occupied": OCCUPIED, "partly filled": INK, "virtual": VIRTUAL}
 _HALF_WIDTH = 0.42  # of a multiplet, in columns
 _GAP = 0.1  # between its orbitals
 _COLUMN_INCH = 0.5
@@ -45,7 +46,7 @@ def mo_diagram(ax: Axes, multiplets: Sequence[Multiplet], title: str = "", lowes
     shown = [multiplet for multiplet in multiplets if multiplet.energy_ev >= lowest_ev]
     irreps = sorted({m.irrep for m in multiplets}, key=lambda name: ("u" in name or "''" in name, name))
     for multiplet in shown:
-        colour = OCCUPIED if multiplet.occupation > 0 else VIRTUAL
+        colour = _COLOURS[_filling(multiplet)]
         edges = irreps.index(multiplet.irrep) + np.linspace(-_HALF_WIDTH, _HALF_WIDTH + _GAP, multiplet.degeneracy + 1)
         heights = [multiplet.energy_ev] * multiplet.degeneracy
         ax.hlines(heights, edges[:-1], edges[1:] - _GAP, color=colour, linewidth=1.8)
@@ -54,19 +55,27 @@ def mo_diagram(ax: Axes, multiplets: Sequence[Multiplet], title: str = "", lowes
     ax.tick_params(axis="x", length=0, labelsize=11)
     ax.set(xlim=(-0.7, len(irreps) - 0.3), ylabel="level / eV", title=title)
     ax.grid(axis="x", visible=False)
-    entries = [("occupied", OCCUPIED, True), ("virtual", VIRTUAL, False)]
-    present = {multiplet.occupation > 0 for multiplet in shown}
-    handles = [legend_marker(label, colour, "_") for label, colour, filled in entries if filled in present]
+    present = {_filling(multiplet) for multiplet in shown}
+    handles = [legend_marker(label, colour, "_") for label, colour in _COLOURS.items() if label in present]
     if handles:
-        add_legend(ax, handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=2, borderaxespad=0)
+        add_legend(ax, handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, borderaxespad=0)
     hidden = sum(m.degeneracy for m in multiplets if m.energy_ev < lowest_ev)
     if hidden:
         note = f"{hidden} levels below −{-lowest_ev:g} eV not shown" if lowest_ev < 0 else f"{hidden} levels not shown"
         ax.text(0.98, 0.01, note, transform=ax.transAxes, fontsize=8, color=INK, ha="right")
 
 
+def _filling(multiplet: Multiplet) -> str:
+    """Return whether a level is occupied, partly filled or virtual."""
+    if multiplet.occupation == 2 * multiplet.degeneracy:
+        return "occupied"
+    return "partly filled" if multiplet.occupation else "virtual"
+
+
 def _mark_gap(ax: Axes, shown: Sequence[Multiplet]) -> None:
-    """Shade the energies between the highest occupied and the lowest virtual level."""
+    """Shade the energies between the highest occupied and the lowest virtual level; an open shell has no gap."""
+    if any(_filling(m) == "partly filled" for m in shown):
+        return
     occupied = [m.energy_ev for m in shown if m.occupation > 0]
     virtual = [m.energy_ev for m in shown if m.occupation == 0]
     if occupied and virtual and max(occupied) < min(virtual):

@@ -85,9 +85,7 @@ def spectra(levels: Levels) -> list[Drawing]:
         figure, ax = plots.new_figure(4.7, 4.2)
         plots.spectrum(ax, one.reference_ev, one.predicted_ev, one.occupied)
         rmse = 1e3 * np.sqrt(np.mean(one.errors_ev**2))
-        caption = (
-            f"Structure {index} of the file, that with the {words} RMSE ({number(float(rmse))} meV). Arrow: the gap."
-        )
+        caption = f"Structure {index} of the file (from 0), {words} RMSE: {number(float(rmse))} meV. Arrow: the gap."
         drawings.append(Drawing(f"spectrum_{name}", caption, figure, _level_rows(one)))
     return drawings
 

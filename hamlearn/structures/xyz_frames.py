@@ -8,6 +8,7 @@ from pathlib import Path
 
 from ase.io.formats import open_with_compression
 
+from hamlearn.angular.elements import SYMBOLS
 from hamlearn.errors import StructureError, nearest
 
 _Lines = Iterator[tuple[int, str]]
@@ -50,6 +51,15 @@ def _check_only_blank(lines: _Lines, first: int) -> None:
             )
 
 
+def _check_symbol(comment: str, line: str, number: int) -> None:
+    """Refuse a first column that is no element, where the first column names elements."""
+    if "Properties=" in comment and "Properties=species:S:1" not in comment:
+        return
+    name = next(iter(line.split()), "")
+    if name and name not in SYMBOLS:
+        raise StructureError(f"line {number} names the element '{name}'; expected a chemical symbol such as H, C or Cl")
+
+
 def _check_frame(header: str, header_line: int, lines: _Lines) -> None:
     try:
         n_atoms = int(header)
@@ -70,6 +80,7 @@ def _check_frame(header: str, header_line: int, lines: _Lines) -> None:
             raise StructureError(
                 f"truncated: the frame that starts on line {header_line} has {atom} of {n_atoms} atoms"
             )
+        _check_symbol(comment, line, number)
         if len(line.split()) < n_columns:
             raise StructureError(
                 f"line {number} is '{_short(line)}'; expected atom {atom} of the {n_atoms} announced "

@@ -7,9 +7,9 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import LinAlgError, eigh
+from scipy.linalg import LinAlgError
 
-from hamlearn.errors import DomainError, StructureError
+from hamlearn.errors import BasisError, DomainError, StructureError
 from hamlearn.symmetry.adapted import adapted_levels, orthonormal_form
 from hamlearn.symmetry.point_group import PointGroup
 from hamlearn.symmetry.representations import check_size, projector
@@ -28,7 +28,7 @@ class Multiplet:
         degeneracy: dimension of the irrep.
         occupation: electrons in all of them together.
         indices: their places among all levels in order of energy, from 0.
-        spread_ev: highest minus lowest of them as diagonalisation gives them, eV.
+        spread_ev: highest minus lowest of them within the irrep, eV.
 
     Invariant under rotation and permutation of the molecule.
     """
@@ -67,8 +67,8 @@ def label_levels(
     for matrix in (hamiltonian, metric):
         if matrix is not None:
             check_size(matrix, representation)
+            _check_symmetric(matrix)
     try:
-        levels = HARTREE_EV * eigh(hamiltonian, metric, eigvals_only=True)
         orthonormal = orthonormal_form(hamiltonian, metric)
     except (LinAlgError, ValueError) as error:
         raise DomainError(f"the Hamiltonian has no levels ({error}); it must be finite, its metric positive") from None
@@ -78,16 +78,26 @@ def label_levels(
     for irrep in counts:
         degeneracy = table.dimensions[table.index(irrep)]
         adapted = adapted_levels(orthonormal, projector(group, irrep, representation), degeneracy)
-        found += [(HARTREE_EV * float(energy), irrep, degeneracy) for energy in adapted.energies]
+        found += [
+            (HARTREE_EV * float(energy), irrep, degeneracy, HARTREE_EV * float(spread))
+            for energy, spread in zip(adapted.energies, adapted.spread, strict=True)
+        ]
     found.sort()
     multiplets, start = [], 0
-    for energy, irrep, degeneracy in found:
+    for energy, irrep, degeneracy, spread in found:
         indices = tuple(range(start, start + degeneracy))
         start += degeneracy
         occupation = 2 * sum(index < n_occupied for index in indices)
-        spread = float(np.ptp(levels[list(indices)]))
         multiplets.append(Multiplet(energy, irrep, degeneracy, occupation, indices, spread))
     return multiplets
+
+
+def _check_symmetric(matrix: FloatArray) -> None:
+    """Raise DomainError if a matrix is not finite or differs from its transpose by more than rounding."""
+    if not np.isfinite(matrix).all():
+        raise DomainError("the Hamiltonian has no levels: it or its metric is not finite")
+    if np.abs(matrix - matrix.T).max() > 1e-8 * max(1.0, np.abs(matrix).max()):
+        raise DomainError("the matrix is not symmetric; symmetrise it, or check the order of its indices")
 
 
 def irreps_of_orbitals(
@@ -105,6 +115,8 @@ def irreps_of_orbitals(
         StructureError: if an operation leads out of the orbitals: the window cuts a degenerate level.
         BasisError: if the metric is of another size than the representation.
     """
+    if orbitals.ndim != 2 or len(orbitals) != representation.shape[1]:
+        raise BasisError(f"orbitals have shape {orbitals.shape}; the molecule has {representation.shape[1]} functions")
     left = orbitals.T if metric is None else orbitals.T @ metric
     if metric is not None:
         check_size(metric, representation)

@@ -152,8 +152,8 @@ def require_group(atoms: Atoms, name: str, tolerance_angstrom: float = TOLERANCE
                 f"tolerance of at least {1.01 * deviation:.3f} Å"
             )
     raise StructureError(
-        f"{text} (largest deviation {found.largest_deviation_angstrom:.3g} Å) and is {name} within no tolerance "
-        f"up to {_LARGEST_TRIED_ANGSTROM} Å; correct the geometry or the group"
+        f"{text}; within no tolerance up to {_LARGEST_TRIED_ANGSTROM} Å is {name} its whole point group: it deviates "
+        "by more, or has a larger group; correct the geometry or the group"
     )
 
 

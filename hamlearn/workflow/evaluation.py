@@ -9,7 +9,18 @@ from typing import Any
 from hamlearn.artifacts import write_json
 from hamlearn.errors import ArtifactError, SCFError
 from hamlearn.parallel import folder_lock
-from hamlearn.workflow.prediction import write_predictions
+from hamlearn.workflow.prediction import MATRICES, STRUCTURES, write_predictions
+
+
+def _refuse_used(out: Path) -> None:
+    """Raise ArtifactError unless the folder is new or that of an evaluation that was cut short."""
+    if out.exists() and not out.is_dir():
+        raise ArtifactError(f"{out} is a file; give a folder for the evaluation")
+    own = (out / "qm" / "campaign.json").exists()
+    names = ("errors.json", "config.yaml", "model.yaml") + (() if own else (STRUCTURES, MATRICES))
+    for name in names:
+        if (out / name).exists():
+            raise ArtifactError(f"{out / name} exists already; give a new folder, nothing is overwritten")
 
 
 def evaluate(
@@ -51,8 +62,7 @@ def evaluate(
     check_structures(structures, source=str(structures_file))
     families = {group.family for group in model.block_model_.blocks_}
     check_domain(structures, families, model.features.pair_cutoff_angstrom)
-    if (out / "errors.json").exists():
-        raise ArtifactError(f"{out / 'errors.json'} exists already; give a new folder, nothing is overwritten")
+    _refuse_used(out)
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out):
         campaign = run_campaign(

@@ -43,6 +43,7 @@ def run(
     executor: str = "local",
     until: str | None = None,
     shard: tuple[int, int] | None = None,
+    retry_failed: bool = False,
     echo: Callable[[str], None] | None = print,
 ) -> RunResult:
     """Run a workflow in a folder, continuing from whatever the folder holds.
@@ -53,6 +54,7 @@ def run(
         executor: where calculations run, see :func:`hamlearn.parallel.open_executor`.
         until: last stage to run (qm, targets, fit, evaluate, curve); None for all and the report.
         shard: (i, n): compute only every n-th calculation, for job arrays; implies ``until="qm"``.
+        retry_failed: compute again what failed before.
         echo: receives progress lines; None for silence.
 
     Raises:
@@ -73,7 +75,7 @@ def run(
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out, shard):
         _claim(config, out)
-        failures = job.qm(("qm",) if shard else stages, shard)
+        failures = job.qm(("qm",) if shard else stages, shard, retry_failed)
         if shard or stages == ("qm",):
             return RunResult(None, failures, None)
         for stage in stages[1:]:

@@ -90,7 +90,7 @@ class Run:
         """The structures of this run."""
         return [self.all_structures[index] for index in self.used]
 
-    def qm(self, stages: Sequence[str], shard: tuple[int, int] | None) -> dict[int, str]:
+    def qm(self, stages: Sequence[str], shard: tuple[int, int] | None, retry_failed: bool = False) -> dict[int, str]:
         """Compute what is missing; return the failures by position in the input file."""
         from hamlearn.qm import run_campaign
 
@@ -102,10 +102,11 @@ class Run:
             guess_focks=guess_focks(self.config.target),
             executor=self.executor,
             shard=shard,
+            retry_failed=retry_failed,
             echo=self.echo,
         )
-        if not shard and not self._times.get("qm"):
-            self._record("qm", time.perf_counter() - start)
+        if not shard and not (self.out / "evaluation.json").exists():  # all calls that led to these records
+            self._record("qm", self._times.get("qm", 0.0) + time.perf_counter() - start)
         failed = set(self.campaign.failures)
         n_train = len(self._split[0])
         self.train = np.array([k for k in range(n_train) if k not in failed], dtype=np.int64)
@@ -123,6 +124,7 @@ class Run:
 
         assert self.campaign is not None
         finished = np.concatenate([self.train, self.test])
+        diagnostics = self.out / "diagnostics.npz"
         if (self.out / "targets" / "targets.npz").exists():
             built = load_targets(self.out / "targets")
             if len(built) != len(finished):
@@ -130,13 +132,15 @@ class Run:
                     f"{self.out} holds targets of {len(built)} molecules, but {len(finished)} calculations; "
                     "something in its qm folder changed: give a new folder"
                 )
+            if not diagnostics.exists():
+                write_diagnostics(diagnostics, built, self.used[finished])
         else:
             built = []
             with self._timed("targets"), Progress("targets", len(finished), self.echo) as progress:
                 for k in finished:
                     built.append(build_target(self.campaign.load(int(k)), self.config.target))
                     progress.advance()
-            write_diagnostics(self.out / "diagnostics.npz", built, self.used[finished])
+            write_diagnostics(diagnostics, built, self.used[finished])
             save_targets(self.out / "targets", built)  # last: its presence says that the stage is done
         self.target_of: dict[int, Target] = dict(zip(finished.tolist(), built, strict=True))
 
@@ -159,7 +163,8 @@ class Run:
         """Predict the test set and measure the errors."""
         from hamlearn.workflow.errors_of_run import measure
 
-        if not len(self.test) or (self.out / "evaluation.json").exists():
+        written = [(self.out / name).exists() for name in ("evaluation.json", "test_levels.npz")]
+        if not len(self.test) or all(written):
             return
         structures = [self.structures[k] for k in self.test]
         with self._timed("predict"):

@@ -171,6 +171,11 @@ def test_too_little_memory_is_said(waters, fitted):
         BlockModel(SMALL, ModelSettings(memory_gb=1e-4)).fit(waters[:30], fitted[1])
 
 
+def test_blocks_no_feature_reaches_are_told(waters, fitted):
+    with pytest.warns(HamlearnWarning, match="no feature reaches blocks of L = 2"):
+        BlockModel(FeatureSettings(max_l=1, max_n=2, max_nu_centre=1), ModelSettings()).fit(waters[:30], fitted[1])
+
+
 def test_one_structure_is_reproduced(waters, water_lowdin):
     matrices, orbitals = water_lowdin
     blocks = split_matrices(matrices[:1], [waters[0].numbers], orbitals)

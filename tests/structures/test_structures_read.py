@@ -127,14 +127,14 @@ WATER_ROWS = "O 0.0 0.0 0.1\nH 0.0 0.8 0.7\nH 0.0 -0.8 0.7\n"
     [
         (f"3\n\n{WATER_ROWS}\n3\n\n{WATER_ROWS}", "line 6 is blank, and more follows on line 7"),
         (f"2\n\n{WATER_ROWS}", "line 5 is 'H 0.0 -0.8 0.7'; expected the number of atoms"),
-        (f"4\n\n{WATER_ROWS}3\n\n{WATER_ROWS}", "line 6 is '3'; expected atom 3 of the 4"),
+        (f"4\n\n{WATER_ROWS}3\n\n{WATER_ROWS}", "line 6 (is|names the element) '3'"),
         (f"99999999999\n\n{WATER_ROWS}", "has 3 of 99999999999 atoms"),
         (f"-3\n\n{WATER_ROWS}", "expected a positive number"),
         ("3\n", "truncated"),
         (f"3\nProperties=species:S:1:position:R:3\n{WATER_ROWS}", "expected 'pos' .*did you mean 'position'"),
         (f"3\nProperties=specie:S:1:pos:R:3\n{WATER_ROWS}", "expected 'species'"),
         (f"3\n\n{WATER_ROWS.replace('0.7', 'high')}", "cannot be read as extxyz"),
-        (f"3\n\n{WATER_ROWS.replace('O', 'Qq')}", "cannot be read as extxyz"),
+        (f"3\n\n{WATER_ROWS.replace('O', 'Qq')}", "line 3 names the element 'Qq'"),
         (f"3\n\n{WATER_ROWS[:-3]}7", "accepted"),
     ],
 )
@@ -175,3 +175,9 @@ def test_warnings_of_a_reader_are_passed_on_as_ours(xyz: Path, monkeypatch: pyte
     with pytest.warns(HamlearnWarning, match="no unit given") as caught:
         read_structures(xyz)
     assert len(caught) == 1
+
+
+def test_unknown_element_is_named_with_its_line(tmp_path):
+    (tmp_path / "a.xyz").write_text("2\n\nH 0 0 0\nH 0 0 0.7\n2\n\nH 0 0 0\nQq 0 0 0.7\n")
+    with pytest.raises(StructureError, match="line 8 names the element 'Qq'; expected a chemical symbol"):
+        read_structures(tmp_path / "a.xyz")

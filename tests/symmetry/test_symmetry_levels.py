@@ -174,3 +174,35 @@ def test_group_of_another_molecule():
     benzene = molecule("benzene")
     with pytest.raises(StructureError, match="another molecule"):
         decompose(point_group(molecule("water")), valence(benzene), benzene.numbers)
+
+
+def test_split_multiplets_that_lie_close_are_told(water):
+    """The spread is that within an irrep: neighbours of another irrep must not lend their partners."""
+    from hamlearn.symmetry import label_levels, point_group, projector, representation
+    from hamlearn.targets import target_orbitals
+
+    benzene = molecule("benzene")
+    group = point_group(benzene)
+    orbitals = target_orbitals(TargetSettings(), "sto-3g", [1, 6])
+    p = representation(group, orbitals, benzene.numbers)
+    rng = np.random.default_rng(0)
+    matrix = np.zeros((30, 30))
+    for irrep, split in (("E1u", 0.2), ("E2g", 0.2)):
+        q = np.linalg.eigh(projector(group, irrep, p))[1][:, -2:]
+        matrix += q @ np.diag([-5.0, -5.0 + split]) @ q.T
+    matrix += np.diag(rng.normal(size=30)) * 1e-6
+    worst = max(m.spread_ev for m in label_levels(matrix, None, 15, group, p))
+    assert worst > 1.0
+
+
+def test_other_matrices_are_refused(water):
+    from hamlearn.symmetry import irreps_of_orbitals, label_levels, point_group, representation
+    from hamlearn.targets import target_orbitals
+
+    benzene = molecule("benzene")
+    group = point_group(benzene)
+    p = representation(group, target_orbitals(TargetSettings(), "sto-3g", [1, 6]), benzene.numbers)
+    with pytest.raises(DomainError, match="not symmetric"):
+        label_levels(np.random.default_rng(0).random((30, 30)), None, 15, group, p)
+    with pytest.raises(BasisError, match="30 functions"):
+        irreps_of_orbitals(np.eye(29)[:, :3], None, group, p)

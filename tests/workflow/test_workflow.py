@@ -164,6 +164,7 @@ def mixed(path, formulas):
     "features",
     [{"max_l": 2, "max_n": 2}, {"max_l": 0, "max_n": 1, "max_nu_centre": 0, "max_nu_pair": 0, "optimal": False}],
 )
+@pytest.mark.filterwarnings("ignore:no feature reaches")
 def test_linear_molecules_and_lone_atoms(tmp_path, features):
     """Blocks without features, symmetries that vanish, molecules of different sizes in one batch."""
     file = mixed(tmp_path / "mixed.extxyz", ["CO2", "He", "CO", "CO2", "CO"] * 5)
@@ -202,7 +203,7 @@ def test_damaged_parts_are_refused_in_words(finished, file, tmp_path):
     for name in ("results.json", "evaluation.json", "seconds.json", "curve/order-0-train-4.json"):
         out = shutil.copytree(finished[0], tmp_path / name.replace("/", "-"))
         (out / name).write_text((out / name).read_text()[:20])
-        if name == "evaluation.json":
+        if name in ("evaluation.json", "seconds.json"):
             (out / "results.json").unlink()
         with pytest.raises(ArtifactError, match="truncated or damaged"):
             run(settings(file), out, executor="serial", echo=None)
@@ -278,6 +279,16 @@ def test_evaluate_agrees_with_the_run(finished, file, waters, tmp_path):
         assert errors[key] == pytest.approx(result.results[key], rel=1e-4)
     with pytest.raises(ArtifactError, match="exists already"):
         evaluate(out / "model", tmp_path / "test.extxyz", tmp_path / "eval", executor="serial", echo=None)
+
+
+def test_evaluate_leaves_other_folders_alone(finished, file, tmp_path):
+    out = finished[0]
+    predict(out / "model", file, tmp_path / "pred")
+    before = (tmp_path / "pred" / "predictions.extxyz").read_bytes()
+    for folder in (tmp_path / "pred", out, out / "model"):
+        with pytest.raises(ArtifactError, match="exists already"):
+            evaluate(out / "model", file, folder, executor="serial", echo=None)
+    assert (tmp_path / "pred" / "predictions.extxyz").read_bytes() == before
 
 
 def test_without_test_structures(file, tmp_path):
