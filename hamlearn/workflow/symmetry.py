@@ -190,6 +190,7 @@ def printed_report(
 
     Raises:
         StructureError: if the window cuts a degenerate level.
+        ConfigError: for a window of levels without a Hamiltonian.
     """
     group = report.group
     order = f"{int(group.order)} operations" if np.isfinite(group.order) else "infinite"
@@ -200,6 +201,8 @@ def printed_report(
         ("largest deviation", f"{group.largest_deviation_angstrom:.2g} Å (tolerance {group.tolerance_angstrom:g} Å)"),
     ]
     if not report.levels:
+        if window is not None:
+            raise ConfigError("levels were asked for, but there is no Hamiltonian; give --model or --qm as well")
         return facts, []
     sums = " + ".join(f"{count if count > 1 else ''}{name}" for name, count in report.decomposition.items())
     degeneracies = "; ".join(f"{d}-fold {found} of {wanted}" for d, (wanted, found) in report.degeneracies.items())
@@ -209,6 +212,12 @@ def printed_report(
         ("found of required", f"{degeneracies} (within {DEGENERATE_HARTREE:g} Hartree; largest spread {spread:.1e})"),
         ("largest violation", f"{report.max_violation_hartree:.1e} Hartree"),
     ]
+    if (
+        any(found < wanted for wanted, found in report.degeneracies.values())
+        and group.largest_deviation_angstrom > 1e-6
+    ):
+        deviation = group.largest_deviation_angstrom
+        facts.append(("note", f"the geometry deviates by {deviation:.2g} Å; --symmetrise makes it exact"))
     if cut := [level for level in report.levels if 0 < level.occupation < 2 * level.degeneracy]:
         facts.append(("partly filled", ", ".join(f"{m.irrep} ({m.occupation} of {2 * m.degeneracy})" for m in cut)))
     shown = report.levels if window is None else levels_between(report.levels, *window)

@@ -39,7 +39,8 @@ print(
     f"predicted {pairs(np.linalg.eigvalsh(prediction.hamiltonian))} of {sum(m.degeneracy == 2 for m in levels)}"
 )
 write_table(out / "benzene_levels.csv", [vars(multiplet) for multiplet in levels])
-if gamma != EXPECTED or error > 1e-9:
+degenerate = pairs(np.linalg.eigvalsh(raw)), pairs(np.linalg.eigvalsh(prediction.hamiltonian))
+if gamma != EXPECTED or error > 1e-9 or degenerate != (0, 10):
     raise SystemExit("the prediction lacks the symmetry it must have")
 
 figure, ax = new_figure(*mo_diagram_size(levels))

@@ -47,5 +47,5 @@ write_table(out / "c60_levels.csv", [vars(multiplet) for multiplet in levels])
 figure, ax = new_figure(*mo_diagram_size(levels))
 mo_diagram(ax, levels, "C60 from one random benzene")
 save_figure(figure, out / "c60_mo_diagram.png")
-if gamma != EXPECTED or widest > 1e-9:
+if gamma != EXPECTED or widest > 1e-9 or len(levels) != 64:
     raise SystemExit("a multiplet is broken")
