@@ -42,7 +42,7 @@ class QMSettings(Section):
         if self.method == "RHF" and self.xc is not None:
             raise ValueError(f"xc '{self.xc}' was given with method RHF; use method RKS, or drop xc")
         if self.method == "RKS":
-            if not (self.xc or "").strip() or self.xc is None:
+            if self.xc is None or not self.xc.strip():
                 raise ValueError("method RKS needs xc, a functional spelled out such as pbe, pbe0 or b3lypg")
             if self.xc.lower().replace("-", "").replace("_", "") == "b3lyp":
                 raise ValueError(
