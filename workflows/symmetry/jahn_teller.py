@@ -1,7 +1,7 @@
 """Benzene along an e2g, an a1g and a b2u vibration: what splits, what shifts, and to which order."""
 
 import numpy as np
-from random_benzene import STO_3G, fit_random_benzene, output_folder, rhf_sto3g, write_table
+from random_benzene import STO_3G, check_jahn_teller, fit_random_benzene, output_folder, rhf_sto3g, write_table
 
 from hamlearn.plots import save_figure
 from hamlearn.plots.jahn_teller import splittings
@@ -55,5 +55,6 @@ for line, (source, hamiltonian) in enumerate(sources.items()):
         walsh(wide[line][column], WIDE, tracks, "displacement / Å", title, WINDOW_EV, legend=True)
 write_table(out / "jahn_teller_slopes.csv", rows)
 write_table(out / "jahn_teller_summary.csv", short)
+check_jahn_teller(short)
 save_figure(panels, out / "jahn_teller_levels.png", dpi=110)
 save_figure(orders, out / "jahn_teller_orders.png", dpi=110)

@@ -50,3 +50,15 @@ def write_table(path, rows):
         print("  ".join(cell.rjust(width) for cell, width in zip(line, widths, strict=True)))
     with open(path, "w", newline="", encoding="utf-8") as file:
         csv.writer(file).writerows([names, *(row.values() for row in rows)])
+
+
+def check_jahn_teller(rows):
+    """Fail unless E levels split linearly along e2g, their mean and single levels stay, and nothing else splits."""
+    for row in rows:
+        if row["mode"] != "E2g":
+            right = row["largest"] < 1e-7
+        else:
+            still = max(row["largest |mean slope|, E levels"], row["single levels"])
+            right = row["least splitting slope"] > 0.1 and still < 1e-4
+        if not right:
+            raise SystemExit(f"{row['source']} along {row['mode']} does not split as symmetry wants: {row}")
