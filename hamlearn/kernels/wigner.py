@@ -1,0 +1,134 @@
+"""Wigner kernels: powers of the density kernel as functions on O(3)."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hamlearn.errors import ConfigError
+from hamlearn.kernels.group_function import Backend, GroupFunction
+from hamlearn.kernels.layout import component_slice, n_components
+
+
+def density_kernel(c_i: Tensor, c_j: Tensor, max_l: int, backend: Backend = "auto") -> GroupFunction:
+    """Return k^{1; l}_{mm'}(i, j) = sum_q c_{q l m}(i) c_{q l m'}(j) for all pairs, the kernel of order 1.
+
+    Args:
+        c_i: densities [i, (max_l + 1)^2, q].
+        c_j: densities [j, (max_l + 1)^2, q].
+        max_l: largest l.
+        backend: of products made of the result.
+
+    Returns:
+        f_ij(R) = <rho_i | R rho_j>, sigma = +1 only, samples [i, j].
+
+    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), eq. 5 without its factor 8 pi^2 / (2l + 1),
+    so that the mean of f^2 over O(3) is the SOAP kernel.
+    """
+    values = c_i.new_empty((1, n_components(max_l), len(c_i), len(c_j)))
+    for l in range(max_l + 1):
+        rows = slice(l * l, (l + 1) ** 2)
+        left = c_i[:, rows].transpose(0, 1)  # [m, i, q]
+        right = c_j[:, rows].permute(1, 2, 0)  # [m', q, j]
+        out = values[0, component_slice(l)].unflatten(0, (2 * l + 1, 2 * l + 1))
+        if values.requires_grad or c_i.requires_grad or c_j.requires_grad:
+            out.copy_(torch.matmul(left[:, None], right[None]))
+        else:
+            torch.matmul(left[:, None], right[None], out=out)
+    return GroupFunction(values, max_l, backend)
+
+
+def wigner_orders(k1: GroupFunction, max_nu: int) -> list[GroupFunction]:
+    """Return k^1 ... k^max_nu, k^{nu+1} = k^nu k^1 with every product truncated to l <= max_l."""
+    orders = [k1]
+    while len(orders) < max_nu:
+        orders.append(orders[-1] * k1)
+    return orders
+
+
+def invariant_orders(k1: GroupFunction, max_nu: int) -> Tensor:
+    """Return the invariant kernels of order 0 ... max_nu [max_nu + 1, *samples].
+
+    Multiplication by k^1 followed by truncation is self-adjoint, so k^{a+b; 0+} = sum k^a k^b / (2l + 1) holds exactly
+    and only orders up to ceil(max_nu / 2) are made in full.
+
+    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), appendix F; the identity is ours.
+    """
+    out = k1.values.new_empty((max_nu + 1, *k1.samples))
+    out[0] = 1.0
+    if max_nu:
+        out[1] = k1.mean()
+    orders = [k1]
+    for nu in range(2, max_nu + 1):
+        if nu > 2 and nu % 2:
+            orders.append(orders[-1] * k1)
+        out[nu] = orders[nu // 2 - 1].inner(orders[(nu + 1) // 2 - 1])
+    return out
+
+
+def wigner_kernels(
+    c_i: Mapping[int, Any], c_j: Mapping[int, Any], max_nu: int, max_l: int, truncate: bool = True
+) -> dict[tuple[int, int, int], Any]:
+    """Return all Wigner kernels k^{nu; L sigma}_{MM'}(i, j), the coefficients of f^nu, f(R) = <rho_i | R rho_j>.
+
+    Args:
+        c_i: density coefficients of l = 0 ... max_l, each [n_i, 2l+1, q_l], m = -l ... l, numpy or torch.
+        c_j: the same of the other environments, [n_j, 2l+1, q_l].
+        max_nu: largest order, at least 1.
+        max_l: largest l of densities and kernels.
+        truncate: cut every product to l <= max_l, as published; otherwise f^nu is exact and only the result is cut.
+
+    Returns:
+        {(nu, L, sigma): [n_i, n_j, 2L+1, 2L+1]}, numpy in, numpy out; torch in, torch out (views, on the same device).
+        (1, L, -1) is zero.
+
+    Raises:
+        ConfigError: if a density is missing or shapes do not fit.
+
+    For R, S in O(3), k(R i, S j) = s D^L(R) k D^L(S)^T, s = 1 for proper and sigma for improper ones.
+
+    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), eqs. 5 and 6, without l-dependent weights.
+    """
+    is_numpy = isinstance(c_i[0], np.ndarray)
+    left, right = _checked(c_i, max_nu, max_l), _checked(c_j, max_nu, max_l)
+    if any(left[l].shape[2] != right[l].shape[2] for l in left):
+        raise ConfigError("c_i and c_j have different numbers of channels; make both with one expansion")
+    n_channels = {density.shape[2] for density in left.values()}
+    if len(n_channels) > 1:
+        left, right = (_padded(c, max(n_channels)) for c in (left, right))
+    k1 = density_kernel(*(torch.cat([c[l] for l in range(max_l + 1)], dim=1) for c in (left, right)), max_l)
+    if truncate:
+        orders = wigner_orders(k1, max_nu)
+    else:
+        orders = [k1] + [k1.pointwise(lambda f, n=nu: f**n, (nu + 1) * max_l) for nu in range(2, max_nu + 1)]
+    out = {
+        (nu, L, sigma): k.coefficients(L, sigma)
+        for nu, k in enumerate(orders, 1)
+        for L in range(max_l + 1)
+        for sigma in (1, -1)
+    }
+    return {key: k.numpy() for key, k in out.items()} if is_numpy else out
+
+
+def _checked(c: Mapping[int, Any], max_nu: int, max_l: int) -> dict[int, Tensor]:
+    if max_nu < 1 or max_l < 0:
+        raise ConfigError(f"wigner_kernels got max_nu {max_nu} and max_l {max_l}; expected at least 1 and 0")
+    missing = [l for l in range(max_l + 1) if l not in c]
+    if missing:
+        raise ConfigError(f"densities of l = {missing} are missing; give one array for every l = 0 ... {max_l}")
+    out = {l: torch.as_tensor(c[l]) for l in range(max_l + 1)}
+    for l, density in out.items():
+        if density.ndim != 3 or density.shape[1] != 2 * l + 1 or len(density) != len(out[0]):
+            raise ConfigError(
+                f"the density of l = {l} has shape {tuple(density.shape)}; expected [{len(out[0])}, {2 * l + 1}, q]"
+            )
+    return out
+
+
+def _padded(c: dict[int, Tensor], n: int) -> dict[int, Tensor]:
+    """Return densities with zero channels added up to n."""
+    return {l: torch.nn.functional.pad(density, (0, n - density.shape[2])) for l, density in c.items()}
