@@ -117,8 +117,8 @@ def compare_configs(old: Config, new: Config) -> list[str]:
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> list[str]:
     lines = []
-    for name in old:
-        here, there = old[name], new[name]
+    for name in dict.fromkeys([*old, *new]):
+        here, there = old.get(name), new.get(name)
         if isinstance(here, Mapping) and isinstance(there, Mapping):
             lines += _differences(here, there, f"{prefix}{name}.")
         elif here != there:

@@ -2,17 +2,45 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationInfo, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    ValidationInfo,
+    field_validator,
+    model_serializer,
+    model_validator,
+)
 
 FORMAT_VERSION = 1
 
 
 class Section(BaseModel):
-    """A section of the workflow file: frozen, no unknown keys, no NaN."""
+    """A section of the workflow file: frozen, no unknown keys, no NaN.
+
+    Settings that mean nothing beside the others of their section, see `idle`, must keep their defaults and are not
+    written.
+    """
 
     model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
+
+    def idle(self) -> dict[str, str]:
+        """Return the settings without meaning beside the others, each with the reason."""
+        return {}
+
+    @model_validator(mode="after")
+    def _refuse_idle(self) -> Section:
+        for name, reason in self.idle().items():
+            if getattr(self, name) != type(self).model_fields[name].get_default():
+                raise ValueError(f"{name} was given, but {reason}; remove it")
+        return self
+
+    @model_serializer(mode="wrap")
+    def _without_idle(self, serialise: Callable[[Section], dict[str, Any]]) -> dict[str, Any]:
+        return {name: value for name, value in serialise(self).items() if name not in self.idle()}
 
     @field_validator("*", mode="before")
     @classmethod
@@ -53,11 +81,11 @@ class QMSettings(Section):
 
 
 class TargetSettings(Section):
-    """Which matrix is learned."""
+    """What is learned: a matrix PySCF computes, or a property the structures file carries."""
 
-    kind: Literal["fock", "lowdin", "saph"] = Field(
+    kind: Literal["fock", "lowdin", "saph", "property"] = Field(
         default="saph",
-        description="Fock matrix, its Löwdin form, or its projection on a minimal basis",
+        description="Fock matrix, its Löwdin form, its projection on a minimal basis, or a property",
     )
     delta: Literal["none", "minao", "atom", "core"] = Field(
         default="none", description="learn the difference to the same target of this guess"
@@ -72,6 +100,43 @@ class TargetSettings(Section):
         default="orthogonal",
         description="saph: orthonormal basis, or the overlap of the minimal basis as metric",
     )
+    key: str | None = Field(default=None, min_length=1, description="property: its name in the structures file")
+    l: Literal[0, 1, 2] = Field(
+        default=0, description="property: scalar (or a third of the trace), vector, or traceless symmetric tensor"
+    )
+    sigma: Literal[1, -1] = Field(default=1, description="property: 1 polar, -1 changes sign under inversion like chirality")
+    forces_key: str | None = Field(default=None, min_length=1, description="property: name of its forces, unit/Å")
+    baseline: Literal["composition", "mean", "none"] | None = Field(
+        default=None, description="property: what is subtracted first; null: composition for l = 0, none otherwise"
+    )
+    unit: str | None = Field(
+        default=None, min_length=1, description="property: its unit, such as eV, hartree, kcal/mol, debye; null: not said"
+    )
+
+    def idle(self) -> dict[str, str]:
+        """Return the settings that belong to the other kind of target."""
+        if self.kind == "property":
+            return dict.fromkeys(_OF_MATRICES, "target.kind is property")
+        return dict.fromkeys(_OF_PROPERTIES, f"target.kind is {self.kind}, not property")
+
+    @model_validator(mode="after")
+    def _property_fits(self) -> TargetSettings:
+        if self.kind != "property":
+            return self
+        if self.key is None:
+            raise ValueError("kind property needs key, the name of the property in the structures file")
+        invariant = self.l == 0 and self.sigma == 1
+        if self.forces_key is not None and not invariant:
+            raise ValueError(f"forces_key belongs to an energy (l 0, sigma 1), got l {self.l}, sigma {self.sigma}")
+        if self.baseline in ("composition", "mean") and not invariant:
+            raise ValueError(
+                f"baseline {self.baseline} is not equivariant for l {self.l}, sigma {self.sigma}; use none, or drop it"
+            )
+        return self
+
+
+_OF_MATRICES = ("delta", "virtuals", "minimal_basis", "form")
+_OF_PROPERTIES = ("key", "l", "sigma", "forces_key", "baseline", "unit")
 
 
 class ScalingSettings(Section):
@@ -105,12 +170,85 @@ class FeatureSettings(Section):
         return self
 
 
-class ModelSettings(Section):
-    """How every block is regressed on its features."""
+class KernelSettings(Section):
+    """The kernel of atomic environments: a function on O(3) made of their densities."""
 
-    kind: Literal["ridge"] = Field(default="ridge", description="symmetry-adapted ridge regression")
+    kind: Literal["wigner", "order", "soap"] = Field(
+        default="wigner",
+        description="mixture of Wigner kernels of all orders, one order alone, or the normalised SOAP kernel",
+    )
+    max_nu: int = Field(default=4, ge=1, le=8, description="largest order of the mixture, or the order that stands alone")
+    zeta: int = Field(default=1, ge=1, le=8, description="power of the kernel; for kinds order and soap")
+    max_l: int = Field(default=3, ge=0, le=8, description="largest angular momentum of densities and products")
+    cutoff_angstrom: float = Field(default=5.0, gt=0, description="radius of an atom's environment, Å")
+    cutoff_width_angstrom: float = Field(default=0.5, gt=0, description="width of the switch at the cut-off, Å")
+    smearing_angstrom: float = Field(default=0.1, gt=0, description="width C of the Gaussian on a neighbour, Å")
+    smearing_growth_angstrom: float | None = Field(
+        default=2.0, gt=0, description="r0 of the width C exp(r / r0) of a neighbour at distance r, Å; null: constant"
+    )
+    decay_angstrom: float | None = Field(
+        default=None, gt=0, description="weight exp(-r / decay) of a neighbour at distance r, Å; null: none"
+    )
+    max_channels: int = Field(default=48, ge=1, le=256, description="most density channels kept per element and l")
+    l_weight: Literal["none", "haar"] = Field(
+        default="none", description="weight of l in the kernel of order 1: 1, or 8 pi^2 / (2l + 1) as published"
+    )
+    a: float | None = Field(default=None, gt=0, description="weight of the orders from 1; null: cross-validated")
+    b: float | None = Field(default=None, gt=0, description="rate of the mixture a b^nu / nu!; null: cross-validated")
+    c0: float | None = Field(default=None, ge=0, description="weight of order 0; null: cross-validated")
+
+    @model_validator(mode="after")
+    def _kernel_fits(self) -> KernelSettings:
+        if self.cutoff_angstrom <= self.cutoff_width_angstrom:
+            raise ValueError(f"cutoff_angstrom {self.cutoff_angstrom} must exceed cutoff_width_angstrom")
+        if self.zeta > 1 and self.kind == "wigner":
+            raise ValueError("zeta belongs to the kinds order and soap; a wigner mixture has its orders in max_nu")
+        return self
+
+
+class ModelSettings(Section):
+    """How matrix blocks are regressed on their features, or properties on kernels."""
+
+    kind: Literal["ridge", "kernel"] = Field(
+        default="ridge", description="ridge regression of matrix blocks, or kernel regression, the default of properties"
+    )
     folds: int = Field(default=3, ge=2, le=20, description="cross-validation folds over structures")
     memory_gb: float = Field(default=4.0, gt=0, description="bound on the memory of features and factors, GB")
+    basis: Literal["full", "sparse", "derivatives"] | None = Field(
+        default=None,
+        description="kernel: training structures, active environments, or energies and derivatives of all training "
+        "structures; null: full, with forces sparse",
+    )
+    active: int | dict[str, int] | None = Field(
+        default=None, description="kernel: active environments of each element, one number or {O: 50, H: 80}; null: all"
+    )
+    energy_weight: float = Field(default=1.0, gt=0, description="kernel: weight of values learned with forces")
+    force_weight: float = Field(default=1.0, gt=0, description="kernel: weight of forces")
+    optimise: Literal["grid", "annealing"] = Field(
+        default="grid", description="kernel: how a, b and c0 are sought where they are not given"
+    )
+    loss: Literal["rmse", "mae"] = Field(default="rmse", description="kernel: cross-validated error that is minimised")
+
+    def idle(self) -> dict[str, str]:
+        """Return the settings of kernel regression where blocks are regressed by ridge."""
+        return {} if self.kind == "kernel" else dict.fromkeys(_OF_KERNELS, "model.kind is ridge")
+
+    @field_validator("active")
+    @classmethod
+    def _counts(cls, active: int | dict[str, int] | None) -> int | dict[str, int] | None:
+        counts = active if isinstance(active, dict) else {} if active is None else {"all": active}
+        if any(n < 1 for n in counts.values()):
+            raise ValueError(f"active needs numbers of at least 1, got {active}")
+        return active
+
+    @model_validator(mode="after")
+    def _active_fits(self) -> ModelSettings:
+        if self.active is not None and self.basis in ("full", "derivatives"):
+            raise ValueError(f"active belongs to the basis sparse, got basis {self.basis}; drop one of them")
+        return self
+
+
+_OF_KERNELS = ("basis", "active", "energy_weight", "force_weight", "optimise", "loss")
 
 
 class SplitSettings(Section):
@@ -145,5 +283,36 @@ class Config(Section):
     qm: QMSettings = QMSettings()
     target: TargetSettings = TargetSettings()
     features: FeatureSettings = FeatureSettings()
+    kernel: KernelSettings = KernelSettings()
     model: ModelSettings = ModelSettings()
     split: SplitSettings
+
+    @property
+    def is_property(self) -> bool:
+        """Whether a property is learned, without any calculation."""
+        return self.target.kind == "property"
+
+    def idle(self) -> dict[str, str]:
+        """Return the sections of the other kind of target."""
+        if self.is_property:
+            return dict.fromkeys(("qm", "features"), "a property (target.kind) is learned from the file by a kernel")
+        return {"kernel": f"a matrix (target.kind {self.target.kind}) is learned from features"}
+
+    @model_validator(mode="before")
+    @classmethod
+    def _model_of_target(cls, settings: Any) -> Any:
+        """Let kernels be the default of properties."""
+        sections = settings if isinstance(settings, dict) else {}
+        target, model = sections.get("target"), sections.get("model", {})
+        if isinstance(target, dict) and target.get("kind") == "property" and isinstance(model, dict):
+            return {**sections, "model": {"kind": "kernel", **model}}
+        return settings
+
+    @model_validator(mode="after")
+    def _model_fits(self) -> Config:
+        if self.is_property != (self.model.kind == "kernel"):
+            raise ValueError(
+                f"model.kind {self.model.kind} cannot learn target.kind {self.target.kind}: properties are learned by "
+                "kernel, matrices by ridge; drop model.kind"
+            )
+        return self

@@ -122,7 +122,13 @@ def apply_table(table: Table, a: FloatArray, b: FloatArray) -> FloatArray:
 
 
 @cache
-def product_table(max_l: tuple[int, int, int], n_sigma: tuple[int, int], square: bool, plus_only: bool) -> Table:
+def product_table(
+    max_l: tuple[int, int, int],
+    n_sigma: tuple[int, int],
+    square: bool = False,
+    plus_only: bool = False,
+    irrep: tuple[int, int] | None = None,
+) -> Table:
     """Return the table of (k_a k_b)^{L s}_{MM'} = sum C^{l1 l2 L}_{m1 m2 M} C^{l1 l2 L}_{m1' m2' M'} k_a k_b.
 
     Args:
@@ -130,22 +136,27 @@ def product_table(max_l: tuple[int, int, int], n_sigma: tuple[int, int], square:
         n_sigma: 1 if a (or b) has sigma = +1 only, 2 if both.
         square: a is b; equal terms are merged.
         plus_only: leave out the results with sigma = -1.
+        irrep: the only (L, sigma) wanted; then the outputs are its (M, M') alone.
     """
     n_a, n_b, n_out = (n_components(l) for l in max_l)
     parts: list[list[NDArray[Any]]] = []
     for l1 in range(max_l[0] + 1):
         for l2 in range(max_l[1] + 1):
             for l in range(abs(l1 - l2), min(l1 + l2, max_l[2]) + 1):
+                if irrep is not None and irrep[0] != l:
+                    continue
                 o, i, j, c = _coupled_components(l1, l2, l)
                 for s1 in range(n_sigma[0]):
                     for s2 in range(n_sigma[1]):
                         s = (s1 + s2 + l1 + l2 + l) % 2
-                        if not (plus_only and s):
+                        if not (plus_only and s) and (irrep is None or irrep[1] == 1 - 2 * s):
                             parts.append([o + s * n_out, i + s1 * n_a, j + s2 * n_b, c])
     o, i, j, c = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    if irrep is not None:
+        o, n_out = o - o.min(), (2 * irrep[0] + 1) ** 2
     if square:
         o, i, j, c = _merged(o, np.minimum(i, j), np.maximum(i, j), c, n_sigma[0] * n_a)
-    return Table.from_terms(n_out * (1 if plus_only else 2), o, i, j, c)
+    return Table.from_terms(n_out * (1 if plus_only or irrep else 2), o, i, j, c)
 
 
 @cache

@@ -94,6 +94,20 @@ class GroupFunction:
             flat = grid.from_grid(values, max_l, degree, plus_only)
         return replace(self, values=flat.view(-1, n_components(max_l), *self.samples), max_l=max_l)
 
+    def product_irrep(self, other: GroupFunction, L: int, sigma: int) -> Tensor:
+        """Return only k^{L sigma}_{MM'} of the product [2L+1, 2L+1, *samples]."""
+        m = 2 * L + 1
+        both = len(self.values) + len(other.values) > 2
+        if (L > self.max_l + other.max_l) or (L == 0 and sigma == -1 and not both):
+            return self.values.new_zeros((m, m, *self.samples))
+        if self._compiled(other):
+            sizes, n_sigma = (self.max_l, other.max_l, L), (len(self.values), len(other.values))
+            table = product_table(sizes, n_sigma, other is self, irrep=(L, sigma))
+            a = self.flat.numpy()
+            flat = torch.from_numpy(apply_table(table, a, a if other is self else other.flat.numpy()))
+            return flat.view(m, m, *self.samples)
+        return self.product(other, max(L, self.max_l)).coefficients(L, sigma).movedim((-2, -1), (0, 1))
+
     def __mul__(self, other: GroupFunction) -> GroupFunction:
         """Return the product truncated to the larger max_l of the factors."""
         return self.product(other)

@@ -1,0 +1,233 @@
+"""Kernels between the environments of two sets of structures, and their sums over atoms."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hamlearn.config import KernelSettings
+from hamlearn.density import Batch, GaussianExpansion
+from hamlearn.errors import ConfigError
+from hamlearn.kernels.environments import Environments, joined
+from hamlearn.kernels.layout import n_components
+from hamlearn.kernels.parts import (
+    Irrep,
+    equivariant_parts,
+    invariant_parts,
+    n_parts,
+    root_norms,
+    self_kernel,
+)
+from hamlearn.kernels.wigner import density_kernel
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
+STRUCTURES_PER_BATCH = 32
+LARGEST_TILE = 4096  # pairs of environments at once: what stays in the cache
+
+
+@dataclass
+class EnvironmentKernel:
+    """Kernel of atomic environments, in parts whose weighted sum a model uses.
+
+    Parts of a wigner mixture are the orders 0 ... max_nu; of the kinds order and soap they are order 0 and the kernel
+    itself. Part 0 is 1 for atoms of one element; atoms of different elements have kernel 0.
+
+    Args:
+        settings: densities and kernel.
+        memory_gb: bound on results and tiles.
+
+    Attributes:
+        expansion_: fitted densities.
+
+    Invariant parts do not change under O(3) and translations of either structure; equivariant ones obey
+    k(R i, S j) = s D^L(R) k D^L(S)^T, s = 1 for proper and sigma for improper R S.
+    """
+
+    settings: KernelSettings
+    memory_gb: float = 4.0
+    expansion_: GaussianExpansion = field(init=False)
+
+    def fit(self, structures: Sequence[Atoms]) -> EnvironmentKernel:
+        """Find density channels and scale from training structures."""
+        self.expansion_ = GaussianExpansion(self.settings).fit(Batch.from_atoms(s) for s in _batches(structures))
+        return self
+
+    @property
+    def n_parts(self) -> int:
+        """Number of parts."""
+        return n_parts(self.settings)
+
+    @property
+    def differentiable(self) -> bool:
+        """Whether gradients with respect to positions are offered."""
+        return self.settings.kind != "soap"
+
+    def environments(self, structures: Sequence[Atoms], gradients: bool = False) -> Environments:
+        """Return the environments of all atoms of structures, with derivatives if asked for.
+
+        Raises:
+            DomainError: for elements that were not in the training set.
+        """
+        parts: list[Environments] = []
+        for chunk in _batches(structures):
+            batch = Batch.from_atoms(chunk)
+            structure = np.repeat(np.arange(len(chunk)), [len(z) for z in batch.numbers])
+            atom = {int(z): np.flatnonzero(batch.species == z) for z in np.unique(batch.species)}
+            own = {z: structure[index] for z, index in atom.items()}
+            slopes = self.expansion_.gradients(batch) if gradients else None
+            densities = self.expansion_.densities(batch)
+            parts.append(Environments(densities, own, atom, len(chunk), len(batch.species), slopes))
+        return joined(parts)
+
+    def between(self, a: Environments, b: Environments) -> FloatArray:
+        """Return sum_{i in A} sum_{j in B} k(i, j) of every part [n_parts, A, B]; half the work if ``a is b``."""
+        return self._structure_sums(a, b, None)[:, 0, 0]
+
+    def between_equivariant(self, a: Environments, b: Environments, L: int, sigma: int = 1) -> FloatArray:
+        """Return sum_{ij} k^{L sigma}_{MM'}(i, j) of every part [n_parts, A, 2L+1, B, 2L+1]."""
+        return self._structure_sums(a, b, (L, sigma)).transpose(0, 3, 1, 4, 2)
+
+    def rows(self, a: Environments, active: Environments) -> FloatArray:
+        """Return sum_{i in A} k(i, j) for active environments j [n_parts, A, active], j by species, then row."""
+        return self._structure_rows(a, active, None)[:, 0, 0]
+
+    def rows_equivariant(self, a: Environments, active: Environments, L: int, sigma: int = 1) -> FloatArray:
+        """Return sum_{i in A} k^{L sigma}_{MM'}(i, j) for active j [n_parts, A, 2L+1, active, 2L+1]."""
+        return self._structure_rows(a, active, (L, sigma)).transpose(0, 3, 1, 4, 2)
+
+    def environment_matrix(
+        self, a: Environments, b: Environments, irrep: Irrep | None = None
+    ) -> dict[int, FloatArray]:
+        """Return k(i, j) of single environments by species [n_parts, i, j]; with an irrep [n_parts, m, m', i, j]."""
+        lead = (self.n_parts,) if irrep is None else (self.n_parts, 2 * irrep[0] + 1, 2 * irrep[0] + 1)
+        out = {z: np.empty((*lead, a.count(z), b.count(z))) for z in a.species if z in b.species}
+        self._check_memory(sum(x.size for x in out.values()))
+        for z, rows, columns, parts in self._tiles(a, b, irrep):
+            out[z][..., rows, columns] = parts[:, 0, 0] if irrep is None else parts
+            if a is b and rows != columns:
+                turned = parts.permute(0, 2, 1, 4, 3)
+                out[z][..., columns, rows] = turned[:, 0, 0] if irrep is None else turned
+        return out
+
+    def environment_diagonal(self, a: Environments) -> dict[int, FloatArray]:
+        """Return the parts of k(i, i) by species [n_parts, i]."""
+        out = {}
+        for z, c in a.densities.items():
+            norms = root_norms(c, self.settings)
+            squared = None if norms is None else norms[0] ** 2
+            out[z] = invariant_parts(self_kernel(c, self.settings.max_l), self.settings, squared).numpy()
+        return out
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a fitted kernel needs beside its settings, by name."""
+        return {f"contraction.{z}.{a}": t for (z, a), t in self.expansion_.contraction_.items()}
+
+    @classmethod
+    def from_tensors(
+        cls, settings: KernelSettings, memory_gb: float, tensors: Mapping[str, Tensor]
+    ) -> EnvironmentKernel:
+        """Return the fitted kernel whose :meth:`tensors` these are; other names are ignored."""
+        out = cls(settings, memory_gb)
+        pairs = {name: name.split(".")[1:] for name in tensors if name.startswith("contraction.")}
+        contraction = {(int(z), int(a)): tensors[name] for name, (z, a) in pairs.items()}
+        out.expansion_ = GaussianExpansion(settings, contraction)
+        return out
+
+    def _structure_sums(self, a: Environments, b: Environments, irrep: Irrep | None) -> FloatArray:
+        """Return kernels summed over the atoms of both sides [n_parts, 2L+1, 2L+1, A, B]."""
+        m = 1 if irrep is None else 2 * irrep[0] + 1
+        out = self._zeros(m, a.n_structures, b.n_structures)
+        for z, rows, columns, parts in self._tiles(a, b, irrep):
+            top, sums = _summed(parts, 3, a.structure[z][rows])
+            left, sums = _summed(sums, 4, b.structure[z][columns])
+            out[..., top : top + sums.shape[3], left : left + sums.shape[4]] += sums
+            if a is b and rows != columns:
+                turned = sums.permute(0, 2, 1, 4, 3)
+                out[..., left : left + sums.shape[4], top : top + sums.shape[3]] += turned
+        return out.numpy()
+
+    def _structure_rows(self, a: Environments, active: Environments, irrep: Irrep | None) -> FloatArray:
+        """Return kernels summed over the atoms of the left side [n_parts, 2L+1, 2L+1, A, active]."""
+        m = 1 if irrep is None else 2 * irrep[0] + 1
+        out = self._zeros(m, a.n_structures, len(active))
+        where = active.slices()
+        for z, rows, columns, parts in self._tiles(a, active, irrep):
+            top, sums = _summed(parts, 3, a.structure[z][rows])
+            left = where[z].start
+            out[..., top : top + sums.shape[3], left + columns.start : left + columns.stop] += sums
+        return out.numpy()
+
+    def _tiles(
+        self, a: Environments, b: Environments, irrep: Irrep | None
+    ) -> Iterator[tuple[int, slice, slice, Tensor]]:
+        """Yield species, rows, columns and parts [n_parts, 2L+1, 2L+1, rows, columns] of pairs of environments.
+
+        Of two equal sets only the tiles on and above the diagonal. Invariants have L = 0 here.
+        """
+        side = max(1, int(np.sqrt(self.largest_tile())))
+        for z in a.species:
+            if z not in b.species:
+                continue
+            left, right = a.densities[z], b.densities[z]
+            norms_left, norms_right = (root_norms(c, self.settings, irrep) for c in (left, right))
+            for rows in _ranges(len(left), side):
+                for columns in _ranges(len(right), side):
+                    if a is b and columns.start < rows.start:
+                        continue
+                    k1 = density_kernel(left[rows], right[columns], self.settings.max_l)
+                    norms = None
+                    if norms_left is not None and norms_right is not None:
+                        pairs = zip(norms_left, norms_right, strict=True)
+                        norms = tuple(torch.outer(x[rows], y[columns]) for x, y in pairs)
+                    if irrep is None:
+                        parts = invariant_parts(k1, self.settings, None if norms is None else norms[0])[:, None, None]
+                    else:
+                        parts = equivariant_parts(k1, self.settings, irrep, norms)  # type: ignore[arg-type]
+                    yield z, rows, columns, parts
+
+    def largest_tile(self) -> int:
+        """Return how many pairs of environments are held at once; a pair holds every order with both parities."""
+        bytes_per_pair = 8 * n_components(self.settings.max_l) * (2 * self.settings.max_nu + 1)
+        return int(min(LARGEST_TILE, max(1, 0.25e9 * self.memory_gb / bytes_per_pair)))
+
+    def _zeros(self, m: int, n_rows: int, n_columns: int) -> Tensor:
+        shape = (self.n_parts, m, m, n_rows, n_columns)
+        self._check_memory(int(np.prod(shape)))
+        return torch.zeros(shape, dtype=torch.float64)
+
+    def _check_memory(self, n_numbers: int) -> None:
+        """Raise ConfigError if a result does not fit."""
+        needed = 8e-9 * n_numbers
+        if needed > self.memory_gb:
+            raise ConfigError(
+                f"kernel matrices need {needed:.1f} GB, more than memory_gb = {self.memory_gb:g}; raise memory_gb, use "
+                "fewer structures, or a sparse basis of active environments"
+            )
+
+
+def _batches(structures: Sequence[Atoms]) -> Iterator[Sequence[Atoms]]:
+    for start in range(0, max(len(structures), 1), STRUCTURES_PER_BATCH):
+        yield structures[start : start + STRUCTURES_PER_BATCH]
+
+
+def _ranges(n: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
+
+
+def _summed(x: Tensor, dim: int, label: IntArray) -> tuple[int, Tensor]:
+    """Return the first label and x with the entries of equal labels added up along ``dim``; labels ascend."""
+    first = int(label[0])
+    shape = list(x.shape)
+    shape[dim] = int(label[-1]) - first + 1
+    out = x.new_zeros(shape).index_add_(dim, torch.from_numpy(label - first), x)
+    return first, out

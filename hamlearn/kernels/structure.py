@@ -1,0 +1,229 @@
+"""Kernels of structures from kernels of the environments they hold."""
+
+from __future__ import annotations
+
+from math import lcm, log
+from typing import Literal
+
+import torch
+from scipy.optimize import linear_sum_assignment
+from torch import Tensor
+from torch.nn.utils.rnn import pad_sequence
+
+from hamlearn.errors import ConfigError
+
+Padding = Literal["replicate", "isolated"]
+
+
+def sum_kernel(kernel: Tensor, structure_i: Tensor, structure_j: Tensor) -> Tensor:
+    """Return K(A, B) = sum_{i in A, j in B} k(i, j) [A, B, ...].
+
+    For additive properties. Positive semi-definite if k is; equivariant if k is (further axes, such as m and m', are
+    carried along); no order of environments matters.
+
+    Args:
+        kernel: of environments [i, j, ...].
+        structure_i: structure of every environment, 0, 1, ... [i].
+        structure_j: the same of the columns [j].
+
+    Raises:
+        ConfigError: if the structures do not fit the kernel or one has no environment.
+
+    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 59.
+    """
+    n_i, n_j = _sizes(kernel, structure_i, structure_j)
+    rows = kernel.new_zeros((len(n_i), *kernel.shape[1:])).index_add_(0, structure_i, kernel)
+    return rows.new_zeros((len(n_i), len(n_j), *kernel.shape[2:])).index_add_(1, structure_j, rows)
+
+
+def average_kernel(kernel: Tensor, structure_i: Tensor, structure_j: Tensor) -> Tensor:
+    """Return K(A, B) = sum_{i in A, j in B} k(i, j) / (N_A N_B) [A, B, ...]; see :func:`sum_kernel`."""
+    n_i, n_j = _sizes(kernel, structure_i, structure_j)
+    total = sum_kernel(kernel, structure_i, structure_j)
+    return total / (n_i[:, None] * n_j).reshape(len(n_i), len(n_j), *[1] * (kernel.ndim - 2))
+
+
+def structure_density(density: Tensor, structure: Tensor, average: bool = True) -> Tensor:
+    """Return the averaged (or summed) density coefficients of every structure [structure, (max_l + 1)^2, q].
+
+    Give them to :func:`hamlearn.kernels.density_kernel` in place of those of environments: any kernel becomes that of
+    all environments laid on top of each other, with no cross-talk between them left to tell apart.
+
+    Args:
+        density: of environments [n, (max_l + 1)^2, q].
+        structure: structure of every environment, 0, 1, ... [n].
+        average: divide by the number of environments.
+
+    Transformation: as the density; no order of environments matters.
+
+    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eqs. 62 and 63.
+    """
+    sizes = _size_of_each(structure, len(density))
+    total = density.new_zeros((len(sizes), *density.shape[1:])).index_add_(0, structure, density)
+    return total / sizes[:, None, None] if average else total
+
+
+def best_match_kernel(
+    kernel: Tensor,
+    structure_i: Tensor,
+    structure_j: Tensor,
+    padding: Padding = "replicate",
+    isolated_i: Tensor | None = None,
+    isolated_j: Tensor | None = None,
+) -> Tensor:
+    """Return K(A, B) = max over permutations pi of (1/N) sum_i k(i, pi(i)) [A, B], the best one-to-one match.
+
+    NOT positive semi-definite in general: a fit may need a larger regulariser, or :func:`rematch_kernel`.
+
+    Args:
+        kernel: of environments, invariant [i, j].
+        structure_i: structure of every environment, 0, 1, ... [i].
+        structure_j: the same of the columns [j].
+        padding: of unequal sizes: both structures replicated to the least common multiple of their sizes, or the
+            smaller one joined by isolated atoms, N then being the larger size.
+        isolated_i: kernel of every environment with an isolated atom [i], zero by default.
+        isolated_j: the same of the columns [j].
+
+    Raises:
+        ConfigError: if the structures do not fit the kernel or the padding is unknown.
+
+    No order of environments matters. Differentiable wherever the best match is unique.
+
+    Source: De, Bartók, Csányi, Ceriotti, Phys. Chem. Chem. Phys. 18, 13754 (2016).
+    """
+    if padding not in ("replicate", "isolated"):
+        raise ConfigError(f"unknown padding '{padding}' of a best match; expected replicate or isolated")
+    rows, columns = _members(kernel, structure_i, structure_j)
+    alone_i = kernel.new_zeros(len(kernel)) if isolated_i is None else isolated_i
+    alone_j = kernel.new_zeros(kernel.shape[1]) if isolated_j is None else isolated_j
+    best = []
+    for a in rows:
+        for b in columns:
+            block = kernel[a][:, b]
+            extended = _replicated(block) if padding == "replicate" else _joined(block, alone_i[a], alone_j[b])
+            matched = linear_sum_assignment(extended.detach().cpu().numpy(), maximize=True)
+            best.append(extended[matched].mean())
+    return torch.stack(best).view(len(rows), len(columns))
+
+
+def rematch_kernel(
+    kernel: Tensor,
+    structure_i: Tensor,
+    structure_j: Tensor,
+    gamma: float,
+    tolerance: float = 1e-10,
+    max_iterations: int = 100_000,
+) -> Tensor:
+    """Return K(A, B) = sum_ij W_ij k(i, j) [A, B], W = argmin sum_ij W_ij (d2_ij + gamma ln W_ij).
+
+    W has rows that add up to 1/N_A and columns that add up to 1/N_B; d2 = 2 - 2 k. For gamma -> infinity (which may be
+    given) it is the average kernel, for gamma -> 0 the best match, which is not positive semi-definite.
+
+    Args:
+        kernel: of environments, invariant and normalised, k(i, i) = 1 [i, j].
+        structure_i: structure of every environment, 0, 1, ... [i].
+        structure_j: the same of the columns [j].
+        gamma: strength of the entropy, positive.
+        tolerance: of the row sums of W, relative.
+        max_iterations: of Sinkhorn's algorithm for each of the decreasing gammas that lead to the one asked for.
+
+    Raises:
+        ConfigError: if gamma is not positive, the kernel not normalised, or the iterations do not converge.
+
+    No order of environments matters.
+
+    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eqs. 64 and 65.
+    """
+    if not gamma > 0:
+        raise ConfigError(f"gamma is {gamma}; expected a positive number (for its limit 0 use best_match_kernel)")
+    if bool((kernel.abs() > 1 + 1e-8).any()):
+        raise ConfigError("REMatch got kernels above 1; normalise them (zeta = 1) before")
+    rows, columns = _members(kernel, structure_i, structure_j)
+    places = pad_sequence(columns, batch_first=True, padding_value=-1)  # [B, j]
+    out = []
+    for a in rows:
+        blocks = kernel[a[:, None, None], places.clamp(min=0)].transpose(0, 1)  # [B, i, j]
+        plan = _transport(2 - 2 * blocks, places >= 0, gamma, tolerance, max_iterations)
+        out.append((plan * blocks).sum((1, 2)))
+    return torch.stack(out)
+
+
+def _transport(d2: Tensor, present: Tensor, gamma: float, tolerance: float, max_iterations: int) -> Tensor:
+    """Return W = exp(u_i + v_j - d2_ij / gamma) of the wanted row and column sums, by Sinkhorn's algorithm [B, i, j].
+
+    Everything is kept as logarithms. Small gammas start from the potentials of larger ones, without which the number of
+    iterations would grow exponentially.
+
+    Args:
+        d2: squared distances [B, i, j].
+        present: columns that are no padding [B, j].
+        gamma: strength of the entropy.
+        tolerance: of the row sums.
+        max_iterations: for each gamma.
+    """
+    row_share, column_share = -log(d2.shape[1]), -present.sum(1, keepdim=True).to(d2).log()
+    v = torch.where(present, 0.0, -torch.inf).to(d2)
+    last = torch.inf
+    for step in _decreasing(gamma):
+        cost = d2 / step
+        v, last = (v * (last / step) if last < torch.inf else v), step
+        for _ in range(max_iterations):
+            u = row_share - torch.logsumexp(v[:, None] - cost, 2)
+            v = torch.where(present, column_share - torch.logsumexp(u[:, :, None] - cost, 1), -torch.inf)
+            plan = torch.exp(u[:, :, None] + v[:, None] - cost)
+            if float((plan.sum(2) * d2.shape[1] - 1).abs().max()) < tolerance:
+                break
+        else:
+            raise ConfigError(
+                f"REMatch did not converge in {max_iterations} iterations for gamma {step:.3g}; take a larger gamma, or "
+                "best_match_kernel for its limit 0"
+            )
+    return plan
+
+
+def _decreasing(gamma: float) -> list[float]:
+    """Return 1, 1/4, 1/16, ... above gamma, and gamma."""
+    steps = []
+    step = 1.0
+    while step > gamma:
+        steps.append(step)
+        step /= 4
+    return [*steps, gamma]
+
+
+def _replicated(block: Tensor) -> Tensor:
+    """Return the kernels of two structures replicated to the least common multiple of their sizes."""
+    n = lcm(*block.shape)
+    return block.repeat_interleave(n // block.shape[0], 0).repeat_interleave(n // block.shape[1], 1)
+
+
+def _joined(block: Tensor, alone_i: Tensor, alone_j: Tensor) -> Tensor:
+    """Return the kernels of two structures, the smaller one joined by isolated atoms."""
+    missing = block.shape[0] - block.shape[1]
+    if missing > 0:
+        return torch.cat([block, alone_i[:, None].expand(-1, missing)], 1)
+    return torch.cat([block, alone_j.expand(-missing, -1)], 0)
+
+
+def _sizes(kernel: Tensor, structure_i: Tensor, structure_j: Tensor) -> tuple[Tensor, Tensor]:
+    """Return the number of environments of every structure."""
+    return _size_of_each(structure_i, kernel.shape[0]), _size_of_each(structure_j, kernel.shape[1])
+
+
+def _size_of_each(structure: Tensor, n: int) -> Tensor:
+    if len(structure) != n or n == 0:
+        raise ConfigError(f"{len(structure)} environments have a structure, {n} have a kernel; expected equally many")
+    sizes = torch.bincount(structure)
+    if bool((sizes == 0).any()):
+        empty = (sizes == 0).nonzero()[:, 0].tolist()
+        raise ConfigError(f"structures {empty} have no environment; number those that have one 0, 1, 2, ...")
+    return sizes
+
+
+def _members(kernel: Tensor, structure_i: Tensor, structure_j: Tensor) -> tuple[list[Tensor], list[Tensor]]:
+    """Return the positions of the environments of every structure."""
+    _sizes(kernel, structure_i, structure_j)
+    left, right = (
+        [(s == a).nonzero()[:, 0] for a in range(int(s.max()) + 1)] for s in (structure_i, structure_j)
+    )
+    return left, right
