@@ -1,4 +1,4 @@
-"""Make the geometries of this folder: minima by RHF/def2-SVP, then thermal samples along their normal modes.
+"""Make the files of this folder: minima by RHF/def2-SVP, thermal samples along their normal modes, and properties.
 
 Run from anywhere, about three minutes on one core:  python data/make_data.py
 """
@@ -20,7 +20,7 @@ from hamlearn.config import QMSettings
 from hamlearn.qm.hessian import compute_hessian
 from hamlearn.qm.molecule import build_mole
 from hamlearn.qm.scf import converge
-from hamlearn.structures import check_structures, normal_modes, sample_normal_modes
+from hamlearn.structures import check_structures, normal_modes, random_rotation, rotate, sample_normal_modes
 from hamlearn.units import BOHR_ANGSTROM, HARTREE_EV
 
 FOLDER = Path(__file__).parent
@@ -29,6 +29,7 @@ LARGEST_FORCE = 1e-3  # eV/Å, at the minimum
 SEED = 2024
 
 WATERS, WATER_KELVIN = 500, 1000.0
+LABELLED, LABEL_LEVEL = 200, QMSettings(method="RHF", basis="sto-3g", conv_tol=1e-11)
 SAMPLES, KELVIN = 38, 500.0
 CHNO = {
     "ammonia": "NH3",
@@ -86,9 +87,26 @@ def thermal_samples(name: str, ase_name: str, kelvin: float, n: int, seed: int) 
     return samples
 
 
+def labelled(atoms: Atoms, seed: int) -> Atoms:
+    """Return a copy, turned at random, with energy (eV), dipole (atomic units) and forces (eV/Å)."""
+    rotation = random_rotation(np.random.default_rng([SEED, seed]))
+    copy = rotate(Atoms(atoms.symbols, atoms.positions), rotation)
+    copy.positions = copy.positions.round(8) + 0.0
+    mole = build_mole(copy.numbers, copy.positions / BOHR_ANGSTROM, LABEL_LEVEL.basis)
+    mean_field = converge(mole, LABEL_LEVEL).mean_field
+    gradient = grad.RHF(mean_field).kernel()
+    copy.info = {
+        "energy_ev": float(mean_field.e_tot * HARTREE_EV),
+        "dipole_au": mean_field.dip_moment(unit="AU", verbose=0),
+    }
+    copy.arrays["forces_ev_angstrom"] = -gradient * HARTREE_EV / BOHR_ANGSTROM
+    return copy
+
+
 def main() -> None:
     waters = thermal_samples("water", "H2O", WATER_KELVIN, WATERS, SEED)
     ase.io.write(FOLDER / "water.extxyz", waters)
+    ase.io.write(FOLDER / "water_properties.extxyz", [labelled(waters[k], k) for k in range(LABELLED)])
     others = [
         sample
         for seed, (name, ase_name) in enumerate(CHNO.items(), start=SEED + 1)

@@ -184,7 +184,7 @@ def _in_words(problem: Any) -> str:
     if kind == "extra_forbidden":
         return f"{name}: unknown setting{_suggestion(name)}"
     if kind == "value_error":
-        return f"{name}: {context['error']}"
+        return f"{name}: {context['error']}" if name else str(context["error"])
     field = setting_fields().get(name)
     if kind == "missing" or (given is None and field is not None and field.is_required()):
         meaning = f": {field.description}" if field is not None and field.description else ""

@@ -102,15 +102,15 @@ class TargetSettings(Section):
     )
     key: str | None = Field(default=None, min_length=1, description="property: its name in the structures file")
     l: Literal[0, 1, 2] = Field(
-        default=0, description="property: scalar (or a third of the trace), vector, or traceless symmetric tensor"
+        default=0, description="property: scalar (or trace of a tensor), vector, or symmetric tensor without its trace"
     )
-    sigma: Literal[1, -1] = Field(default=1, description="property: 1 polar, -1 changes sign under inversion like chirality")
+    sigma: Literal[1, -1] = Field(default=1, description="property: 1, or -1 for pseudoscalars and axial vectors")
     forces_key: str | None = Field(default=None, min_length=1, description="property: name of its forces, unit/Å")
     baseline: Literal["composition", "mean", "none"] | None = Field(
         default=None, description="property: what is subtracted first; null: composition for l = 0, none otherwise"
     )
     unit: str | None = Field(
-        default=None, min_length=1, description="property: its unit, such as eV, hartree, kcal/mol, debye; null: not said"
+        default=None, min_length=1, description="property: its unit, such as eV, hartree or debye; null: not said"
     )
 
     def idle(self) -> dict[str, str]:
@@ -177,7 +177,7 @@ class KernelSettings(Section):
         default="wigner",
         description="mixture of Wigner kernels of all orders, one order alone, or the normalised SOAP kernel",
     )
-    max_nu: int = Field(default=4, ge=1, le=8, description="largest order of the mixture, or the order that stands alone")
+    max_nu: int = Field(default=4, ge=1, le=8, description="largest order of the mixture, or the one order")
     zeta: int = Field(default=1, ge=1, le=8, description="power of the kernel; for kinds order and soap")
     max_l: int = Field(default=3, ge=0, le=8, description="largest angular momentum of densities and products")
     cutoff_angstrom: float = Field(default=5.0, gt=0, description="radius of an atom's environment, Å")
@@ -210,7 +210,7 @@ class ModelSettings(Section):
     """How matrix blocks are regressed on their features, or properties on kernels."""
 
     kind: Literal["ridge", "kernel"] = Field(
-        default="ridge", description="ridge regression of matrix blocks, or kernel regression, the default of properties"
+        default="ridge", description="ridge regression of matrix blocks, or kernels, the default of properties"
     )
     folds: int = Field(default=3, ge=2, le=20, description="cross-validation folds over structures")
     memory_gb: float = Field(default=4.0, gt=0, description="bound on the memory of features and factors, GB")

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hamlearn.angular.elements import symbol
+from hamlearn.models.saved import training_lines
 
 ERRORS = {
     "eigenvalue_rmse_mev": "eigenvalues, RMSE",
@@ -23,9 +24,8 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
         spec: content of model.yaml.
         results: content of results.json, once errors were measured.
     """
-    qm, target, training = spec["qm"], spec["target"], spec["training"]
+    qm, target = spec["qm"], spec["target"]
     method = qm["method"] + (f" ({qm['xc']})" if qm.get("xc") else "")
-    smallest, largest = training["atoms_per_structure"]
     lines = [
         "# Model card",
         "",
@@ -33,10 +33,7 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
         + (f", virtuals {target['virtuals']}, {target['form']} form" if target["kind"] == "saph" else ""),
         f"- Reference: {method}/{qm['basis']}, SCF threshold {qm['conv_tol']:g} Hartree",
         f"- Elements: {', '.join(symbol(int(z)) for z in spec['orbitals'])}",
-        f"- Training set: {training['n_structures']} structures of {smallest} to {largest} atoms, "
-        f"SHA-256 {training['sha256'][:16]}",
-        f"- Formulas: {_formulas(training['formulas'])}",
-        f"- Versions: {', '.join(f'{name} {version}' for name, version in spec['versions'].items())}",
+        *training_lines(spec),
         "- Valid for neutral closed-shell molecules of these elements and pairs of elements, near the training "
         "geometries; other elements or pairs are refused.",
         "",
@@ -70,8 +67,3 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
 
 def _number(value: float | None) -> str:
     return "-" if value is None else f"{value:.3g}"
-
-
-def _formulas(counts: Mapping[str, int]) -> str:
-    listed = [f"{formula} ({n})" for formula, n in list(counts.items())[:20]]
-    return ", ".join(listed) + (f" and {len(counts) - 20} more" if len(counts) > 20 else "")

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
-from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +16,7 @@ from hamlearn.blocks import assemble_matrices, split_matrices
 from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSettings
 from hamlearn.errors import ConfigError
 from hamlearn.models import BlockModel
+from hamlearn.models.saved import describe_training
 from hamlearn.observables import Prediction
 from hamlearn.parallel import open_executor
 from hamlearn.structures import check_structures
@@ -87,12 +86,7 @@ class HamiltonianModel:
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
         blocks = split_matrices([target.matrix for target in targets], numbers, self.orbitals_)
         self.block_model_ = BlockModel(self.features, self.model).fit(structures, blocks, echo, label)
-        self.training_ = {
-            "n_structures": len(structures),
-            "formulas": dict(sorted(Counter(atoms.get_chemical_formula() for atoms in structures).items())),
-            "atoms_per_structure": [min(map(len, numbers)), max(map(len, numbers))],
-            "sha256": _training_hash(structures, targets),
-        }
+        self.training_ = describe_training(structures, [target.matrix for target in targets])
         return self
 
     def predict(
@@ -155,11 +149,3 @@ def _check_targets(structures: Sequence[Atoms], targets: Sequence[Target], setti
                 f"target {index} was not built with the settings of the model (kind {settings.kind}, "
                 f"delta {settings.delta}, form {settings.form}); build it with model.target"
             )
-
-
-def _training_hash(structures: Sequence[Atoms], targets: Sequence[Target]) -> str:
-    digest = hashlib.sha256()
-    for atoms, target in zip(structures, targets, strict=True):
-        for array in (atoms.numbers.astype("<i8"), atoms.positions.astype("<f8"), target.matrix.astype("<f8")):
-            digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

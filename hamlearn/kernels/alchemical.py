@@ -70,7 +70,7 @@ class SpeciesCoupling:
 
     @property
     def matrix(self) -> Tensor:
-        """kappa [species, species]."""
+        """Return kappa [species, species]."""
         return self.u.T @ self.u
 
     def couple_neighbours(self, density: Tensor, channels: Sequence[int]) -> Tensor:

@@ -46,14 +46,11 @@ def tagged_kernel(left: TaggedPairs, right: TaggedPairs, like: GroupFunction) ->
 
     sigma = +1 only, and for functions g = I_n(r) Y_lm of rank one in (m, m').
     """
-    same = [
-        a.species[end_a][:, None] == b.species[end_b]
-        for a, b in [(left, right)]
-        for end_a, end_b in [(a.centre, b.centre), (a.neighbour, b.neighbour)]
-    ]
     _check_l(left, right, like)
     t = density_kernel(left.functions, right.functions, like.max_l, like.backend)
-    return t.scaled((same[0] & same[1]).to(t.values))
+    same_i = left.species[left.centre][:, None] == right.species[right.centre]
+    same_j = left.species[left.neighbour][:, None] == right.species[right.neighbour]
+    return t.scaled((same_i & same_j).to(t.values))
 
 
 def pair_kernel(

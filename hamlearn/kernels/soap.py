@@ -6,7 +6,8 @@ import torch
 from torch import Tensor
 
 from hamlearn.errors import ConfigError
-from hamlearn.kernels.group_function import Backend, GroupFunction
+from hamlearn.kernels.group_function import GroupFunction
+from hamlearn.kernels.parts import self_kernel
 from hamlearn.kernels.wigner import density_kernel
 
 VANISHING = 1e-13  # of a kernel of an environment with itself, relative to its SOAP kernel: rounding of a true zero
@@ -37,10 +38,9 @@ def soap_kernel(k1: GroupFunction, nu: int) -> Tensor:
 
 
 def lambda_soap_kernel(k1: GroupFunction, L: int, sigma: int = 1) -> Tensor:
-    """Return the projection of f^2 on (L, sigma) [*samples, 2L+1, 2L+1], f the density kernel; not truncated.
+    """Return k^{L sigma} of f^2 [*samples, 2L+1, 2L+1], f the density kernel; neither truncated nor projected beyond L.
 
-    Equals the scalar product of C^{l l' L} (c_l x c_l') / sqrt(2L + 1)-free features: sum over l, l' and channels of
-    P_M P_M', P_M = sum_{mm'} C^{l l' L}_{m m' M} c_{q l m} c_{q' l' m'}. Nothing beyond l = L is projected.
+    It is the sum over l, l' and channels of P_M P_M', P_M = sum_{mm'} C^{l l' L}_{m m' M} c_{q l m} c_{q' l' m'}.
 
     Args:
         k1: the density kernel, sigma = +1 only.
@@ -57,20 +57,9 @@ def lambda_soap_kernel(k1: GroupFunction, L: int, sigma: int = 1) -> Tensor:
     """
     if sigma not in (1, -1) or L < 0:
         raise ConfigError(f"lambda-SOAP got L = {L} and sigma = {sigma}; expected L >= 0 and sigma = 1 or -1")
-    return k1.product(k1, max_l=L, plus_only=sigma == 1).coefficients(L, sigma)
-
-
-def self_kernel(density: Tensor, max_l: int, backend: Backend = "auto") -> GroupFunction:
-    """Return f(R) = <rho_i | R rho_i> of every environment with itself, samples [i].
-
-    Args:
-        density: [i, (max_l + 1)^2, q].
-        max_l: largest l.
-        backend: of products made of the result.
-    """
-    by_l = [density[:, l * l : (l + 1) ** 2] for l in range(max_l + 1)]
-    parts = [torch.einsum("imq,inq->mni", c, c).flatten(0, 1) for c in by_l]
-    return GroupFunction(torch.cat(parts)[None], max_l, backend)
+    if sigma == -1 and 2 * k1.max_l == L:  # needs l + l' + L to be odd
+        return k1.values.new_zeros((*k1.samples, 2 * L + 1, 2 * L + 1))
+    return k1.product_irrep(k1, L, sigma).movedim((0, 1), (-2, -1))
 
 
 def normalised_kernel(kernel: Tensor, self_i: Tensor, self_j: Tensor, zeta: float = 1.0) -> Tensor:
@@ -100,9 +89,7 @@ def normalised_kernel(kernel: Tensor, self_i: Tensor, self_j: Tensor, zeta: floa
     return cosine.clamp(min=0.0) ** zeta
 
 
-def soap(
-    c_i: Tensor, c_j: Tensor, max_l: int, nu: int = 2, zeta: float = 1.0, backend: Backend = "auto"
-) -> Tensor:
+def normalised_soap(c_i: Tensor, c_j: Tensor, max_l: int, nu: int = 2, zeta: float = 1.0) -> Tensor:
     """Return the normalised SOAP kernel of order nu raised to zeta [i, j].
 
     Args:
@@ -111,24 +98,16 @@ def soap(
         max_l: largest l.
         nu: order of the linear kernel, 1 to 3.
         zeta: exponent, see :func:`normalised_kernel`.
-        backend: of products.
 
     Invariant to rotations and inversion of either environment. Centres of different elements are not told apart:
     multiply by a :class:`hamlearn.kernels.SpeciesCoupling` between them.
     """
-    kernel = soap_kernel(density_kernel(c_i, c_j, max_l, backend), nu)
-    return normalised_kernel(kernel, *(soap_kernel(self_kernel(c, max_l, backend), nu) for c in (c_i, c_j)), zeta)
+    self_i, self_j = (soap_kernel(self_kernel(c, max_l), nu) for c in (c_i, c_j))
+    return normalised_kernel(soap_kernel(density_kernel(c_i, c_j, max_l), nu), self_i, self_j, zeta)
 
 
 def sa_gpr_kernel(
-    c_i: Tensor,
-    c_j: Tensor,
-    max_l: int,
-    L: int,
-    sigma: int = 1,
-    zeta: float = 2.0,
-    sqrt: bool = True,
-    backend: Backend = "auto",
+    c_i: Tensor, c_j: Tensor, max_l: int, L: int, sigma: int = 1, zeta: float = 2.0, sqrt: bool = True
 ) -> Tensor:
     """Return k^L(i, j) k^0(i, j)^(zeta - 1) / (|k^L(i, i)|^p |k^L(j, j)|^p) [i, j, 2L+1, 2L+1].
 
@@ -143,7 +122,6 @@ def sa_gpr_kernel(
         sigma: its parity.
         zeta: 1 for the linear kernel; an integer keeps it positive semi-definite.
         sqrt: p = 1/2, so that |k(i, i)| = 1; otherwise p = 1, as printed in the paper.
-        backend: of products.
 
     Raises:
         ConfigError: if zeta is below 1.
@@ -154,11 +132,11 @@ def sa_gpr_kernel(
     """
     if not zeta >= 1:
         raise ConfigError(f"zeta is {zeta}; expected 1 (the linear kernel) or more, best an integer")
-    kernel = lambda_soap_kernel(density_kernel(c_i, c_j, max_l, backend), L, sigma)
-    left, right = (_tensor_norms(self_kernel(c, max_l, backend), L, sigma) ** (1 if sqrt else 2) for c in (c_i, c_j))
+    kernel = lambda_soap_kernel(density_kernel(c_i, c_j, max_l), L, sigma)
+    left, right = (_tensor_norms(self_kernel(c, max_l), L, sigma) ** (1 if sqrt else 2) for c in (c_i, c_j))
     scale = left[:, None] * right
     if zeta > 1:
-        scale = scale * soap(c_i, c_j, max_l, 2, zeta - 1, backend)
+        scale = scale * normalised_soap(c_i, c_j, max_l, 2, zeta - 1)
     return kernel * scale[:, :, None, None]
 
 

@@ -10,7 +10,8 @@ from hamlearn.config import FeatureSettings, QMSettings, TargetSettings
 from hamlearn.errors import ArtifactError, ConfigError, DomainError, StructureError
 from hamlearn.hamiltonian_model import HamiltonianModel, load_model
 from hamlearn.hamiltonian_model.equivariance import equivariance_error, shuffle_like_atoms
-from hamlearn.hamiltonian_model.folder import CARD, SPEC, TENSORS, write_card
+from hamlearn.hamiltonian_model.folder import write_card
+from hamlearn.models.saved import CARD, SPEC, TENSORS
 from hamlearn.observables import metrics, reference_prediction
 from hamlearn.qm import run_scf
 from hamlearn.structures import invert, permute, random_rotation, rotate, translate
@@ -195,11 +196,11 @@ def test_damaged_models_are_refused_in_words(model, tmp_path):
 
 
 def test_other_conventions_are_refused(model, tmp_path, monkeypatch):
-    from hamlearn.hamiltonian_model import folder
+    from hamlearn.models import saved
 
     model.save(tmp_path / "model")
-    right = folder.convention_fingerprint
-    monkeypatch.setattr(folder, "convention_fingerprint", lambda max_l: -right(max_l))
+    right = saved.convention_fingerprint
+    monkeypatch.setattr(saved, "convention_fingerprint", lambda max_l: -right(max_l))
     with pytest.raises(ArtifactError, match="another order, sign or norm"):
         load_model(tmp_path / "model")
 
