@@ -64,8 +64,8 @@ def pair_kernel(
         centres: e of all atoms, samples [atom, atom'].
         neighbours: e' of all atoms; the kernel is one-sided without it.
 
-    Positive semi-definite if e and e' are. Exchange of i and j maps t e e' to itself with e and e' exchanged and t^l
-    times (-1)^l for each pair that is turned around. For R, S in O(3), k(R ij, S i'j') = s D k D^T.
+    Products are truncated to l <= max_l, in the order written. Positive semi-definite if e and e' are. For R, S in
+    O(3), k(R ij, S i'j') = s D k D^T, s = 1 for proper and sigma for improper ones.
 
     Source: the scalar product of the decorated pair features of Nigam, Pozdnyakov, Fraux, Ceriotti, J. Chem. Phys. 156,
     204115 (2022), eq. 10; as a kernel it is ours.

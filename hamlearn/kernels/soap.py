@@ -76,7 +76,7 @@ def normalised_kernel(kernel: Tensor, self_i: Tensor, self_j: Tensor, zeta: floa
     Raises:
         ConfigError: if zeta is not positive, or no integer while some k(i, j) are negative.
 
-    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), section III A.
+    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), section III B.
     """
     if not 0 < zeta < float("inf"):
         raise ConfigError(f"zeta is {zeta}; expected a positive number, best an integer")

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
+from torch import Tensor
 
 from hamlearn.kernels import EnvironmentKernel, Environments
+from hamlearn.kernels.gradients import derivative_between, directions_of, gradient_rows
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -18,6 +21,21 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Irrep = tuple[int, int]
+
+
+@dataclass(frozen=True)
+class Functional:
+    """E(A) = sum_{i in A} sum_j (x_j + delta c_j . d/dc_j) k(i, j) over environments j: a weighted basis of energies.
+
+    Attributes:
+        environments: j.
+        coefficients: x_j by species.
+        directions: changes delta c_j of the densities by species; None for none.
+    """
+
+    environments: Environments
+    coefficients: dict[int, Tensor]
+    directions: dict[int, Tensor] | None = None
 
 
 @dataclass(frozen=True)
@@ -55,11 +73,9 @@ class StructureBasis:
         """Return kernels of the basis with itself [basis, basis]."""
         return self.values(self.environments, mixture)
 
-    def gradients(self, env: Environments, mixture: FloatArray, weights: FloatArray) -> FloatArray:
-        """Return dE/dr of every atom for weights [basis]: [atom, 3]."""
-        active = self.environments
-        of_row = np.concatenate([active.structure[z] for z in active.species])
-        return (self.kernel.gradient_rows(env, active, mixture)[1] @ weights[of_row]).reshape(-1, 3)
+    def functional(self, weights: FloatArray) -> Functional:
+        """Return the energy that weights [basis] stand for."""
+        return Functional(self.environments, _by_species(self.environments, weights))
 
 
 @dataclass(frozen=True)
@@ -85,15 +101,12 @@ class ActiveBasis:
         """The active environments."""
         return self.kernel.environments(self.structures).select(self.rows)
 
-    def parts(self, env: Environments) -> FloatArray:
-        """Return the parts of the kernels of structures and basis [n_parts, structure x m, basis]."""
-        if self.irrep == (0, 1):
-            return self.kernel.rows(env, self.environments)
-        return _as_matrices(self.kernel.rows_equivariant(env, self.environments, *self.irrep))
-
     def values(self, env: Environments, mixture: FloatArray) -> FloatArray:
         """Return kernels of structures and basis [structure x m, basis]."""
-        return np.tensordot(mixture, self.parts(env), 1)
+        if self.irrep == (0, 1):
+            return np.tensordot(mixture, self.kernel.rows(env, self.environments), 1)
+        parts = self.kernel.rows_equivariant(env, self.environments, *self.irrep)
+        return np.tensordot(mixture, _as_matrices(parts), 1)
 
     def gram(self, mixture: FloatArray) -> FloatArray:
         """Return kernels of the basis with itself [basis, basis], block-diagonal in the species."""
@@ -104,13 +117,14 @@ class ActiveBasis:
             out[where, :, where] = np.tensordot(mixture, parts, 1).transpose(2, 0, 3, 1)
         return out.reshape(len(active) * m, len(active) * m)
 
-    def rows_with_gradients(self, env: Environments, mixture: FloatArray) -> tuple[FloatArray, FloatArray]:
+    def values_and_gradients(self, env: Environments, mixture: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return kernels [structure, basis] and their derivatives with respect to positions [3 atom, basis]."""
-        return self.kernel.gradient_rows(env, self.environments, mixture)
+        return gradient_rows(self.kernel.settings, env, self.environments, mixture.tolist())
 
-    def gradients(self, env: Environments, mixture: FloatArray, weights: FloatArray) -> FloatArray:
-        """Return dE/dr of every atom for weights [basis]: [atom, 3]."""
-        return (self.rows_with_gradients(env, mixture)[1] @ weights).reshape(-1, 3)
+    def functional(self, weights: FloatArray) -> Functional:
+        """Return the energy that weights [basis] stand for."""
+        where = self.environments.slices()
+        return Functional(self.environments, {z: torch.from_numpy(weights[rows]) for z, rows in where.items()})
 
 
 @dataclass(frozen=True)
@@ -128,7 +142,7 @@ class DerivativeBasis:
 
     kernel: EnvironmentKernel
     structures: Sequence[Atoms]
-    irrep: Irrep = field(default=(0, 1))
+    irrep: Irrep
 
     @cached_property
     def environments(self) -> Environments:
@@ -136,33 +150,53 @@ class DerivativeBasis:
         return self.kernel.environments(self.structures, gradients=True)
 
     def values(self, env: Environments, mixture: FloatArray) -> FloatArray:
-        """Return kernels of structures and basis [structure, basis]."""
-        return self.kernel.derivative_between(env, self.environments, mixture)[: env.n_structures]
+        """Return kernels of structures (with gradients) and basis [structure, basis]."""
+        return self._matrix(env, mixture)[: env.n_structures]
 
     def gram(self, mixture: FloatArray) -> FloatArray:
         """Return kernels and derivatives of the basis with itself [basis, basis]: values, then gradients."""
-        return self.kernel.derivative_between(self.environments, self.environments, mixture)
+        return self._matrix(self.environments, mixture)
 
-    def gradients(self, env: Environments, mixture: FloatArray, weights: FloatArray) -> FloatArray:
-        """Return dE/dr of every atom for weights [basis]: [atom, 3]."""
-        rows = self.kernel.derivative_between(env, self.environments, mixture)[env.n_structures :]
-        return (rows @ weights).reshape(-1, 3)
+    def functional(self, weights: FloatArray) -> Functional:
+        """Return the energy that weights [basis] stand for."""
+        n, env = len(self.structures), self.environments
+        return Functional(env, _by_species(env, weights[:n]), directions_of(env, weights[n:]))
+
+    def _matrix(self, env: Environments, mixture: FloatArray) -> FloatArray:
+        return derivative_between(self.kernel.settings, env, self.environments, mixture.tolist())
 
 
 Basis = StructureBasis | ActiveBasis | DerivativeBasis
 
 
-def structure_diagonal(kernel: EnvironmentKernel, structures: Sequence[Atoms], irrep: Irrep, mixture: FloatArray) -> FloatArray:
-    """Return the kernel of every structure with itself, components of tensors one after the other [structure x m]."""
-    out = []
-    for start in range(0, len(structures), SIDE):
-        chunk = StructureBasis(kernel, structures[start : start + SIDE], irrep)
-        out.append(np.diagonal(chunk.gram(mixture)))
-    return np.concatenate(out)
+def make_basis(
+    kind: str,
+    kernel: EnvironmentKernel,
+    structures: Sequence[Atoms],
+    irrep: Irrep,
+    rows: Mapping[int, IntArray] | None = None,
+) -> Basis:
+    """Return the basis of a kind: full, sparse (with rows of the active environments) or derivatives."""
+    if kind == "sparse":
+        return ActiveBasis(kernel, structures, irrep, rows or {})
+    return (StructureBasis if kind == "full" else DerivativeBasis)(kernel, structures, irrep)
+
+
+def structure_diagonal(
+    kernel: EnvironmentKernel, structures: Sequence[Atoms], irrep: Irrep, mixture: FloatArray
+) -> FloatArray:
+    """Return the kernel of every structure with itself, component by component [structure x m]."""
+    chunks = [structures[start : start + SIDE] for start in range(0, len(structures), SIDE)]
+    return np.concatenate([np.diagonal(StructureBasis(kernel, chunk, irrep).gram(mixture)) for chunk in chunks])
 
 
 SIDE = 4
 """Structures whose kernels are made together although only those with themselves are needed."""
+
+
+def _by_species(env: Environments, weights: FloatArray) -> dict[int, Tensor]:
+    """Return the weight of the structure of every environment, by species."""
+    return {z: torch.from_numpy(weights[structure]) for z, structure in env.structure.items()}
 
 
 def _as_matrices(parts: FloatArray) -> FloatArray:

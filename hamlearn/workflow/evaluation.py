@@ -2,14 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hamlearn.artifacts import write_json
 from hamlearn.errors import ArtifactError, SCFError
 from hamlearn.parallel import folder_lock
-from hamlearn.workflow.prediction import MATRICES, STRUCTURES, write_predictions
+from hamlearn.workflow.prediction import MATRICES, PROPERTIES, STRUCTURES, write_predictions, write_properties
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from hamlearn.hamiltonian_model import HamiltonianModel
+    from hamlearn.property_model import PropertyModel
 
 
 def _refuse_used(out: Path) -> None:
@@ -17,7 +23,7 @@ def _refuse_used(out: Path) -> None:
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is a file; give a folder for the evaluation")
     own = (out / "qm" / "campaign.json").exists()
-    names = ("errors.json", "config.yaml", "model.yaml") + (() if own else (STRUCTURES, MATRICES))
+    names = ("errors.json", "config.yaml", "model.yaml") + (() if own else (STRUCTURES, MATRICES, PROPERTIES))
     for name in names:
         if (out / name).exists():
             raise ArtifactError(f"{out / name} exists already; give a new folder, nothing is overwritten")
@@ -32,7 +38,7 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compute references for the molecules of a file, predict them with a saved model and compare.
 
-    Calculations already in ``out`` are used again.
+    Calculations already in ``out`` are used again. References of a property are read from the file.
 
     Args:
         model_folder: folder of a saved model.
@@ -42,24 +48,57 @@ def evaluate(
         echo: receives progress lines; None for silence.
 
     Returns:
-        The errors, meV, as in errors.json, and ``failures``: reason of every failed calculation by index.
+        The errors as in errors.json (meV, or the property's unit), and ``failures``: reason of every failed
+        calculation by index.
 
     Raises:
         SCFError: if all calculations failed.
         HamlearnError: for a bad model or bad structures.
     """
-    from hamlearn.hamiltonian_model import load_model
-    from hamlearn.models.domain import check_domain
-    from hamlearn.observables import metrics
-    from hamlearn.qm import run_campaign
+    from hamlearn.property_model import PropertyModel, load_model
     from hamlearn.structures import check_structures, read_structures
-    from hamlearn.targets import build_target
-    from hamlearn.workflow.stages import guess_focks
 
     out = Path(out)
     model = load_model(model_folder)
     structures = read_structures(structures_file)
     check_structures(structures, source=str(structures_file))
+    if isinstance(model, PropertyModel):
+        return _evaluate_property(model, structures, out)
+    return _evaluate_hamiltonian(model, structures, out, executor, echo)
+
+
+def _evaluate_property(model: PropertyModel, structures: Sequence[Atoms], out: Path) -> dict[str, Any]:
+    from hamlearn.property_model import property_metrics, read_labels
+
+    labels = read_labels(structures, model.target)
+    predictions = model.predict(structures, forces=labels.forces is not None, std=True)
+    _refuse_used(out)
+    out.mkdir(parents=True, exist_ok=True)
+    with folder_lock(out):
+        errors = {
+            "n_test": len(structures),
+            "target": model.target.model_dump(mode="json"),
+            **property_metrics(predictions, labels, model.target),
+            "failures": {},
+        }
+        write_properties(out, structures, predictions, model.target)
+        write_json(out / "errors.json", "errors", 1, errors)
+    return errors
+
+
+def _evaluate_hamiltonian(
+    model: HamiltonianModel,
+    structures: Sequence[Atoms],
+    out: Path,
+    executor: str,
+    echo: Callable[[str], None] | None,
+) -> dict[str, Any]:
+    from hamlearn.models.domain import check_domain
+    from hamlearn.observables import metrics
+    from hamlearn.qm import run_campaign
+    from hamlearn.targets import build_target
+    from hamlearn.workflow.stages import guess_focks
+
     families = {group.family for group in model.block_model_.blocks_}
     check_domain(structures, families, model.features.pair_cutoff_angstrom)
     _refuse_used(out)

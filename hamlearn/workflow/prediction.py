@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from hamlearn.artifacts import written_atomically
+from hamlearn.artifacts import save_arrays, written_atomically
+from hamlearn.config import TargetSettings
 from hamlearn.errors import ArtifactError
 from hamlearn.observables import Prediction
 from hamlearn.parallel import folder_lock
@@ -14,14 +16,18 @@ from hamlearn.parallel import folder_lock
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from hamlearn.property_model import PropertyPrediction
+
 FORMAT_VERSION = 1
-STRUCTURES, MATRICES = "predictions.extxyz", "hamiltonians.h5"
+STRUCTURES, MATRICES, PROPERTIES = "predictions.extxyz", "hamiltonians.h5", "properties.npz"
 
 
 def predict(
     model_folder: str | Path, structures_file: str | Path, out: str | Path, executor: str = "serial"
-) -> list[Prediction]:
-    """Predict the molecules of a file with a saved model and write predictions.extxyz and hamiltonians.h5.
+) -> list[Prediction] | list[PropertyPrediction]:
+    """Predict the molecules of a file with a saved model; write predictions.extxyz and hamiltonians.h5.
+
+    A model of a property writes properties.npz instead of the matrices, with forces if it has learned any.
 
     Args:
         model_folder: folder of a saved model.
@@ -35,19 +41,31 @@ def predict(
     Raises:
         HamlearnError: for a bad model, bad structures, structures outside the model's domain or a used folder.
     """
-    from hamlearn.hamiltonian_model import load_model
+    from hamlearn.property_model import PropertyModel, load_model
     from hamlearn.structures import read_structures
 
     out = Path(out)
     _refuse_existing(out)
     model = load_model(model_folder)
     structures = read_structures(structures_file)
+    if isinstance(model, PropertyModel):
+        properties = model.predict(structures, forces=model.has_forces, std=True)
+        with _new_folder(out):
+            write_properties(out, structures, properties, model.target)
+        return properties
     predictions = model.predict(structures, executor)
+    with _new_folder(out):
+        write_predictions(out, structures, predictions)
+    return predictions
+
+
+@contextmanager
+def _new_folder(out: Path) -> Iterator[None]:
+    """Make and lock the folder of the predictions."""
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out):
         _refuse_existing(out)
-        write_predictions(out, structures, predictions)
-    return predictions
+        yield
 
 
 def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Sequence[Prediction]) -> None:
@@ -78,6 +96,45 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
             "hamlearn_lumo_ev": prediction.lumo_ev,
             "hamlearn_gap_ev": prediction.gap_ev,
         }
+        labelled.append(copy)
+    with written_atomically(folder / STRUCTURES) as temporary:
+        ase.io.write(temporary, labelled, format="extxyz")
+
+
+def write_properties(
+    folder: Path, structures: Sequence[Atoms], predictions: Sequence[PropertyPrediction], target: TargetSettings
+) -> None:
+    """Write predicted properties to properties.npz and predictions.extxyz.
+
+    The npz holds ``value`` [structure, ...], ``std`` [structure] (NaN where there is none) and, where forces were
+    predicted, ``forces`` [atom, 3] of all structures one after the other with their ``n_atoms``. The extxyz has
+    ``hamlearn_KEY`` and ``hamlearn_std`` for every structure and ``hamlearn_forces`` for every atom.
+    """
+    import ase.io
+    import numpy as np
+
+    folder.mkdir(parents=True, exist_ok=True)
+    stds = [np.nan if p.std is None else p.std for p in predictions]
+    arrays = {
+        "kind": "properties",
+        "format_version": FORMAT_VERSION,
+        "key": target.key,
+        "unit": target.unit or "",
+        "value": np.stack([p.value for p in predictions]),
+        "std": stds,
+    }
+    forces = [p.forces for p in predictions if p.forces is not None]
+    if forces:
+        arrays |= {"forces": np.concatenate(forces), "n_atoms": [len(f) for f in forces]}
+    save_arrays(folder / PROPERTIES, arrays)
+    labelled = []
+    for atoms, prediction in zip(structures, predictions, strict=True):
+        copy = atoms.copy()
+        copy.info |= {f"hamlearn_{target.key}": prediction.value}
+        if prediction.std is not None:
+            copy.info["hamlearn_std"] = prediction.std
+        if prediction.forces is not None:
+            copy.arrays["hamlearn_forces"] = prediction.forces
         labelled.append(copy)
     with written_atomically(folder / STRUCTURES) as temporary:
         ase.io.write(temporary, labelled, format="extxyz")

@@ -7,14 +7,16 @@ import resource
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import Config, compare_configs, dump_config, installed_versions, load_config
 from hamlearn.errors import ArtifactError, ConfigError
 from hamlearn.parallel import folder_lock
 
-STAGES = ("qm", "targets", "fit", "evaluate", "curve")
+if TYPE_CHECKING:
+    from hamlearn.workflow.run_folder import RunFolder
+
 CONFIG = "config.yaml"
 INPUT_HASH = "structures.sha256"
 MAY_CHANGE = ("structures.file:", "model.memory_gb:")
@@ -52,7 +54,8 @@ def run(
         config: the workflow.
         out: run folder; made if absent.
         executor: where calculations run, see :func:`hamlearn.parallel.open_executor`.
-        until: last stage to run (qm, targets, fit, evaluate, curve); None for all and the report.
+        until: last stage to run (qm, targets, fit, evaluate, curve); None for all and the report. A property has no
+            stages qm and targets.
         shard: (i, n): compute only every n-th calculation, for job arrays; implies ``until="qm"``.
         retry_failed: compute again what failed before.
         echo: receives progress lines; None for silence.
@@ -61,29 +64,47 @@ def run(
         ArtifactError: if the folder holds a run with other settings or structures, or is in use.
         HamlearnError: for unacceptable structures or settings; nothing is computed then.
     """
-    from hamlearn.workflow.stages import Run
-
     out = Path(out)
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is a file; give a folder for the run")
-    if until not in (None, *STAGES) or (shard and not 0 <= shard[0] < shard[1]):
-        raise ConfigError(f"until = {until}, shard = {shard}: expected one of {STAGES} and (i, n) with 0 <= i < n")
-    stages = STAGES[: STAGES.index(until) + 1] if until else STAGES
-    job = Run(config, out, executor, echo or (lambda line: None))
+    kind = _kind_of_run(config)
+    if until not in (None, *kind.STAGES) or (
+        shard and ("qm" not in kind.STAGES or not 0 <= shard[0] < shard[1])
+    ):
+        hint = "; a property is read from the file, nothing is computed" if config.is_property else ""
+        raise ConfigError(
+            f"until = {until}, shard = {shard}: expected one of {kind.STAGES} and (i, n) with 0 <= i < n{hint}"
+        )
+    stages = kind.STAGES[: kind.STAGES.index(until) + 1] if until else kind.STAGES
+    job: Any = kind(config, out, executor, echo or (lambda line: None))
     job.check_input()
     _refuse_strangers(out)
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out, shard):
         _claim(config, out)
-        failures = job.qm(("qm",) if shard else stages, shard, retry_failed)
-        if shard or stages == ("qm",):
-            return RunResult(None, failures, None)
-        for stage in stages[1:]:
-            getattr(job, stage)()
+        failures: dict[int, str] = {}
+        if "qm" in stages:
+            failures = job.qm(("qm",) if shard else stages, shard, retry_failed)
+            if shard or stages == ("qm",):
+                return RunResult(None, failures, None)
+        for stage in stages:
+            if stage != "qm":
+                getattr(job, stage)()
         if "evaluate" not in stages:
             return RunResult(None, failures, None)
         results = job.results(peak_memory_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
         return RunResult(results, failures, job.report() if until is None else None)
+
+
+def _kind_of_run(config: Config) -> type[RunFolder]:
+    """Return the class of runs that learn the target."""
+    if config.is_property:
+        from hamlearn.workflow.property_stages import PropertyRun
+
+        return PropertyRun
+    from hamlearn.workflow.stages import Run
+
+    return Run
 
 
 def _refuse_strangers(out: Path) -> None:

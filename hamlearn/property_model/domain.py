@@ -1,0 +1,71 @@
+"""What a property model can be asked: settings that fit together, and elements it has seen."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hamlearn.angular.elements import SYMBOLS, symbol
+from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
+from hamlearn.errors import ConfigError, DomainError, nearest
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MATRICES_AT_ONCE = 4
+"""Matrices of the size of the derivative basis held while it is solved."""
+
+
+def check_settings(
+    target: TargetSettings, kernel: KernelSettings, model: ModelSettings, structures: Sequence[Atoms]
+) -> None:
+    """Raise ConfigError if forces, kernel, basis and memory do not fit together."""
+    forces = target.forces_key is not None
+    if forces and kernel.kind == "soap":
+        raise ConfigError(
+            "forces (target.forces_key) need a kernel with derivatives, which kernel.kind soap has not; use wigner or order"
+        )
+    if forces and model.basis == "full":
+        raise ConfigError("model.basis full learns no forces; use sparse, or derivatives for few structures")
+    if not forces and model.basis == "derivatives":
+        raise ConfigError("model.basis derivatives needs forces; give target.forces_key, or use basis full or sparse")
+    if isinstance(model.active, dict):
+        for name in model.active:
+            if name not in SYMBOLS[1:]:
+                raise ConfigError(f"model.active names the element '{name}'{nearest(name, list(SYMBOLS[1:]))}")
+    if model.basis == "derivatives":
+        n = len(structures) + 3 * sum(map(len, structures))
+        needed = MATRICES_AT_ONCE * 8e-9 * n**2
+        if needed > model.memory_gb:
+            raise ConfigError(
+                f"model.basis derivatives needs {needed:.1f} GB for {len(structures)} structures ({n} energies and "
+                f"derivatives), more than memory_gb = {model.memory_gb:g}; use fewer structures, more memory, or "
+                "basis sparse"
+            )
+
+
+def check_elements(
+    structures: Sequence[Atoms], known: Collection[int], indices: Sequence[int] | NDArray[np.int64] | None = None
+) -> None:
+    """Raise DomainError for elements outside the training set, listing every structure that has any.
+
+    Args:
+        structures: geometries to predict.
+        known: elements of the training set.
+        indices: what to call the structures; by default 0, 1, 2, ...
+    """
+    problems = []
+    for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
+        unknown = sorted({int(z) for z in atoms.numbers} - set(known))
+        if unknown:
+            names = ", ".join(map(symbol, unknown))
+            problems.append(f"structure {index} ({atoms.get_chemical_formula()}): element {names} not in the training set")
+    if problems:
+        listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
+        raise DomainError(
+            f"the model was trained on elements {[symbol(z) for z in sorted(known)]}; train on molecules that contain "
+            f"what is missing:\n  {listed}"
+        )

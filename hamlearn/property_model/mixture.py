@@ -1,0 +1,3 @@
+"""The mixture of kernel orders with the smallest cross-validated error."""
+
+from __future__ import annotations

@@ -1,0 +1,119 @@
+"""The stages of a run that learns a property from labels in the structures file, one method each."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hamlearn.artifacts import save_arrays
+from hamlearn.workflow.prediction import write_properties
+from hamlearn.workflow.run_folder import IntArray, RunFolder
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from hamlearn.property_model import Labels, PropertyModel, PropertyPrediction
+
+N_EQUIVARIANCE = 10
+
+
+class PropertyRun(RunFolder):
+    """A run that learns a property: model, errors."""
+
+    STAGES = ("fit", "evaluate", "curve")
+    TIMED = ("fit", "predict")
+
+    def check_input(self) -> None:
+        """Read and check structures, labels and split before anything is written."""
+        from hamlearn.property_model import PropertyModel, check_elements
+
+        c = self.config
+        PropertyModel(c.target, c.kernel, c.model).check_settings(len(self.train))
+        assert len(self.labels.values) == len(self.structures)
+        check_elements(self.tested, _elements([self.structures[k] for k in self.train]), self.split[1])
+
+    @cached_property
+    def labels(self) -> Labels:
+        """The property of all structures of this run."""
+        from hamlearn.property_model import read_labels
+
+        return read_labels(self.structures, self.config.target, self.used)
+
+    @cached_property
+    def references(self) -> Labels:
+        """The property of the test structures."""
+        return self.labels.take(self.test, [len(atoms) for atoms in self.structures])
+
+    def evaluate(self) -> None:
+        """Predict the test set and measure the errors."""
+        from hamlearn.property_model import property_metrics
+        from hamlearn.property_model.equivariance import equivariance_error
+
+        written = [(self.out / name).exists() for name in ("evaluation.json", "test_properties.npz")]
+        if not len(self.test) or all(written):
+            return
+        with self._timed("predict"):
+            predictions = self.model.predict(self.tested, forces=self.references.forces is not None, std=True)
+        target = self.config.target
+        write_properties(self.out / "predictions", self.tested, predictions, target)
+        self._write_references(predictions)
+        measured = {
+            **property_metrics(predictions, self.references, target),
+            "equivariance_error": equivariance_error(self.model, self.tested[:N_EQUIVARIANCE]),
+            "hyperparameters": self.model.hyperparameters_,
+        }
+        self._write("evaluation", measured)
+
+    def _write_references(self, predictions: Sequence[PropertyPrediction]) -> None:
+        """Write what was known and what is predicted of the test set, for the report."""
+        from hamlearn.property_model import in_own_shape
+
+        arrays = {
+            "kind": "test_properties",
+            "format_version": 1,
+            "structure": self.used[self.test],
+            "reference": in_own_shape(self.references.values, self.config.target.l),
+            "predicted": np.stack([p.value for p in predictions]),
+            "std": [np.nan if p.std is None else p.std for p in predictions],
+        }
+        if self.references.forces is not None:
+            arrays["reference_forces"] = self.references.forces
+            arrays["predicted_forces"] = np.concatenate([p.forces for p in predictions if p.forces is not None])
+        save_arrays(self.out / "test_properties.npz", arrays)
+
+    def _fit(self, members: IntArray, label: str) -> PropertyModel:
+        from hamlearn.property_model import PropertyModel
+
+        c = self.config
+        structures = [self.structures[k] for k in members]
+        return PropertyModel(c.target, c.kernel, c.model).fit(structures, self.echo, label)
+
+    def _load_model(self, folder: Path) -> PropertyModel:
+        from hamlearn.property_model import load_property_model
+
+        return load_property_model(folder)
+
+    def _errors(self, model: PropertyModel) -> dict[str, Any]:
+        from hamlearn.property_model import property_metrics
+
+        predictions = model.predict(self.tested, forces=self.references.forces is not None)
+        return property_metrics(predictions, self.references, self.config.target)
+
+    def _missing(self, members: Sequence[Atoms]) -> str:
+        from hamlearn.angular.elements import symbol
+
+        lacking = sorted(_elements(self.tested) - _elements(members))
+        return f"element {', '.join(map(symbol, lacking))} not in the training set" if lacking else ""
+
+    def _write_card(self, results: Mapping[str, Any]) -> None:
+        from hamlearn.property_model.folder import write_card
+
+        write_card(self.out / "model", results)
+
+
+def _elements(structures: Sequence[Atoms]) -> set[int]:
+    return {int(z) for atoms in structures for z in atoms.numbers}

@@ -1,0 +1,199 @@
+"""What the runs of all kinds of targets share: structures, split, files, times, learning curve, results."""
+
+from __future__ import annotations
+
+import time
+from abc import ABC, abstractmethod
+from collections import Counter
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from functools import cached_property
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import numpy as np
+from numpy.typing import NDArray
+
+from hamlearn.artifacts import read_json, write_json
+from hamlearn.config import Config
+from hamlearn.structures import check_structures, read_structures, split, training_orders
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+IntArray = NDArray[np.int64]
+RESULTS_VERSION = PART_VERSION = 1
+DAMAGED = "delete it and run again"
+
+
+class RunFolder(ABC):
+    """A run folder and what the stages have made of it so far.
+
+    Args:
+        config: the workflow.
+        out: run folder.
+        executor: where calculations run.
+        echo: receives progress lines.
+    """
+
+    STAGES: ClassVar[tuple[str, ...]]
+    """Methods in the order they run."""
+    TIMED: ClassVar[tuple[str, ...]]
+    """Stages whose times are part of the results."""
+
+    def __init__(self, config: Config, out: Path, executor: str, echo: Callable[[str], None]) -> None:
+        self.config, self.out, self.executor, self.echo = config, out, executor, echo
+        self.model: Any = None
+
+    @abstractmethod
+    def check_input(self) -> None:
+        """Read and check everything that can be refused before anything is written."""
+
+    @cached_property
+    def all_structures(self) -> list[Atoms]:
+        """All structures of the input file."""
+        structures = read_structures(self.config.structures.file)
+        check_structures(structures, source=self.config.structures.file)
+        return structures
+
+    @cached_property
+    def split(self) -> tuple[IntArray, IntArray]:
+        """Positions in the input file of the training set and of the test set."""
+        s = self.config.split
+        return split(len(self.all_structures), s.train, s.test, s.seed)
+
+    @cached_property
+    def used(self) -> IntArray:
+        """Positions in the input file of the structures of this run: training set, then test set."""
+        return np.concatenate(self.split)
+
+    @cached_property
+    def structures(self) -> list[Atoms]:
+        """The structures of this run."""
+        return [self.all_structures[index] for index in self.used]
+
+    @cached_property
+    def train(self) -> IntArray:
+        """Positions among the structures of this run of those to learn from."""
+        return np.arange(len(self.split[0]))
+
+    @cached_property
+    def test(self) -> IntArray:
+        """Positions among the structures of this run of those to test on."""
+        return np.arange(len(self.split[0]), len(self.used))
+
+    @cached_property
+    def tested(self) -> list[Atoms]:
+        """The test structures."""
+        return [self.structures[k] for k in self.test]
+
+    def fit(self) -> None:
+        """Fit the final model on the whole training set."""
+        folder = self.out / "model"
+        if folder.exists():
+            self.model = self._load_model(folder)
+            return
+        start = time.perf_counter()
+        self.model = self._fit(self.train, "fit")
+        self._record_fit(time.perf_counter() - start)
+        self.model.save(folder)
+
+    def curve(self) -> None:
+        """Fit and test on nested subsets of each order of the training set."""
+        s = self.config.split
+        for order, members in enumerate(training_orders(self.train, s.repeats, s.seed)):
+            for n in [n for n in s.curve if n <= len(self.train)]:
+                name = f"curve/order-{order}-train-{n}"
+                if (self.out / f"{name}.json").exists():
+                    continue
+                if missing := self._missing([self.structures[k] for k in members[:n]]):
+                    self.echo(f"learning curve: {n} structures are left out ({missing} of this size)")
+                    continue
+                start = time.perf_counter()
+                whole = n == len(self.train)
+                label = f"learning curve, order {order + 1} of {s.repeats}"
+                errors = self._errors(self.model if whole else self._fit(members[:n], label))
+                self._write(name, {"n_train": n, "order": order, **errors, "seconds": time.perf_counter() - start})
+
+    def results(self, peak_memory_gb: float) -> dict[str, Any]:
+        """Gather results.json; one that is complete already is left as it is."""
+        path = self.out / "results.json"
+        curve = self._curve_rows()
+        if path.exists():
+            known = read_json(path, "results", RESULTS_VERSION, DAMAGED)
+            if len(known["learning_curve"]) == len(curve):
+                return known
+            peak_memory_gb = max(peak_memory_gb, known["peak_memory_gb"])
+        evaluation = self._read("evaluation") if len(self.test) else {}
+        seconds = {stage: self._times.get(stage, 0.0) for stage in self.TIMED}
+        results = {
+            "n_train": len(self.train),
+            "n_test": len(self.test),
+            **evaluation,
+            "n_structures": len(self.train) + len(self.test),
+            "formulas": dict(Counter(atoms.get_chemical_formula() for atoms in self.structures)),
+            "target": self.config.target.model_dump(mode="json"),
+            "failures": {str(self.used[k]): reason for k, reason in self._failures().items()},
+            "seconds": seconds | {"curve": sum(row.pop("seconds") for row in curve)},
+            "peak_memory_gb": peak_memory_gb,
+            "learning_curve": curve,
+        }
+        self._write_card(results)
+        write_json(path, "results", RESULTS_VERSION, results)  # last: its presence says that the run is done
+        return read_json(path, "results", RESULTS_VERSION, DAMAGED)
+
+    def report(self) -> Path:
+        """Write report.html."""
+        from hamlearn.report import write_report
+
+        return write_report(self.out)
+
+    @abstractmethod
+    def _fit(self, members: IntArray, label: str) -> Any:
+        """Return a model of some of the structures of this run."""
+
+    @abstractmethod
+    def _load_model(self, folder: Path) -> Any:
+        """Return the saved model."""
+
+    @abstractmethod
+    def _errors(self, model: Any) -> dict[str, Any]:
+        """Return the errors of a model on the test set."""
+
+    @abstractmethod
+    def _missing(self, members: Sequence[Atoms]) -> str:
+        """Return in words what the test set has and these structures lack; empty if nothing."""
+
+    @abstractmethod
+    def _write_card(self, results: Mapping[str, Any]) -> None:
+        """Write the model card again, with the errors."""
+
+    def _failures(self) -> Mapping[int, str]:
+        return {}
+
+    def _record_fit(self, seconds: float) -> None:
+        self._record("fit", seconds)
+
+    def _curve_rows(self) -> list[dict[str, Any]]:
+        names = [f"curve/{path.stem}" for path in (self.out / "curve").glob("order-*.json")]
+        return sorted(map(self._read, names), key=lambda row: (row["order"], row["n_train"]))
+
+    @cached_property
+    def _times(self) -> dict[str, float]:
+        return self._read("seconds") if (self.out / "seconds.json").exists() else {}
+
+    def _record(self, stage: str, seconds: float) -> None:
+        self._times[stage] = seconds
+        self._write("seconds", self._times)
+
+    @contextmanager
+    def _timed(self, stage: str) -> Iterator[None]:
+        start = time.perf_counter()
+        yield
+        self._record(stage, time.perf_counter() - start)
+
+    def _write(self, name: str, content: Mapping[str, Any]) -> None:
+        write_json(self.out / f"{name}.json", name.partition("/")[0], PART_VERSION, content)
+
+    def _read(self, name: str) -> dict[str, Any]:
+        return read_json(self.out / f"{name}.json", name.partition("/")[0], PART_VERSION, DAMAGED)
