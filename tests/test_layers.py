@@ -16,10 +16,13 @@ ORDER = [
     ("blocks",),
     ("density",),
     ("features",),
+    ("kernels",),
     ("models",),
     ("observables",),
     ("symmetry",),
     ("hamiltonian_model",),
+    ("property_model",),
+    ("interop",),
     ("plots",),
     ("report",),
     ("workflow",),
@@ -27,7 +30,7 @@ ORDER = [
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 EVERYWHERE = {"testing"}
-BLIND = {"density": {"qm", "targets", "blocks"}, "features": {"qm", "targets", "blocks"}}
+BLIND = dict.fromkeys(("density", "features", "kernels"), {"qm", "targets", "blocks"})
 
 
 def imports():

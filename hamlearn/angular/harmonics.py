@@ -29,7 +29,7 @@ def spherical_harmonics(vectors: Tensor, max_l: int) -> Tensor:
 
 
 def harmonics_with_gradients(vectors: Tensor, max_l: int) -> tuple[Tensor, Tensor]:
-    """Return Y_lm(r) [n, (max_l + 1)^2] and dY_lm/dr [n, 3 (x, y, z), (max_l + 1)^2], in inverse units of ``vectors``."""
+    """Return Y_lm(r) [n, (max_l + 1)^2] and dY_lm/dr [n, 3 (x, y, z), (max_l + 1)^2] per unit of ``vectors``."""
     if len(vectors) == 0:
         return spherical_harmonics(vectors, max_l), torch.zeros((0, 3, (max_l + 1) ** 2), dtype=torch.float64)
     values, gradients = _calculator(max_l).compute_with_gradients(vectors.contiguous())

@@ -76,11 +76,11 @@ class GaussianExpansion:
             count += len(batch.species)
             for z, c in self._primitive_densities(batch, order).items():
                 by_l = [c[:, l * l : (l + 1) ** 2].flatten(0, 1) for l in range(self.settings.max_l + 1)]
-                covariance[z] = covariance.get(z, 0.0) + np.stack([(x.T @ x).numpy() for x in by_l])
+                covariance[z] = covariance.get(z, np.zeros(())) + np.stack([(x.T @ x).numpy() for x in by_l])
         norm = sum(float(np.trace(c, axis1=1, axis2=2).sum()) for c in covariance.values()) / max(count, 1)
         scale = 1.0 / np.sqrt(norm) if norm > 0 else 1.0
-        for z, c in covariance.items():
-            channels = _channels(c, self.settings.max_channels) * scale
+        for z, total in covariance.items():
+            channels = _channels(total, self.settings.max_channels) * scale
             for position, a in enumerate(order):
                 n = self._radial.n_functions
                 block = channels[:, position * n : (position + 1) * n]

@@ -3,6 +3,10 @@
 from hamlearn.kernels.alchemical import SpeciesCoupling as SpeciesCoupling
 from hamlearn.kernels.environment_kernel import EnvironmentKernel as EnvironmentKernel
 from hamlearn.kernels.environments import Environments as Environments
+from hamlearn.kernels.gradients import derivative_between as derivative_between
+from hamlearn.kernels.gradients import directions_of as directions_of
+from hamlearn.kernels.gradients import energies_and_gradients as energies_and_gradients
+from hamlearn.kernels.gradients import gradient_rows as gradient_rows
 from hamlearn.kernels.group_function import GroupFunction as GroupFunction
 from hamlearn.kernels.message_passing import TaggedPairs as TaggedPairs
 from hamlearn.kernels.message_passing import message_kernel as message_kernel

@@ -46,7 +46,7 @@ def _loop() -> Callable[..., Any] | None:
     matrix = ctypes.POINTER(_Matrix)
     loop.argtypes = [number] * 3 + [pointer] * 4 + [matrix] * 2 + [pointer, number, pointer]
     loop.restype = None
-    return loop  # type: ignore[no-any-return]
+    return loop
 
 
 def is_compiled() -> bool:
@@ -151,9 +151,11 @@ def product_table(
                         s = (s1 + s2 + l1 + l2 + l) % 2
                         if not (plus_only and s) and (irrep is None or irrep[1] == 1 - 2 * s):
                             parts.append([o + s * n_out, i + s1 * n_a, j + s2 * n_b, c])
-    o, i, j, c = (np.concatenate(columns) for columns in zip(*parts, strict=True))
+    nothing = [np.zeros(0, np.int64)] * 3 + [np.zeros(0)]  # such as (0, -) of two functions with sigma = +1
+    o, i, j, c = (np.concatenate(columns) for columns in zip(*parts, nothing, strict=True))
     if irrep is not None:
-        o, n_out = o - o.min(), (2 * irrep[0] + 1) ** 2
+        first = component_slice(irrep[0]).start + (n_out if irrep[1] == -1 else 0)
+        o, n_out = o - first, (2 * irrep[0] + 1) ** 2
     if square:
         o, i, j, c = _merged(o, np.minimum(i, j), np.maximum(i, j), c, n_sigma[0] * n_a)
     return Table.from_terms(n_out * (1 if plus_only or irrep else 2), o, i, j, c)

@@ -1,8 +1,8 @@
 """Derivatives of mixtures of invariant kernels, by the product rule of the Wigner iteration.
 
-Every invariant kernel is a polynomial in the coefficients of the kernel of order 1, which is bilinear in the densities.
-Products truncated to l <= max_l are self-adjoint, so d<f^nu> = sum_j <f^j f^(nu-1-j) df>: the derivative of an invariant
-is itself made of Wigner kernels.
+Every invariant kernel is a polynomial in the coefficients of the kernel of order 1, which is bilinear in the
+densities. Products truncated to l <= max_l are self-adjoint, so d<f^nu> = sum_j <f^j f^(nu-1-j) df>: the derivative of
+an invariant is itself made of Wigner kernels.
 """
 
 from __future__ import annotations
@@ -155,4 +155,3 @@ def contract_each(slope: Tensor, c_j: Tensor, max_l: int) -> Tensor:
         block = slope[component_slice(l)].unflatten(0, (m, m)).permute(3, 2, 0, 1).reshape(n_j, n_i * m, m)
         out[:, :, l * l : (l + 1) ** 2] = (block @ c_j[:, l * l : (l + 1) ** 2]).unflatten(1, (n_i, m))
     return out
-

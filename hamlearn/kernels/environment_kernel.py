@@ -15,9 +15,12 @@ from hamlearn.config import KernelSettings
 from hamlearn.density import Batch, GaussianExpansion
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.environments import Environments, joined
+from hamlearn.kernels.gradients import derivative_between, energies_and_gradients, gradient_rows
+from hamlearn.kernels.group_function import GroupFunction
 from hamlearn.kernels.layout import n_components
 from hamlearn.kernels.parts import (
     Irrep,
+    Norms,
     equivariant_parts,
     invariant_parts,
     n_parts,
@@ -110,9 +113,33 @@ class EnvironmentKernel:
         """Return sum_{i in A} k^{L sigma}_{MM'}(i, j) for active j [n_parts, A, 2L+1, active, 2L+1]."""
         return self._structure_rows(a, active, (L, sigma)).transpose(0, 3, 1, 4, 2)
 
-    def environment_matrix(
-        self, a: Environments, b: Environments, irrep: Irrep | None = None
-    ) -> dict[int, FloatArray]:
+    def gradient_rows(
+        self, a: Environments, active: Environments, weights: Sequence[float]
+    ) -> tuple[FloatArray, FloatArray]:
+        """Return a mixture summed over atoms, and its derivatives; see :func:`hamlearn.kernels.gradient_rows`."""
+        self._check_differentiable()
+        self._check_memory((a.n_structures + 3 * a.n_atoms) * len(active))
+        return gradient_rows(self.settings, a, active, weights)
+
+    def derivative_between(self, a: Environments, b: Environments, weights: Sequence[float]) -> FloatArray:
+        """Return a mixture with derivatives on both sides; see :func:`hamlearn.kernels.derivative_between`."""
+        self._check_differentiable()
+        self._check_memory((a.n_structures + 3 * a.n_atoms) * (b.n_structures + 3 * b.n_atoms))
+        return derivative_between(self.settings, a, b, weights)
+
+    def energies_and_gradients(
+        self,
+        a: Environments,
+        basis: Environments,
+        coefficients: Mapping[int, Tensor],
+        directions: Mapping[int, Tensor] | None,
+        weights: Sequence[float],
+    ) -> tuple[FloatArray, FloatArray | None]:
+        """Return predicted energies and gradients; see :func:`hamlearn.kernels.energies_and_gradients`."""
+        self._check_differentiable()
+        return energies_and_gradients(self.settings, a, basis, coefficients, directions, weights)
+
+    def environment_matrix(self, a: Environments, b: Environments, irrep: Irrep | None = None) -> dict[int, FloatArray]:
         """Return k(i, j) of single environments by species [n_parts, i, j]; with an irrep [n_parts, m, m', i, j]."""
         lead = (self.n_parts,) if irrep is None else (self.n_parts, 2 * irrep[0] + 1, 2 * irrep[0] + 1)
         out = {z: np.empty((*lead, a.count(z), b.count(z))) for z in a.species if z in b.species}
@@ -129,8 +156,8 @@ class EnvironmentKernel:
         out = {}
         for z, c in a.densities.items():
             norms = root_norms(c, self.settings)
-            squared = None if norms is None else norms[0] ** 2
-            out[z] = invariant_parts(self_kernel(c, self.settings.max_l), self.settings, squared).numpy()
+            both = None if norms is None else (norms[0], norms[0])
+            out[z] = invariant_parts(self_kernel(c, self.settings.max_l), self.settings, both).numpy()
         return out
 
     def tensors(self) -> dict[str, Tensor]:
@@ -184,21 +211,19 @@ class EnvironmentKernel:
             if z not in b.species:
                 continue
             left, right = a.densities[z], b.densities[z]
-            norms_left, norms_right = (root_norms(c, self.settings, irrep) for c in (left, right))
+            roots = [root_norms(c, self.settings, irrep) for c in (left, right)]
             for rows in _ranges(len(left), side):
                 for columns in _ranges(len(right), side):
                     if a is b and columns.start < rows.start:
                         continue
                     k1 = density_kernel(left[rows], right[columns], self.settings.max_l)
-                    norms = None
-                    if norms_left is not None and norms_right is not None:
-                        pairs = zip(norms_left, norms_right, strict=True)
-                        norms = tuple(torch.outer(x[rows], y[columns]) for x, y in pairs)
-                    if irrep is None:
-                        parts = invariant_parts(k1, self.settings, None if norms is None else norms[0])[:, None, None]
-                    else:
-                        parts = equivariant_parts(k1, self.settings, irrep, norms)  # type: ignore[arg-type]
-                    yield z, rows, columns, parts
+                    yield z, rows, columns, self._parts(k1, irrep, _norms_of_pairs(roots, rows, columns))
+
+    def _parts(self, k1: GroupFunction, irrep: Irrep | None, norms: tuple[Norms, Norms] | None) -> Tensor:
+        """Return the parts [n_parts, 2L+1, 2L+1, rows, columns]."""
+        if irrep is None:
+            return invariant_parts(k1, self.settings, None if norms is None else norms[0])[:, None, None]
+        return equivariant_parts(k1, self.settings, irrep, norms)
 
     def largest_tile(self) -> int:
         """Return how many pairs of environments are held at once; a pair holds every order with both parities."""
@@ -209,6 +234,10 @@ class EnvironmentKernel:
         shape = (self.n_parts, m, m, n_rows, n_columns)
         self._check_memory(int(np.prod(shape)))
         return torch.zeros(shape, dtype=torch.float64)
+
+    def _check_differentiable(self) -> None:
+        if not self.differentiable:
+            raise ConfigError(f"kernels of kind {self.settings.kind} have no derivatives here; use wigner or order")
 
     def _check_memory(self, n_numbers: int) -> None:
         """Raise ConfigError if a result does not fit."""
@@ -223,6 +252,15 @@ class EnvironmentKernel:
 def _batches(structures: Sequence[Atoms]) -> Iterator[Sequence[Atoms]]:
     for start in range(0, max(len(structures), 1), STRUCTURES_PER_BATCH):
         yield structures[start : start + STRUCTURES_PER_BATCH]
+
+
+def _norms_of_pairs(roots: list[Norms | None], rows: slice, columns: slice) -> tuple[Norms, Norms] | None:
+    """Return both kinds of norms of the two sides, shaped to broadcast to pairs."""
+    left, right = roots
+    if left is None or right is None:
+        return None
+    first, second = ((x[rows, None], y[columns]) for x, y in zip(left, right, strict=True))
+    return first, second
 
 
 def _ranges(n: int, size: int) -> list[slice]:

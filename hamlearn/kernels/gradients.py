@@ -19,6 +19,7 @@ from hamlearn.kernels.layout import component_slice, n_components
 from hamlearn.kernels.wigner import density_kernel
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 TILE_BYTES = 2e8  # of the largest intermediate
 
 
@@ -35,7 +36,7 @@ class Moves:
     values: Tensor
 
     @classmethod
-    def of(cls, gradients: Gradients, centres: NDArray[np.int64]) -> Moves:
+    def of(cls, gradients: Gradients, centres: IntArray) -> Moves:
         """Arrange the gradients of one species by environment."""
         n, row = len(centres), gradients.row
         count = np.bincount(row, minlength=n)
@@ -51,6 +52,11 @@ class Moves:
     def rows(self, chosen: slice) -> Moves:
         """Return some of the environments."""
         return Moves(self.atom[chosen], self.values[chosen])
+
+    def targets(self, structure: IntArray, n_structures: int) -> IntArray:
+        """Return the rows (energies, then moves) each environment adds to [environment, 1 + 3 neighbours]."""
+        moves = n_structures + 3 * self.atom.numpy()[:, :, None] + np.arange(3)
+        return np.concatenate([structure[:, None], moves.reshape(len(structure), -1)], axis=1)
 
 
 def gradient_rows(
@@ -98,12 +104,12 @@ def derivative_between(
     all_right = {z: Moves.of(_gradients(b)[z], b.atom[z]) for z in b.species}
     for z, rows, columns, left, mixture in _tiles(settings, a, b, weights, mixed=True):
         right = all_right[z].rows(columns)
-        ends = [np.concatenate([s[:, None], first + 3 * np.repeat(m.atom.numpy(), 3, 1) + np.tile([0, 1, 2], m.atom.shape[1])], 1)
-                for s, first, m in ((a.structure[z][rows], n_a, left), (b.structure[z][columns], n_b, right))]
+        at_left = left.targets(a.structure[z][rows], n_a)
+        at_right = right.targets(b.structure[z][columns], n_b)
         block = _pair_blocks(settings, a.densities[z][rows], b.densities[z][columns], left, right, mixture)
-        _add_blocks(out, block, *ends)
+        _add_blocks(out, block, at_left, at_right)
         if a is b and rows != columns:
-            _add_blocks(out, block.permute(1, 0, 3, 2), ends[1], ends[0])
+            _add_blocks(out, block.permute(1, 0, 3, 2), at_right, at_left)
     return out.numpy()
 
 
@@ -220,7 +226,7 @@ def _pair_blocks(
     return out
 
 
-def _add_blocks(out: Tensor, block: Tensor, rows: FloatArray, columns: FloatArray) -> None:
+def _add_blocks(out: Tensor, block: Tensor, rows: IntArray, columns: IntArray) -> None:
     """Add block[i, j, x, y] to out[rows[i, x], columns[j, y]]."""
     wide = torch.zeros((block.shape[0] * block.shape[2], out.shape[1]), dtype=out.dtype)
     flat = block.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # [i x, j y]

@@ -70,7 +70,7 @@ class GroupFunction:
             table = inner_table(max_l, n_sigma)
             flat = apply_table(table, a.reshape(n_sigma * n, -1).numpy(), b.reshape(n_sigma * n, -1).numpy())
             return torch.from_numpy(flat).view(self.samples)
-        weight = 1.0 / (2 * torch.from_numpy(l_of_component(max_l)).to(a) + 1)
+        weight = 1.0 / (2 * torch.tensor(l_of_component(max_l), dtype=a.dtype, device=a.device) + 1)
         return torch.einsum("sc...,sc...,c->...", a, b, weight)
 
     def product(self, other: GroupFunction, max_l: int | None = None, plus_only: bool = False) -> GroupFunction:
@@ -97,8 +97,7 @@ class GroupFunction:
     def product_irrep(self, other: GroupFunction, L: int, sigma: int) -> Tensor:
         """Return only k^{L sigma}_{MM'} of the product [2L+1, 2L+1, *samples]."""
         m = 2 * L + 1
-        both = len(self.values) + len(other.values) > 2
-        if (L > self.max_l + other.max_l) or (L == 0 and sigma == -1 and not both):
+        if self.max_l + other.max_l < L:
             return self.values.new_zeros((m, m, *self.samples))
         if self._compiled(other):
             sizes, n_sigma = (self.max_l, other.max_l, L), (len(self.values), len(other.values))

@@ -11,6 +11,9 @@ from hamlearn.kernels.layout import component_slice, n_components
 from hamlearn.kernels.wigner import invariant_orders, wigner_orders
 
 Irrep = tuple[int, int]
+Norms = tuple[Tensor, Tensor]
+"""Square roots of self-kernels of the left and of the right side."""
+SYMMETRIC_SITE = 1e-13  # of an irrep's norm to that of the invariant: below, the site's symmetry forbids the irrep
 
 
 def n_parts(settings: KernelSettings) -> int:
@@ -18,28 +21,27 @@ def n_parts(settings: KernelSettings) -> int:
     return settings.max_nu + 1 if settings.kind == "wigner" else 2
 
 
-def invariant_parts(k1: GroupFunction, settings: KernelSettings, norms: Tensor | None = None) -> Tensor:
+def invariant_parts(k1: GroupFunction, settings: KernelSettings, norms: Norms | None = None) -> Tensor:
     """Return the parts of the invariant kernel [n_parts, *samples].
 
     Args:
         k1: kernel of order 1.
         settings: which kernel.
-        norms: for kind soap the product of the square roots of both self-kernels, broadcast to the samples.
+        norms: for kind soap the square roots of both self-kernels, broadcast to the samples. Two atoms without any
+            neighbour have kernel 1, one with and one without have 0.
 
     Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024); SOAP: Ceriotti, Willatt, Csányi, Handbook of
     Materials Modeling (2018).
     """
     if settings.kind == "wigner":
         return invariant_orders(k1, settings.max_nu)
-    if settings.kind == "order":
-        kernel = invariant_orders(k1, settings.max_nu)[-1]
-    else:
-        kernel = _divided(k1.inner(k1), norms)
+    one_order = settings.kind == "order"
+    kernel = invariant_orders(k1, settings.max_nu)[-1] if one_order else _normalised(k1, norms)
     return torch.stack([torch.ones_like(kernel), kernel**settings.zeta])
 
 
 def equivariant_parts(
-    k1: GroupFunction, settings: KernelSettings, irrep: Irrep, norms: tuple[Tensor, Tensor] | None = None
+    k1: GroupFunction, settings: KernelSettings, irrep: Irrep, norms: tuple[Norms, Norms] | None = None
 ) -> Tensor:
     """Return the parts of the kernel of one (L, sigma) [n_parts, 2L+1, 2L+1, *samples].
 
@@ -50,7 +52,7 @@ def equivariant_parts(
         k1: kernel of order 1.
         settings: which kernel.
         irrep: (L, sigma).
-        norms: for kind soap the products of square roots of self-kernels, of the invariant and of this irrep.
+        norms: for kind soap the square roots of the self-kernels of both sides, of the invariant and of this irrep.
     """
     L, sigma = irrep
     m = 2 * L + 1
@@ -67,9 +69,7 @@ def equivariant_parts(
     order = settings.max_nu if settings.kind == "order" else 2
     kernel = _one_order(k1, order, L, sigma)
     if settings.zeta > 1:
-        invariant = invariant_orders(k1, order)[-1]
-        if norms is not None:
-            invariant = _divided(invariant, norms[0])
+        invariant = invariant_orders(k1, order)[-1] if norms is None else _normalised(k1, norms[0])
         kernel = kernel * invariant ** (settings.zeta - 1)
     out[-1] = kernel if norms is None else _divided(kernel, norms[1])
     return out
@@ -92,7 +92,9 @@ def root_norms(c: Tensor, settings: KernelSettings, irrep: Irrep | None = None) 
     invariant = k1.inner(k1).clamp(min=0).sqrt()
     if irrep is None:
         return invariant, invariant
-    return invariant, torch.linalg.norm(k1.product_irrep(k1, *irrep).flatten(0, 1), dim=0).sqrt()
+    norm = torch.linalg.norm(k1.product_irrep(k1, *irrep).flatten(0, 1), dim=0)
+    symmetric = norm < SYMMETRIC_SITE * invariant**2  # zero but for rounding
+    return invariant, torch.where(symmetric, torch.zeros_like(norm), norm.sqrt())
 
 
 def _one_order(k1: GroupFunction, order: int, L: int, sigma: int) -> Tensor:
@@ -102,7 +104,15 @@ def _one_order(k1: GroupFunction, order: int, L: int, sigma: int) -> Tensor:
     return previous.product_irrep(k1, L, sigma)
 
 
-def _divided(kernel: Tensor, norms: Tensor | None) -> Tensor:
-    """Return kernel / norms, 0 where a norm vanishes: an environment without such a density has nothing to compare."""
-    assert norms is not None  # root_norms are made for every kernel that divides by them
-    return torch.where(norms > 1e-150, kernel / norms.clamp(min=1e-150), torch.zeros_like(kernel))
+def _normalised(k1: GroupFunction, norms: Norms | None) -> Tensor:
+    """Return the normalised SOAP kernel."""
+    if norms is None:
+        raise ValueError("a normalised kernel needs the norms of its environments; make them with root_norms")
+    kernel = _divided(k1.inner(k1), norms)
+    return torch.where((norms[0] == 0) & (norms[1] == 0), torch.ones_like(kernel), kernel)
+
+
+def _divided(kernel: Tensor, norms: Norms) -> Tensor:
+    """Return kernel / norms, 0 where a norm is: an environment without such a density has nothing to compare."""
+    norm = norms[0] * norms[1]
+    return torch.where(norm > 0, kernel / norm.clamp(min=1e-300), torch.zeros_like(kernel))

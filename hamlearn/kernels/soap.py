@@ -57,8 +57,6 @@ def lambda_soap_kernel(k1: GroupFunction, L: int, sigma: int = 1) -> Tensor:
     """
     if sigma not in (1, -1) or L < 0:
         raise ConfigError(f"lambda-SOAP got L = {L} and sigma = {sigma}; expected L >= 0 and sigma = 1 or -1")
-    if sigma == -1 and 2 * k1.max_l == L:  # needs l + l' + L to be odd
-        return k1.values.new_zeros((*k1.samples, 2 * L + 1, 2 * L + 1))
     return k1.product_irrep(k1, L, sigma).movedim((0, 1), (-2, -1))
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -100,11 +101,13 @@ def wigner_kernels(
     n_channels = {density.shape[2] for density in left.values()}
     if len(n_channels) > 1:
         left, right = (_padded(c, max(n_channels)) for c in (left, right))
-    k1 = density_kernel(*(torch.cat([c[l] for l in range(max_l + 1)], dim=1) for c in (left, right)), max_l)
+    c_left, c_right = (torch.cat([c[l] for l in range(max_l + 1)], dim=1) for c in (left, right))
+    k1 = density_kernel(c_left, c_right, max_l)
     if truncate:
         orders = wigner_orders(k1, max_nu)
     else:
-        orders = [k1] + [k1.pointwise(lambda f, n=nu: f**n, (nu + 1) * max_l) for nu in range(2, max_nu + 1)]
+        powers = range(2, max_nu + 1)
+        orders = [k1, *(k1.pointwise(partial(torch.pow, exponent=nu), (nu + 1) * max_l) for nu in powers)]
     out = {
         (nu, L, sigma): k.coefficients(L, sigma)
         for nu, k in enumerate(orders, 1)

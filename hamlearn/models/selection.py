@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 from numpy.typing import ArrayLike
-from scipy.linalg import eigh, svd
+from scipy.linalg import svd
 
 from hamlearn.errors import ConfigError
 from hamlearn.models.positive import FloatArray, IntArray, eigen_root, finite_array, matrix, square_matrix
@@ -118,7 +118,7 @@ def _farthest(
 
 
 def cur_select(
-    matrix_: ArrayLike, n_select: int, k: int = 20, axis: int = 0, stochastic: bool = False, seed: int = 0
+    d: ArrayLike, n_select: int, k: int = 20, axis: int = 0, stochastic: bool = False, seed: int = 0
 ) -> IntArray:
     """Pick rows or columns of D = U S V^T by leverage, pi_A = (1/k) sum_{xi <= k} U_{A xi}^2.
 
@@ -126,7 +126,7 @@ def cur_select(
     probabilities pi. Orthogonal transformations of the other axis leave the choice as it is.
 
     Args:
-        matrix_: D, features of configurations [n, q].
+        d: features of configurations [n, q].
         n_select: number of rows or columns.
         k: number of singular vectors in pi, or as many as the rank allows.
         axis: 0 picks rows (configurations), 1 columns (features).
@@ -144,29 +144,28 @@ def cur_select(
     """
     if axis not in (0, 1):
         raise ConfigError(f"axis is {axis}; expected 0 to pick rows or 1 to pick columns")
-    d = matrix(matrix_, "the matrix")
-    d = d if axis == 0 else d.T
-    _check_cur(n_select, k, len(d))
-    u, s, _ = svd(d, full_matrices=False, check_finite=False)
-    smallest = max(d.shape) * EPS * s.max(initial=0.0)
+    rows = matrix(d, "the matrix")
+    rows = rows if axis == 0 else rows.T
+    _check_number(n_select, len(rows))
+    if k < 1:
+        raise ConfigError(f"the leverage is a mean over k = {k} vectors; expected at least 1")
+    u, s, _ = svd(rows, full_matrices=False, check_finite=False)
+    smallest = max(rows.shape) * EPS * s.max(initial=0.0)
     if stochastic:
         return _draw(_leverage(u[:, s > smallest][:, :k]), n_select, seed)
-    d, chosen = u * s, []  # rows in the basis V: the same scalar products, never more columns than rows
-    for _ in range(n_select):
-        u, s, _ = svd(d, full_matrices=False, check_finite=False)
-        if not s.max(initial=0.0) > smallest:
-            break
+    left = u * s  # the rows in the basis V: the same scalar products, never more columns than rows
+    chosen: list[int] = []
+    while len(chosen) < n_select and (s > smallest).any():
         chosen.append(int(_leverage(u[:, s > smallest][:, :k]).argmax()))
-        direction = d[chosen[-1]] / np.linalg.norm(d[chosen[-1]])
-        d = d - np.outer(d @ direction, direction)
-        d[chosen] = 0.0
+        direction = left[chosen[-1]] / np.linalg.norm(left[chosen[-1]])
+        left = left - np.outer(left @ direction, direction)
+        left[chosen] = 0.0
+        u, s, _ = svd(left, full_matrices=False, check_finite=False)
     return np.array(chosen, dtype=np.int64)
 
 
 def cur_kernel(kernel: ArrayLike, n_select: int, k: int = 20, stochastic: bool = False, seed: int = 0) -> IntArray:
     """Pick points by the leverage of the eigenvectors of K: what :func:`cur_select` picks of D, if K = D D^T.
-
-    Picking point A and projecting it out leaves K - K_A K_A^T / K_AA.
 
     Args:
         kernel: positive semi-definite [n, n].
@@ -183,6 +182,24 @@ def cur_kernel(kernel: ArrayLike, n_select: int, k: int = 20, stochastic: bool =
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eqs. 10 and 11.
     """
-    left = square_matrix(kernel, "the kernel")
-    _check_cur(n_select, k, len(left))
-    ...
+    whole = square_matrix(kernel, "the kernel")
+    d = whole @ eigen_root(whole, len(whole) * EPS, "the kernel")  # U v^1/2
+    return cur_select(d, n_select, k, 0, stochastic, seed)
+
+
+def _leverage(vectors: FloatArray) -> FloatArray:
+    return (vectors**2).mean(axis=1) if vectors.shape[1] else np.zeros(len(vectors))
+
+
+def _draw(leverage: FloatArray, n_select: int, seed: int) -> IntArray:
+    """Return different indices drawn with given probabilities."""
+    possible = int(np.count_nonzero(leverage))
+    if not possible:
+        return np.zeros(0, dtype=np.int64)
+    p = leverage / leverage.sum()
+    return np.random.default_rng(seed).choice(len(p), min(n_select, possible), replace=False, p=p)
+
+
+def _check_number(n_select: int, n: int) -> None:
+    if not 1 <= n_select <= n:
+        raise ConfigError(f"{n_select} points cannot be chosen of {n}; choose from 1 to {n}")

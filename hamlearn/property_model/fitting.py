@@ -1,32 +1,48 @@
-"""Weights of a kernel model: mixture of orders, regularisation, solution, and what its uncertainty needs.
+"""Weights of a kernel model: scale of the kernel, solution, and what its uncertainty needs.
 
-Values and forces are in units of the spread of the values throughout, and the regulariser is the identity: what it
-amounts to is decided by the scale of the kernel, that is by a, b and c0.
+Values and gradients are in units of the spread of the values throughout, and the regulariser is the identity: what it
+amounts to is decided by the scale of the kernel, that is by a and c0.
 """
 
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 import torch
 from numpy.typing import NDArray
-from scipy.linalg import cholesky, eigh, solve_triangular
+from scipy.linalg import solve_triangular
 
-from hamlearn.config import KernelSettings, ModelSettings
 from hamlearn.errors import ConfigError
-from hamlearn.kernels.mixtures import mixture_weights
 from hamlearn.models.block_ridge import BlockRidge
+from hamlearn.models.positive import eigen_root
+from hamlearn.models.sparse_solvers import factorise_kernel
 from hamlearn.models.tiled_qr import factor, merge
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-Rows = tuple[FloatArray, FloatArray]
-"""Kernels of data and basis [row, basis], and data [row]; both divided by the tolerance of the row."""
 
 RELATIVE_RANK = 1e-12
 """Directions of the active set whose eigenvalue lies below this fraction of the largest are rounding noise."""
+
+SCALES = tuple(10.0**k for k in range(-2, 5))
+"""Of the kernel when derivatives are learned, relative to the best one of values alone."""
+
+
+class Rows(NamedTuple):
+    """Some data and their kernels with the basis.
+
+    Attributes:
+        kernels: [row, basis], divided by the tolerance of the rows.
+        y: data [row], divided by it as well.
+        are_values: values or derivatives.
+    """
+
+    kernels: FloatArray
+    y: FloatArray
+    are_values: bool
 
 
 @dataclass(frozen=True)
@@ -36,114 +52,154 @@ class Solution:
     Attributes:
         weights: [basis].
         mixture: weights of the parts of the kernel [n_parts], scaled so that the regulariser is 1.
-        minus, plus: [basis, r]; the variance of a value with kernels k [basis] is proportional to
-            k(A, A) - |k minus|^2 + |k plus|^2.
-        amplitude: the factor of that variance for which the data are most probable.
+        minus, plus: [basis, r]; the variance of a value with kernels k [basis] is k(A, A) - |k minus|^2 + |k plus|^2.
+        noise: variance of a datum.
+        amplitude: factor of both that explains the errors found by cross-validation.
     """
 
     weights: FloatArray
     mixture: FloatArray
     minus: FloatArray
     plus: FloatArray
+    noise: float
     amplitude: float
 
     def std(self, diagonal: FloatArray, rows: FloatArray) -> FloatArray:
         """Return the standard deviation of values [value] from k(A, A) [value] and k [value, basis].
 
-        Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.26 and 8.14.
+        Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.26 and 8.16.
         """
         variance = diagonal - ((rows @ self.minus) ** 2).sum(1) + ((rows @ self.plus) ** 2).sum(1)
-        return np.sqrt(self.amplitude * (np.maximum(variance, 0.0) + 1.0))
+        return np.sqrt(self.amplitude * (np.maximum(variance, 0.0) + self.noise))
 
 
-def solve_full(gram: FloatArray, y: FloatArray, variance: FloatArray, mixture: FloatArray) -> Solution:
+def solve_full(
+    gram: FloatArray,
+    y: FloatArray,
+    variance: FloatArray,
+    mixture: FloatArray,
+    folds: Sequence[IntArray],
+    n_values: int,
+) -> Solution:
     """Return the solution of (G + Lambda) x = y, for a basis that is the data themselves.
+
+    Args:
+        gram: kernels of the data, the values first [row, row].
+        y: data [row].
+        variance: of every datum [row].
+        mixture: weights of the parts of the kernel.
+        folds: rows held out together.
+        n_values: number of values among the data.
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018).
     """
-    lower = _cholesky(gram, variance)
-    half = solve_triangular(lower, y, lower=True)
-    weights = solve_triangular(lower, half, lower=True, trans="T")
-    minus = solve_triangular(lower, np.eye(len(y)), lower=True).T
-    return Solution(weights, mixture, minus, np.zeros((len(y), 0)), float(half @ half) / len(y))
+    factorised = factorise_kernel(gram, variance)
+    weights = factorised.solve(y)
+    minus = factorised.whiten(np.eye(len(y))).T
+    residual, spread = hold_out(minus @ minus.T, weights, folds)
+    amplitude = float(np.mean((residual**2 / spread)[:n_values]))
+    return Solution(weights, mixture, minus, np.zeros((len(y), 0)), float(variance[0]), amplitude)
 
 
 def solve_scaled(
-    gram: FloatArray, y: FloatArray, variance: FloatArray, mixture: FloatArray, folds: Sequence[IntArray]
+    gram: FloatArray,
+    y: FloatArray,
+    variance: FloatArray,
+    mixture: FloatArray,
+    folds: Sequence[IntArray],
+    n_values: int,
 ) -> Solution:
-    """Return the solution for the scale of the kernel with the smallest cross-validated error of all data."""
+    """Return :func:`solve_full` for the scale of the kernel with the smallest cross-validated error of all data."""
     errors = []
     for scale in SCALES:
-        lower = _cholesky(scale * gram, variance)
-        inverse = solve_triangular(lower, np.eye(len(y)), lower=True)
-        inverse = inverse.T @ inverse
-        residual = fold_residuals(inverse, inverse @ y, folds)
+        half = factorise_kernel(scale * gram, variance).whiten(np.eye(len(y)))
+        inverse = half.T @ half
+        residual, _ = hold_out(inverse, inverse @ y, folds)
         errors.append(float(np.mean(residual**2 / variance)))
     scale = SCALES[int(np.argmin(errors))]
-    return solve_full(scale * gram, y, variance, scale * mixture)
+    return solve_full(scale * gram, y, variance, scale * mixture, folds, n_values)
 
 
-SCALES = tuple(10.0**k for k in range(-2, 5))
-"""Of the kernel when forces are learned, relative to the best one of values alone."""
+def hold_out(inverse: FloatArray, weights: FloatArray, folds: Sequence[IntArray]) -> tuple[FloatArray, FloatArray]:
+    """Return by how much predictions without each fold miss its data, and their variance, both [row].
 
+    Args:
+        inverse: of kernel and regulariser [row, row].
+        weights: inverse times data [row].
+        folds: rows held out together.
 
-def fold_residuals(inverse: FloatArray, weights: FloatArray, folds: Sequence[IntArray]) -> FloatArray:
-    """Return what each fold's data miss of predictions without that fold [row], (K^-1)_ff^-1 (K^-1 y)_f."""
-    out = np.empty(len(weights))
+    Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), sec. 5.4.2, for whole folds.
+    """
+    residual, variance = np.empty(len(weights)), np.empty(len(weights))
     for fold in folds:
-        out[fold] = np.linalg.solve(inverse[np.ix_(fold, fold)], weights[fold])
-    return out
+        covariance = np.linalg.inv(inverse[np.ix_(fold, fold)])
+        residual[fold], variance[fold] = covariance @ weights[fold], np.diagonal(covariance)
+    return residual, variance
 
 
-def solve_active(folds: Iterable[Iterable[Rows]], gram: FloatArray, mixture: FloatArray) -> Solution:
+def solve_active(
+    folds: Iterable[Iterable[Rows]], gram: FloatArray, mixture: FloatArray, diagonal: FloatArray, noise: float
+) -> Solution:
     """Return the solution for active environments, with the scale of the kernel found by cross-validation.
 
     Rows come in tiles and are reduced to one triangular factor per fold, in the basis where the kernel of the active
-    environments is the identity.
+    environments is the identity; those of values are kept for the calibration of the uncertainty.
 
     Args:
         folds: tiles of rows of every fold.
         gram: kernel of the active environments [basis, basis].
         mixture: weights of the parts of the kernel.
+        diagonal: kernel of every value with itself, in the order of the rows [value].
+        noise: variance of a value.
 
-    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018).
+    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018); variance: Rasmussen, Williams, Gaussian
+    Processes for Machine Learning (2006), eq. 8.16.
     """
-    projection = _projection(gram)
-    factors, n_rows = [], []
+    projection = eigen_root(gram, RELATIVE_RANK, "the kernel of the active environments")
+    rank = projection.shape[1]
+    factors, values, n_rows = [], [], []
     for tiles in folds:
-        pieces, count = [], 0
-        for kernels, y in tiles:
-            pieces.append(factor(torch.from_numpy(kernels @ projection), torch.from_numpy(y[:, None])))
-            pieces, count = [merge(pieces)], count + len(y)
+        pieces, kept, count = [], [np.zeros((0, rank + 1))], 0
+        for rows in tiles:
+            phi_y = np.column_stack([rows.kernels @ projection, rows.y])
+            pieces = [merge([*pieces, torch.from_numpy(phi_y)])]
+            kept += [phi_y] if rows.are_values else []
+            count += len(phi_y)
         factors.append(pieces[0])
+        values.append(np.sqrt(noise) * np.concatenate(kept))
         n_rows.append(count)
-    rank, rows = projection.shape[1], sum(n_rows)
     fit = BlockRidge().fit(factors, n_rows, rank)
     total = merge(factors).numpy()
-    phi, target = total[:, :rank], total[:, rank]
-    regulariser = float(fit.alphas[0]) * float((phi**2).sum()) / rows
-    if not np.isfinite(regulariser):
+    ridge = float(fit.alphas[0]) * float((total[:, :rank] ** 2).sum()) / sum(n_rows)
+    if not ridge > 0:
         raise ConfigError("the kernels of all active environments vanish; give a larger cutoff_angstrom")
-    plain = fit.weights[:, 0].numpy()
-    loss = ((phi @ plain - target) ** 2).sum() + regulariser * (plain**2).sum()
-    minus = projection * np.sqrt(regulariser)  # where the scaled kernel of the active set is the identity
-    lower = np.linalg.cholesky(phi.T @ phi / regulariser + np.eye(rank))
-    plus = minus @ solve_triangular(lower, np.eye(rank), lower=True).T
-    return Solution(regulariser * (projection @ plain), mixture / regulariser, minus, plus, float(loss) / rows)
+    amplitude = _amplitude(factors, values, ridge, diagonal, noise)
+    plain, half = _ridge(total, ridge)
+    minus = projection * np.sqrt(ridge)  # where the scaled kernel of the active set is the identity
+    plus = ridge * (projection @ half)
+    return Solution(ridge * (projection @ plain), mixture / ridge, minus, plus, noise, amplitude)
 
 
-def _projection(gram: FloatArray) -> FloatArray:
-    """Return P [basis, r] with P^T G P = 1, without the directions that are rounding noise."""
-    value, vector = eigh(gram)
-    kept = value > RELATIVE_RANK * max(value[-1], 0.0)
-    return vector[:, kept] / np.sqrt(value[kept])
+def _ridge(factor: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
+    """Return w = (X^T X + ridge)^-1 X^T y [r] and H with H H^T = (X^T X + ridge)^-1 [r, r], from a factor of [X y]."""
+    rank = factor.shape[1] - 1
+    stacked = np.vstack([factor, np.sqrt(ridge) * np.eye(rank, rank + 1)])
+    r = np.linalg.qr(stacked, mode="r")
+    half = solve_triangular(r[:rank, :rank], np.eye(rank))
+    return half @ r[:rank, rank], half
 
 
-def _cholesky(gram: FloatArray, variance: FloatArray) -> FloatArray:
-    try:
-        return cholesky(gram + np.diag(variance), lower=True)
-    except np.linalg.LinAlgError:
-        raise ConfigError(
-            "the kernel matrix is not positive definite, its weights are too large for double precision; give smaller "
-            "a and c0, or leave them out"
-        ) from None
+def _amplitude(
+    factors: Sequence[torch.Tensor], values: Sequence[FloatArray], ridge: float, diagonal: FloatArray, noise: float
+) -> float:
+    """Return the mean ratio of squared errors of values and their variances, each fold predicted from the others."""
+    if len(factors) < 2:
+        return 1.0
+    ratios, first = [], 0
+    for k, own in enumerate(values):
+        weights, half = _ridge(merge(f for j, f in enumerate(factors) if j != k).numpy(), ridge)
+        phi, y = own[:, :-1], own[:, -1]
+        prior = np.maximum(diagonal[first : first + len(y)] - (phi**2).sum(1), 0.0) / ridge
+        ratios.append((phi @ weights - y) ** 2 / (prior + ((phi @ half) ** 2).sum(1) + noise))
+        first += len(y)
+    return float(np.mean(np.concatenate(ratios)))

@@ -60,7 +60,10 @@ def save_model(model: PropertyModel, folder: Path) -> None:
         "versions": installed_versions(),
         "hyperparameters": dict(model.hyperparameters_),
         "baseline": {"kind": model.baseline_.kind, "coefficients": dict(model.baseline_.coefficients_)},
+        "elements": model.elements_,
+        "basis": {"kind": model.basis_kind, "size": len(model.solution_.weights)},
         "scale": model.scale_,
+        "noise": model.solution_.noise,
         "amplitude": model.solution_.amplitude,
     }
     saved.write_model_folder(folder, spec, _tensors(model), model_card(spec))
@@ -91,7 +94,7 @@ def _rebuild(spec: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[Pr
     model.baseline_ = Baseline(spec["baseline"]["kind"], dict(spec["baseline"]["coefficients"]))
     model.scale_ = float(spec["scale"])
     solution = {name: tensors[f"solution.{name}"].numpy() for name in SOLUTION}
-    model.solution_ = Solution(**solution, amplitude=float(spec["amplitude"]))
+    model.solution_ = Solution(**solution, noise=float(spec["noise"]), amplitude=float(spec["amplitude"]))
     model.kernel_ = EnvironmentKernel.from_tensors(model.kernel, model.model.memory_gb, tensors)
     ends = np.cumsum(tensors["basis.sizes"].numpy())[:-1]
     numbers, positions = (np.split(tensors[f"basis.{name}"].numpy(), ends) for name in ("numbers", "positions"))

@@ -35,14 +35,6 @@ class Labels:
     values: FloatArray
     forces: FloatArray | None = None
 
-    def take(self, rows: Sequence[int], sizes: Sequence[int]) -> Labels:
-        """Return the labels of some structures, given the number of atoms of all."""
-        values = self.values[list(rows)]
-        if self.forces is None:
-            return Labels(values)
-        parts = np.split(self.forces, np.cumsum(sizes)[:-1])
-        return Labels(values, np.concatenate([parts[row] for row in rows]))
-
 
 def components(l: int, n_numbers: int) -> FloatArray:
     """Return the matrix from the numbers of a property to its irreducible components [2l+1, number].

@@ -13,7 +13,7 @@ from hamlearn.config import ModelSettings
 from hamlearn.kernels import EnvironmentKernel
 from hamlearn.progress import Progress
 from hamlearn.property_model.active import active_rows
-from hamlearn.property_model.basis import ActiveBasis, Basis, DerivativeBasis, Irrep, StructureBasis
+from hamlearn.property_model.basis import ActiveBasis, Basis, DerivativeBasis, Irrep, StructureBasis, structure_diagonal
 from hamlearn.property_model.fitting import Rows, Solution, solve_active, solve_full, solve_scaled
 from hamlearn.property_model.mixture import MixtureFit, search_mixture
 from hamlearn.property_model.tiles import structure_tiles
@@ -90,7 +90,8 @@ def train(
     found = search_mixture(parts, y[: n_seen * m], kernel.settings, model, m)
     if basis_kind == "full":
         basis: Basis = full
-        solution = solve_full(np.tensordot(found.weights, parts, 1), y, np.ones(len(y)), found.weights)
+        gram, folds = np.tensordot(found.weights, parts, 1), row_folds(len(structures), model.folds, m)
+        solution = solve_full(gram, y, np.ones(len(y)), found.weights, folds, len(y))
     elif basis_kind == "derivatives":
         basis = DerivativeBasis(kernel, structures, irrep)
         solution = _solve_derivatives(basis, data, model, found)
@@ -109,6 +110,11 @@ def structure_folds(n: int, k: int) -> list[slice]:
     return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
 
 
+def row_folds(n: int, k: int, m: int) -> list[IntArray]:
+    """Return the rows of every fold of n structures with m components each."""
+    return [np.arange(fold.start * m, fold.stop * m) for fold in structure_folds(n, k)]
+
+
 def _solve_derivatives(basis: DerivativeBasis, data: Data, model: ModelSettings, found: MixtureFit) -> Solution:
     """Solve for energies and gradients of all structures at once; folds hold out whole structures."""
     assert data.gradients is not None
@@ -118,7 +124,7 @@ def _solve_derivatives(basis: DerivativeBasis, data: Data, model: ModelSettings,
     variance = np.concatenate([np.full(n, value), np.full(data.gradients.size, gradient)])
     owner = np.concatenate([np.arange(n), np.repeat(np.arange(n), [3 * len(atoms) for atoms in basis.structures])])
     folds = [np.flatnonzero((owner >= f.start) & (owner < f.stop)) for f in structure_folds(n, model.folds)]
-    return solve_scaled(basis.gram(found.weights), y, variance, found.weights, folds)
+    return solve_scaled(basis.gram(found.weights), y, variance, found.weights, folds, n)
 
 
 def _solve_active(
@@ -131,8 +137,9 @@ def _solve_active(
     label: str,
 ) -> Solution:
     """Reduce the rows of all structures tile by tile, and solve."""
-    value, gradient = np.sqrt(data.variances(model))
+    noise, slope_noise = data.variances(model)
     first_atom = np.cumsum([0, *(len(atoms) for atoms in structures)])
+    diagonal = structure_diagonal(basis.kernel, structures, basis.irrep, found.weights)
 
     def tiles(fold: slice, progress: Progress) -> Iterator[Rows]:
         n_basis = len(basis.environments) * data.values.shape[1]
@@ -141,15 +148,15 @@ def _solve_active(
             env = basis.kernel.environments(structures[where], gradients=data.gradients is not None)
             y = data.values[where].ravel()
             if data.gradients is None:
-                yield basis.values(env, found.weights), y
+                yield Rows(basis.values(env, found.weights), y, True)
             else:
                 rows, slopes = basis.values_and_gradients(env, found.weights)
                 own = data.gradients[first_atom[where.start] : first_atom[where.stop]].ravel()
-                yield rows / value, y / value
-                yield slopes / gradient, own / gradient
+                yield Rows(rows / np.sqrt(noise), y / np.sqrt(noise), True)
+                yield Rows(slopes / np.sqrt(slope_noise), own / np.sqrt(slope_noise), False)
             for _ in range(tile.stop - tile.start):
                 progress.advance()
 
     with Progress(f"{label}, {len(basis.environments)} active environments", len(structures), echo) as progress:
         folds = (tiles(fold, progress) for fold in structure_folds(len(structures), model.folds))
-        return solve_active(folds, basis.gram(found.weights), found.weights)
+        return solve_active(folds, basis.gram(found.weights), found.weights, diagonal, noise)

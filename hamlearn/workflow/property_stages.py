@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -16,7 +15,7 @@ from hamlearn.workflow.run_folder import IntArray, RunFolder
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from hamlearn.property_model import Labels, PropertyModel, PropertyPrediction
+    from hamlearn.property_model import PropertyModel, PropertyPrediction
 
 N_EQUIVARIANCE = 10
 
@@ -29,24 +28,14 @@ class PropertyRun(RunFolder):
 
     def check_input(self) -> None:
         """Read and check structures, labels and split before anything is written."""
-        from hamlearn.property_model import PropertyModel, check_elements
+        from hamlearn.property_model import check_elements, check_settings, read_labels
 
         c = self.config
-        PropertyModel(c.target, c.kernel, c.model).check_settings(len(self.train))
-        assert len(self.labels.values) == len(self.structures)
-        check_elements(self.tested, _elements([self.structures[k] for k in self.train]), self.split[1])
-
-    @cached_property
-    def labels(self) -> Labels:
-        """The property of all structures of this run."""
-        from hamlearn.property_model import read_labels
-
-        return read_labels(self.structures, self.config.target, self.used)
-
-    @cached_property
-    def references(self) -> Labels:
-        """The property of the test structures."""
-        return self.labels.take(self.test, [len(atoms) for atoms in self.structures])
+        train = [self.structures[k] for k in self.train]
+        check_settings(c.target, c.kernel, c.model, train)
+        read_labels(train, c.target, self.split[0])
+        self.references = read_labels(self.tested, c.target, self.split[1])
+        check_elements(self.tested, _elements(train), self.split[1])
 
     def evaluate(self) -> None:
         """Predict the test set and measure the errors."""
