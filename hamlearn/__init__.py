@@ -12,14 +12,18 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from hamlearn.config import Config as Config
     from hamlearn.config import FeatureSettings as FeatureSettings
+    from hamlearn.config import KernelSettings as KernelSettings
     from hamlearn.config import ModelSettings as ModelSettings
     from hamlearn.config import QMSettings as QMSettings
     from hamlearn.config import TargetSettings as TargetSettings
     from hamlearn.config import load_config as load_config
     from hamlearn.hamiltonian_model import HamiltonianModel as HamiltonianModel
-    from hamlearn.hamiltonian_model import load_model as load_model
+    from hamlearn.interop import HamlearnCalculator as HamlearnCalculator
+    from hamlearn.kernels import wigner_kernels as wigner_kernels
     from hamlearn.observables import Prediction as Prediction
     from hamlearn.observables import metrics as metrics
+    from hamlearn.property_model import PropertyModel as PropertyModel
+    from hamlearn.property_model import load_model as load_model
     from hamlearn.qm import QMRecord as QMRecord
     from hamlearn.qm import campaign_status as campaign_status
     from hamlearn.qm import run_campaign as run_campaign
@@ -36,11 +40,22 @@ if TYPE_CHECKING:
     from hamlearn.workflow import symmetry_report as symmetry_report
 
 _HOMES = {
-    "config": ("Config", "FeatureSettings", "ModelSettings", "QMSettings", "TargetSettings", "load_config"),
+    "config": (
+        "Config",
+        "FeatureSettings",
+        "KernelSettings",
+        "ModelSettings",
+        "QMSettings",
+        "TargetSettings",
+        "load_config",
+    ),
     "structures": ("molecule", "read_structures"),
     "qm": ("QMRecord", "campaign_status", "run_campaign"),
     "targets": ("Target", "build_target"),
-    "hamiltonian_model": ("HamiltonianModel", "load_model"),
+    "kernels": ("wigner_kernels",),
+    "hamiltonian_model": ("HamiltonianModel",),
+    "property_model": ("PropertyModel", "load_model"),
+    "interop": ("HamlearnCalculator",),
     "symmetry": ("point_group", "symmetrise"),
     "observables": ("Prediction", "metrics"),
     "report": ("write_report",),

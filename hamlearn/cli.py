@@ -112,7 +112,7 @@ def qm(
     shard: Annotated[str | None, typer.Option(metavar="i/n", help="do every n-th calculation, for job arrays")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="compute again what failed before")] = False,
 ) -> None:
-    """Compute the Fock and overlap matrices only."""
+    """Compute the Fock and overlap matrices only; a property needs none."""
     from hamlearn.parallel import parse_shard
 
     part = parse_shard(shard) if shard else None
@@ -133,11 +133,12 @@ def predict(
     out: Annotated[Path, typer.Option("-o", "--out", metavar="PRED", help="new folder for the predictions")],
     executor: Executor = "serial",
 ) -> None:
-    """Predict Hamiltonians, levels and gaps of new molecules."""
+    """Predict Hamiltonians, levels and gaps, or a property, of new molecules."""
     from hamlearn import workflow
 
     count = len(workflow.predict(model, structures, out, executor))
-    typer.echo(f"{count} predictions: {out / 'predictions.extxyz'}, {out / 'hamiltonians.h5'}")
+    written = "properties.npz" if (out / "properties.npz").exists() else "hamiltonians.h5"
+    typer.echo(f"{count} predictions: {out / 'predictions.extxyz'}, {out / written}")
 
 
 @app.command(
@@ -146,7 +147,8 @@ def predict(
 def evaluate(
     folder: Annotated[Path, typer.Argument(metavar="OUT|OUT/model", help="run or model folder", show_default=False)],
     structures: Annotated[
-        Path | None, typer.Argument(metavar="STRUCTURES", help="molecules to compute by PySCF and compare")
+        Path | None,
+        typer.Argument(metavar="STRUCTURES", help="molecules to compute by PySCF, or with the property, to compare"),
     ] = None,
     out: Annotated[
         Path | None, typer.Option("-o", "--out", metavar="DIR", help="folder for the results on STRUCTURES")
@@ -213,11 +215,16 @@ def symmetry(
 @app.command(epilog="Example: hamlearn status runs/water")
 def status(out: Annotated[Path, typer.Argument(metavar="OUT", help="run folder", show_default=False)]) -> None:
     """Tell how far a run is, also while it runs."""
-    from hamlearn.qm import campaign_status
+    from hamlearn.config import load_config
 
-    count = campaign_status(out / "qm")
-    rows = [("qm", f"{count.done} of {count.total} done, {count.failed} failed, {count.pending} pending")]
-    for stage, file in (("targets", "targets/targets.npz"), ("fit", "model"), ("evaluate", "results.json")):
+    stages, rows = {"fit": "model", "evaluate": "results.json"}, []
+    if not ((out / "config.yaml").exists() and load_config(out / "config.yaml").is_property):
+        from hamlearn.qm import campaign_status
+
+        count = campaign_status(out / "qm")
+        rows = [("qm", f"{count.done} of {count.total} done, {count.failed} failed, {count.pending} pending")]
+        stages = {"targets": "targets/targets.npz", **stages}
+    for stage, file in stages.items():
         rows.append((stage, "done" if (out / file).exists() else "pending"))
     rows.append(("report", str(out / "report.html") if (out / "report.html").exists() else "pending"))
     _print_table(rows)
@@ -277,12 +284,12 @@ def _list_failures(failures: Mapping[Any, str]) -> None:
 
 
 def _print_errors(metrics: Mapping[str, Any]) -> None:
-    from hamlearn.report.headline import headline
+    from hamlearn.report.headline import headline, headline_columns
 
     rows = headline(metrics)
     if rows:
         typer.echo(f"\nErrors on {metrics['n_test']} test structures")
-        _print_table([("", "RMSE / meV", "MAE / meV"), *rows])
+        _print_table([headline_columns(metrics), *rows])
         typer.echo()
 
 

@@ -1,6 +1,8 @@
 """Kernels: functions on O(3), their products, and every kernel that is made of them."""
 
 from hamlearn.kernels.alchemical import SpeciesCoupling as SpeciesCoupling
+from hamlearn.kernels.body_order import PairKernel as PairKernel
+from hamlearn.kernels.body_order import TriangleKernel as TriangleKernel
 from hamlearn.kernels.environment_kernel import EnvironmentKernel as EnvironmentKernel
 from hamlearn.kernels.environments import Environments as Environments
 from hamlearn.kernels.gradients import derivative_between as derivative_between

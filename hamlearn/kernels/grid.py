@@ -1,7 +1,9 @@
 """Products of functions on O(3) at the nodes of a quadrature: dense matrix products and pointwise arithmetic (torch).
 
-A function on O(3) is two functions on SO(3): e, the terms that inversion leaves alone, and o, those it turns around;
-f(R) = e(R) + o(R) and f(-R) = e(R) - o(R). The parity label costs a second array, not a second grid.
+Inversion and the half turns about z from the left and from the right multiply every term k D^l_{mm'} by a sign. Each
+function is therefore a sum of eight, one per pattern of signs, of which an eighth of the nodes tells everything: they
+are evaluated there, and an 8 x 8 matrix of signs makes the values at all nodes from them. That divides the arithmetic
+by four to eight.
 """
 
 from __future__ import annotations
@@ -12,34 +14,33 @@ from functools import cache
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.angular.rotation_grid import rotation_grid
-from hamlearn.kernels.layout import is_even, l_of_component, n_components
+from hamlearn.kernels.layout import l_of_component, n_components, sign_pattern
+
+SAMPLES_PER_TILE = 256
+ELEMENTS = 8  # of the group of inversion and the two half turns
 
 
 @dataclass(frozen=True)
 class GridValues:
-    """Values of a function at the nodes, each [node, sample]: even part e and odd part o."""
+    """Values of a function at every node of O(3) [group element, node, sample]."""
 
-    even: Tensor
-    odd: Tensor
+    values: Tensor
 
     def __mul__(self, other: GridValues) -> GridValues:
         """Return the pointwise product."""
-        e, o, e1, o1 = self.even, self.odd, other.even, other.odd
-        if other is self:
-            return GridValues(e * e + o * o, 2 * e * o)
-        return GridValues(e * e1 + o * o1, e * o1 + o * e1)
+        return GridValues(self.values * other.values)
 
     def __add__(self, other: GridValues) -> GridValues:
         """Return the pointwise sum."""
-        return GridValues(self.even + other.even, self.odd + other.odd)
+        return GridValues(self.values + other.values)
 
     def pointwise(self, function: Callable[[Tensor], Tensor]) -> GridValues:
         """Return function(f(R)) of any real function of one variable."""
-        proper, improper = function(self.even + self.odd), function(self.even - self.odd)
-        return GridValues((proper + improper) / 2, (proper - improper) / 2)
+        return GridValues(function(self.values))
 
 
 def to_grid(coefficients: Tensor, max_l: int, degree: int) -> GridValues:
@@ -50,13 +51,10 @@ def to_grid(coefficients: Tensor, max_l: int, degree: int) -> GridValues:
         max_l: largest l of the coefficients.
         degree: of the grid, at least twice max_l.
     """
-    n_sigma = len(coefficients)
     rows = coefficients.flatten(0, 1)
-    even = _rows(max_l, n_sigma, True, coefficients.device)
-    odd = _rows(max_l, n_sigma, False, coefficients.device)
-    d = _wigner_functions(max_l, degree, coefficients.dtype, coefficients.device)
-    n = n_components(max_l)
-    return GridValues(d[:, even % n] @ rows[even], d[:, odd % n] @ rows[odd])
+    maps = _evaluators(max_l, degree, len(coefficients), rows.dtype, rows.device)
+    by_pattern = torch.stack([d @ rows[chosen] for chosen, d in maps])  # [pattern, node, sample]
+    return GridValues(_signed_sums(by_pattern))
 
 
 def from_grid(values: GridValues, max_l: int, degree: int, plus_only: bool = False) -> Tensor:
@@ -68,30 +66,110 @@ def from_grid(values: GridValues, max_l: int, degree: int, plus_only: bool = Fal
         degree: of the grid; exact if the degree of f plus max_l does not exceed it.
         plus_only: only sigma = +1.
     """
-    n_sigma, n = 1 if plus_only else 2, n_components(max_l)
-    like = values.even
-    d = _projectors(max_l, degree, like.dtype, like.device)
-    out = like.new_empty((n_sigma * n, like.shape[1]))
-    for part, parity in ((values.even, True), (values.odd, False)):
-        rows = _rows(max_l, n_sigma, parity, like.device)
-        out = out.index_copy(0, rows, d[rows % n] @ part)
-    return out.view(n_sigma, n, -1)
+    n_sigma = 1 if plus_only else 2
+    by_pattern = _signed_sums(values.values)
+    out = by_pattern.new_empty((n_sigma * n_components(max_l), by_pattern.shape[2]))
+    maps = _projectors(max_l, degree, n_sigma, out.dtype, out.device)
+    for part, (rows, d) in zip(by_pattern, maps, strict=True):
+        out = out.index_copy(0, rows, d @ part) if part.requires_grad else out.index_copy_(0, rows, d @ part)
+    return out.view(n_sigma, -1, out.shape[1])
+
+
+def multiply(a: Tensor, b: Tensor, max_l: tuple[int, int, int], plus_only: bool = False) -> Tensor:
+    """Return the coefficients of a product [n_sigma, component, sample], in tiles that stay in the cache.
+
+    Args:
+        a: coefficients [n_sigma, component, sample].
+        b: coefficients of the same samples; the same tensor for a square.
+        max_l: of a, of b and of the result.
+        plus_only: only sigma = +1.
+    """
+    degree = sum(max_l)
+    tiles = []
+    for part in _tiles(a, b):
+        left = to_grid(a[..., part], max_l[0], degree)
+        right = left if b is a else to_grid(b[..., part], max_l[1], degree)
+        tiles.append(from_grid(left * right, max_l[2], degree, plus_only))
+    return tiles[0] if len(tiles) == 1 else torch.cat(tiles, dim=2)
+
+
+def powers(a: Tensor, max_nu: int, max_l: int) -> list[Tensor]:
+    """Return f^2 ... f^max_nu [2, component, sample], each product cut to l <= max_l; f is evaluated once.
+
+    Args:
+        a: coefficients of f [n_sigma, component, sample].
+        max_nu: largest power.
+        max_l: of f and of the results.
+    """
+    tiles: list[list[Tensor]] = []
+    for part in _tiles(a, a):
+        values = last = to_grid(a[..., part], max_l, 3 * max_l)
+        tiles.append([])
+        for nu in range(2, max_nu + 1):
+            tiles[-1].append(from_grid(last * values, max_l, 3 * max_l))
+            if nu < max_nu:
+                last = to_grid(tiles[-1][-1], max_l, 3 * max_l)
+    return [torch.cat(parts, dim=2) for parts in zip(*tiles, strict=True)]
+
+
+def _tiles(a: Tensor, b: Tensor) -> list[slice]:
+    """Return ranges of samples whose grid values stay in the cache."""
+    n = a.shape[2]
+    # without a cache to care for, or with derivatives to record, all at once
+    size = max(n, 1) if a.is_cuda or a.requires_grad or b.requires_grad else SAMPLES_PER_TILE
+    return [slice(start, start + size) for start in range(0, max(n, 1), size)]
+
+
+def _signed_sums(x: Tensor) -> Tensor:
+    """Return sum_s (+-1) x[s] for every group element, or the other way round [8, node, sample]."""
+    return (_signs(x.dtype, x.device) @ x.flatten(1)).view_as(x)
 
 
 @cache
-def _wigner_functions(max_l: int, degree: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    return torch.from_numpy(rotation_grid(degree).wigner_functions(max_l)).to(dtype=dtype, device=device)
+def _signs(dtype: torch.dtype, device: torch.device) -> Tensor:
+    """Sign with which group element g multiplies pattern s: -1 to the number of bits they share [g, s]."""
+    shared = np.arange(ELEMENTS)[:, None] & np.arange(ELEMENTS)
+    bits = sum((shared >> k) & 1 for k in range(3))
+    return torch.from_numpy((-1.0) ** bits).to(dtype=dtype, device=device)
 
 
 @cache
-def _projectors(max_l: int, degree: int, dtype: torch.dtype, device: torch.device) -> Tensor:
-    """(2l + 1) w_R D^l_{mm'}(R) [component, node]."""
-    grid = rotation_grid(degree)
-    d = grid.wigner_functions(max_l) * (2 * l_of_component(max_l) + 1) * grid.weights[:, None]
-    return torch.from_numpy(np.ascontiguousarray(d.T)).to(dtype=dtype, device=device)
+def _evaluators(
+    max_l: int, degree: int, n_sigma: int, dtype: torch.dtype, device: torch.device
+) -> list[tuple[Tensor, Tensor]]:
+    """For every sign pattern its rows (sigma, component) and their D^l_{mm'}(R) [node, row]."""
+    d, _ = _eighth(max_l, degree)
+    rows = _rows_of_patterns(max_l, n_sigma)
+    n = n_components(max_l)
+    return [(_to(chosen, device), _to(d[:, chosen % n], device, dtype)) for chosen in rows]
 
 
 @cache
-def _rows(max_l: int, n_sigma: int, even: bool, device: torch.device) -> Tensor:
-    """Rows (sigma, component) that are even (or odd) under inversion."""
-    return torch.from_numpy(np.flatnonzero(is_even(max_l, n_sigma) == even)).to(device)
+def _projectors(
+    max_l: int, degree: int, n_sigma: int, dtype: torch.dtype, device: torch.device
+) -> list[tuple[Tensor, Tensor]]:
+    """For every sign pattern its rows (sigma, component) and (2l + 1) w_R D^l_{mm'}(R) [row, node]."""
+    d, weights = _eighth(max_l, degree)
+    d = d * (2 * l_of_component(max_l) + 1) * weights[:, None]
+    rows = _rows_of_patterns(max_l, n_sigma)
+    n = n_components(max_l)
+    return [(_to(chosen, device), _to(d[:, chosen % n].T, device, dtype)) for chosen in rows]
+
+
+def _eighth(max_l: int, degree: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+    """Return D^l_{mm'} [node, component] and weights at the nodes with alpha and gamma below pi."""
+    grid = rotation_grid(degree | 1)  # an odd degree has an even number of angles, half of them below pi
+    half, n_beta = len(grid.alpha) // 2, len(grid.beta)
+    shape = (2 * half, n_beta, 2 * half)
+    d = grid.wigner_functions(max_l).reshape(*shape, -1)[:half, :, :half]
+    weights = grid.weights.reshape(shape)[:half, :, :half]
+    return d.reshape(half * n_beta * half, -1), weights.ravel() / 2  # the other half: improper ones
+
+
+def _rows_of_patterns(max_l: int, n_sigma: int) -> list[NDArray[np.int64]]:
+    pattern = sign_pattern(max_l, n_sigma)
+    return [np.flatnonzero(pattern == s) for s in range(ELEMENTS)]
+
+
+def _to(x: NDArray[np.generic], device: torch.device, dtype: torch.dtype | None = None) -> Tensor:
+    return torch.from_numpy(np.ascontiguousarray(x)).to(device=device, dtype=dtype)

@@ -71,7 +71,7 @@ class GroupFunction:
             flat = apply_table(table, a.reshape(n_sigma * n, -1).numpy(), b.reshape(n_sigma * n, -1).numpy())
             return torch.from_numpy(flat).view(self.samples)
         weight = 1.0 / (2 * torch.tensor(l_of_component(max_l), dtype=a.dtype, device=a.device) + 1)
-        return torch.einsum("sc...,sc...,c->...", a, b, weight)
+        return torch.tensordot(weight, (a * b).sum(0), dims=1)
 
     def product(self, other: GroupFunction, max_l: int | None = None, plus_only: bool = False) -> GroupFunction:
         """Return the pointwise product, projected on l <= max_l.
@@ -85,13 +85,12 @@ class GroupFunction:
         if self._compiled(other):
             sizes = (self.max_l, other.max_l, max_l)
             table = product_table(sizes, (len(self.values), len(other.values)), other is self, plus_only)
-            a = self.flat.numpy()
-            flat = torch.from_numpy(apply_table(table, a, a if other is self else other.flat.numpy()))
+            left = self.flat.numpy()
+            flat = torch.from_numpy(apply_table(table, left, left if other is self else other.flat.numpy()))
         else:
-            degree = self.max_l + other.max_l + max_l
-            values = self.on_grid(degree)
-            values = values * (values if other is self else other.on_grid(degree))
-            flat = grid.from_grid(values, max_l, degree, plus_only)
+            a = self.values.flatten(2)
+            b = a if other is self else other.values.flatten(2)
+            flat = grid.multiply(a, b, (self.max_l, other.max_l, max_l), plus_only)
         return replace(self, values=flat.view(-1, n_components(max_l), *self.samples), max_l=max_l)
 
     def product_irrep(self, other: GroupFunction, L: int, sigma: int) -> Tensor:
@@ -134,10 +133,7 @@ class GroupFunction:
         """Return f^nu by repeated products, each truncated to l <= max_l; 1 for nu = 0."""
         if nu == 0:
             return self.identity()
-        out = self
-        for _ in range(nu - 1):
-            out = out * self
-        return out
+        return self.powers(nu)[-1]
 
     def polynomial(self, coefficients: Sequence[float]) -> GroupFunction:
         """Return sum_nu coefficients[nu] f^nu, every product truncated to l <= max_l (Horner's scheme)."""
@@ -168,6 +164,16 @@ class GroupFunction:
         values = self.on_grid(degree).pointwise(function)
         flat = grid.from_grid(values, max_l, degree)
         return replace(self, values=flat.view(-1, n_components(max_l), *self.samples), max_l=max_l)
+
+    def powers(self, max_nu: int) -> list[GroupFunction]:
+        """Return f^1 ... f^max_nu, f^(nu+1) = f^nu f with every product truncated to l <= max_l."""
+        if self._compiled(self) or max_nu < 2:
+            out = [self]
+            while len(out) < max_nu:
+                out.append(out[-1] * self)
+            return out
+        higher = grid.powers(self.values.flatten(2), max_nu, self.max_l)
+        return [self, *(replace(self, values=k.unflatten(2, self.samples)) for k in higher)]
 
     def _compiled(self, other: GroupFunction) -> bool:
         """Whether the compiled loop does this product."""

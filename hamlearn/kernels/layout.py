@@ -29,12 +29,17 @@ def l_of_component(max_l: int) -> IntArray:
 
 
 @cache
-def is_even(max_l: int, n_sigma: int) -> NDArray[np.bool_]:
-    """Return whether D^{l sigma}(-R) = D^{l sigma}(R) for the rows (sigma, component), sigma = +1 first, read-only.
+def sign_pattern(max_l: int, n_sigma: int) -> IntArray:
+    """Return which elements change the sign of D^{l sigma}_{mm'}, for the rows (sigma, component), sigma = +1 first.
 
-    Inversion multiplies a term by sigma (-1)^l.
+    Bit 0: inversion, which multiplies by sigma (-1)^l; bits 1 and 2: a half turn about z from the left and from the
+    right, which multiply by (-1)^m and (-1)^m'. Read-only.
     """
-    l = l_of_component(max_l)
-    out = np.concatenate([l % 2 == s for s in range(n_sigma)])
+    patterns = []
+    for l in range(max_l + 1):
+        odd_m = np.abs(np.arange(-l, l + 1)) % 2
+        patterns.append((l % 2 + 2 * odd_m[:, None] + 4 * odd_m).ravel())
+    plus = np.concatenate(patterns)
+    out = np.concatenate([plus ^ s for s in range(n_sigma)])
     out.flags.writeable = False
     return out

@@ -45,10 +45,7 @@ def density_kernel(c_i: Tensor, c_j: Tensor, max_l: int, backend: Backend = "aut
 
 def wigner_orders(k1: GroupFunction, max_nu: int) -> list[GroupFunction]:
     """Return k^1 ... k^max_nu, k^{nu+1} = k^nu k^1 with every product truncated to l <= max_l."""
-    orders = [k1]
-    while len(orders) < max_nu:
-        orders.append(orders[-1] * k1)
-    return orders
+    return k1.powers(max_nu)
 
 
 def invariant_orders(k1: GroupFunction, max_nu: int) -> Tensor:
@@ -63,10 +60,8 @@ def invariant_orders(k1: GroupFunction, max_nu: int) -> Tensor:
     out[0] = 1.0
     if max_nu:
         out[1] = k1.mean()
-    orders = [k1]
+    orders = k1.powers(max(1, (max_nu + 1) // 2))
     for nu in range(2, max_nu + 1):
-        if nu > 2 and nu % 2:
-            orders.append(orders[-1] * k1)
         out[nu] = orders[nu // 2 - 1].inner(orders[(nu + 1) // 2 - 1])
     return out
 

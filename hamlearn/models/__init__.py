@@ -1,5 +1,31 @@
-"""Regressors of irreducible blocks."""
+"""Regressors: ridge for irreducible blocks, kernel regression for everything that has a kernel."""
 
+from hamlearn.models.additive import AdditiveKernelRidge as AdditiveKernelRidge
+from hamlearn.models.additive import joint_data as joint_data
+from hamlearn.models.additive import joint_rows as joint_rows
 from hamlearn.models.block_model import BlockModel as BlockModel
 from hamlearn.models.block_model import Group as Group
 from hamlearn.models.block_ridge import BlockRidge as BlockRidge
+from hamlearn.models.hyperparameters import MixtureChoice as MixtureChoice
+from hamlearn.models.hyperparameters import cross_validate_mixture as cross_validate_mixture
+from hamlearn.models.hyperparameters import fold_indices as fold_indices
+from hamlearn.models.hyperparameters import fold_residuals as fold_residuals
+from hamlearn.models.hyperparameters import grid_mixture as grid_mixture
+from hamlearn.models.hyperparameters import optimise_mixture as optimise_mixture
+from hamlearn.models.kernel_ridge import KernelRidge as KernelRidge
+from hamlearn.models.kernel_ridge import SparseKernelRidge as SparseKernelRidge
+from hamlearn.models.kernel_ridge import duplicate_points as duplicate_points
+from hamlearn.models.positive import check_positive as check_positive
+from hamlearn.models.selection import cur_kernel as cur_kernel
+from hamlearn.models.selection import cur_select as cur_select
+from hamlearn.models.selection import farthest_points as farthest_points
+from hamlearn.models.selection import farthest_points_of_features as farthest_points_of_features
+from hamlearn.models.sparse_solvers import SparseAccumulator as SparseAccumulator
+from hamlearn.models.sparse_solvers import solve_kernel as solve_kernel
+from hamlearn.models.sparse_solvers import solve_sparse as solve_sparse
+from hamlearn.models.sums import apply_functional as apply_functional
+from hamlearn.models.sums import force_functional as force_functional
+from hamlearn.models.sums import sum_functional as sum_functional
+from hamlearn.models.sums import sum_kernel as sum_kernel
+from hamlearn.models.sums import sum_rows as sum_rows
+from hamlearn.models.sums import virial_functional as virial_functional

@@ -7,10 +7,13 @@ from collections.abc import Iterable
 import numpy as np
 from numpy.typing import ArrayLike
 
-from hamlearn.models.positive import FloatArray, IntArray, PositiveFactor
+from hamlearn.errors import ConfigError
+from hamlearn.models.positive import FloatArray, IntArray, PositiveFactor, finite_array, matrix, square_matrix
+from hamlearn.models.selection import SAME
 from hamlearn.models.sparse_solvers import (
     JITTER,
     Solver,
+    SparseAccumulator,
     SparseSolution,
     factorise_kernel,
     target_rows,
@@ -97,9 +100,7 @@ class SparseKernelRidge:
         """Fit; see :func:`hamlearn.models.solve_sparse` for the arguments and what is refused."""
         return self.fit_tiles(k_mm, [(k_nm, y, variance)])
 
-    def fit_tiles(
-        self, k_mm: ArrayLike, tiles: Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]]
-    ) -> SparseKernelRidge:
+    def fit_tiles(self, k_mm: ArrayLike, tiles: Iterable[tuple[ArrayLike, ArrayLike, ArrayLike]]) -> SparseKernelRidge:
         """Fit to data that come in tiles, so that the kernel of data and active set is never held whole.
 
         Args:
@@ -155,9 +156,9 @@ def duplicate_points(k: ArrayLike) -> IntArray:
     Raises:
         ConfigError: if it is not square, symmetric and finite.
     """
-    k = square_matrix(k, "the kernel")
-    diagonal = k.diagonal()
-    squared = diagonal[:, None] + diagonal - 2 * k
+    kernel = square_matrix(k, "the kernel")
+    diagonal = kernel.diagonal()
+    squared = diagonal[:, None] + diagonal - 2 * kernel
     same = np.tril(squared <= SAME * diagonal.max(), k=-1).any(axis=1)
     return np.flatnonzero(same | (diagonal <= SAME * diagonal.max()))
 

@@ -66,7 +66,9 @@ def farthest_points(
     def squared_distances(index: int) -> FloatArray:
         k_ab = finite_array(column(index), f"column {index} of the kernel")
         if k_ab.shape != k_aa.shape or abs(k_ab[index] - k_aa[index]) > 1e-8 * scale:
-            raise ConfigError(f"column {index} of the kernel does not fit the diagonal; give K(A, A) of the same points")
+            raise ConfigError(
+                f"column {index} of the kernel does not fit the diagonal; give K(A, A) of the same points"
+            )
         return k_aa + k_aa[index] - 2 * k_ab
 
     return _farthest(squared_distances, len(k_aa), n_select, first, seed, tolerance * scale)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -11,10 +12,10 @@ from scipy import sparse
 from hamlearn.errors import ConfigError
 from hamlearn.models.positive import FloatArray, finite_array
 
-Functional = ArrayLike | sparse.sparray
+Functional: TypeAlias = FloatArray | sparse.sparray
 
 
-def apply_functional(functional: Functional, k: ArrayLike | Iterable[ArrayLike]) -> FloatArray:
+def apply_functional(functional: Functional, k: FloatArray | Iterable[FloatArray]) -> FloatArray:
     """Return L K [datum, ...], the kernel of data y = L y' with an active set.
 
     Fits of y use it in place of K_NM: x = (K_MM + (L K)^T Lambda^-1 L K)^-1 (L K)^T Lambda^-1 y.
@@ -75,7 +76,7 @@ def force_functional(atom: ArrayLike, n_atoms: int) -> sparse.csr_array:
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eqs. 25 and 27; forces here are minus
     the derivative of the energy.
     """
-    return sparse.csr_array(sparse.kron(-sum_functional(atom, n_atoms), sparse.eye_array(3), format="csr"))
+    return sparse.csr_array(sparse.kron(-sum_functional(atom, n_atoms), np.eye(3)))
 
 
 def virial_functional(structure: ArrayLike, vectors: ArrayLike, n_structures: int) -> sparse.csr_array:
@@ -119,9 +120,7 @@ def sum_rows(k: ArrayLike, structure: ArrayLike, n_structures: int) -> FloatArra
     return apply_functional(sum_functional(structure, n_structures), np.asarray(k))
 
 
-def sum_kernel(
-    k: ArrayLike, structure_i: ArrayLike, n_i: int, structure_j: ArrayLike, n_j: int
-) -> FloatArray:
+def sum_kernel(k: ArrayLike, structure_i: ArrayLike, n_i: int, structure_j: ArrayLike, n_j: int) -> FloatArray:
     """Return K(A, B) = sum_{i in A, j in B} k(i, j) [A, B], the kernel of sums with sums; see :func:`sum_rows`.
 
     Args:
@@ -140,7 +139,9 @@ def sum_kernel(
 def _indices(value: ArrayLike, n: int, name: str) -> np.ndarray:
     array = np.asarray(value)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):
-        raise ConfigError(f"the {name} of every row has shape {list(array.shape)}, {array.dtype}; expected integers [n]")
+        raise ConfigError(
+            f"the {name} of every row has shape {list(array.shape)}, {array.dtype}; expected integers [n]"
+        )
     if len(array) and not (array.min() >= 0 and array.max() < n):
         raise ConfigError(f"{name} {array.min()} to {array.max()} of {n}; expected indices from 0 to {n - 1}")
     return array

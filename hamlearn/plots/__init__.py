@@ -5,12 +5,14 @@
 
 from hamlearn.plots.blocks import block_errors, block_name
 from hamlearn.plots.diagnostics import histogram
-from hamlearn.plots.learning import learning_curve
+from hamlearn.plots.learning import PROPERTY_CURVES, learning_curve
 from hamlearn.plots.levels import eigenvalue_parity, error_histogram, level_errors, spectrum
+from hamlearn.plots.parity import parity
 from hamlearn.plots.style import OCCUPIED, VIRTUAL, new_figure, save_figure
 
 __all__ = [
     "OCCUPIED",
+    "PROPERTY_CURVES",
     "VIRTUAL",
     "block_errors",
     "block_name",
@@ -20,6 +22,7 @@ __all__ = [
     "learning_curve",
     "level_errors",
     "new_figure",
+    "parity",
     "save_figure",
     "spectrum",
 ]

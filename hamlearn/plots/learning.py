@@ -12,23 +12,33 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, NullLocator
 from hamlearn.observables import average_orders
 from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend, log_ticks, plain_number
 
-CURVES = (
+Curve = tuple[str, str, str, str]
+CURVES: tuple[Curve, ...] = (
     ("hamiltonian_rmse_mev", "Hamiltonian RMSE", GREEN, "s"),
     ("gap_rmse_mev", "HOMO–LUMO gap RMSE", VERMILION, "^"),
     ("eigenvalue_rmse_mev", "eigenvalue RMSE", BLUE, "o"),
 )
+"""Name of the error in a row, label, colour and marker."""
+PROPERTY_CURVES: tuple[Curve, ...] = (
+    ("force_rmse", "force RMSE", VERMILION, "^"),
+    ("value_rmse", "property RMSE", BLUE, "o"),
+)
 
 
-def learning_curve(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
+def learning_curve(
+    ax: Axes, rows: Sequence[Mapping[str, Any]], curves: Sequence[Curve] = CURVES, unit: str = "meV"
+) -> None:
     """Draw errors against training size, log-log: a faint line per order, a strong one for the mean.
 
     Args:
         ax: where to draw.
-        rows: one per training size and order, with ``n_train``, ``order`` and errors in meV under the names of
-            `CURVES`; an error that is missing or None is left out.
+        rows: one per training size and order, with ``n_train``, ``order`` and errors under the names of the curves;
+            an error that is missing or None is left out.
+        curves: which errors to draw, and how.
+        unit: of the errors.
     """
     drawn: list[float] = []
-    for key, label, colour, marker in CURVES:
+    for key, label, colour, marker in curves:
         points = [(row["n_train"], row["order"], row[key]) for row in rows if row.get(key)]
         if not points:
             continue
@@ -42,7 +52,7 @@ def learning_curve(ax: Axes, rows: Sequence[Mapping[str, Any]]) -> None:
         sizes, means = [row["n_train"] for row in averages], [row["mean"] for row in averages]
         ax.plot(sizes, means, color=colour, marker=marker, markersize=5.5, linewidth=2, label=label)
         drawn += [error for _, _, error in points]
-    ax.set(xscale="log", yscale="log", xlabel="training structures", ylabel="error on the test set / meV")
+    ax.set(xscale="log", yscale="log", xlabel="training structures", ylabel=f"error on the test set / {unit}")
     sizes = sorted({row["n_train"] for row in rows})
     if len(sizes) <= 8:
         ax.xaxis.set_major_locator(FixedLocator(sizes))

@@ -23,10 +23,11 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
     parity = "" if target["sigma"] == 1 else ", odd (pseudo)"
     mixture = ", ".join(f"{name} {hyper[name]:.3g}" for name in ("a", "b", "c0"))
     elements = spec["elements"]
+    unit = target["unit"] or "unit of the data"
     lines = [
         "# Model card",
         "",
-        f"- Predicts: {target['key']}, a {KINDS[target['l']]}{parity}, in {target['unit'] or 'an unnamed unit'}{forces}",
+        f"- Predicts: {target['key']}, a {KINDS[target['l']]}{parity}, {unit}{forces}",
         f"- Kernel: {kernel['kind']}, order {kernel['max_nu']}, l <= {kernel['max_l']}, "
         f"cut-off {kernel['cutoff_angstrom']:g} Å; {mixture}",
         f"- Basis: {spec['basis']['kind']}, {spec['basis']['size']} functions",
@@ -37,7 +38,6 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
     ]
     if not results or not results.get("n_test"):
         return "\n".join([*lines, "Errors: not measured on a test set.", ""])
-    unit = target["unit"] or "unit of the data"
     names = [name for name in ("value", "force") if f"{name}_rmse" in results]
     lines += [
         f"## Errors on {results['n_test']} test structures",

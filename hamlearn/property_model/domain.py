@@ -23,10 +23,13 @@ def check_settings(
     target: TargetSettings, kernel: KernelSettings, model: ModelSettings, structures: Sequence[Atoms]
 ) -> None:
     """Raise ConfigError if forces, kernel, basis and memory do not fit together."""
+    if len(structures) < 2:
+        raise ConfigError(f"a kernel model got {len(structures)} training structure; it needs 2 for cross-validation")
     forces = target.forces_key is not None
     if forces and kernel.kind == "soap":
         raise ConfigError(
-            "forces (target.forces_key) need a kernel with derivatives, which kernel.kind soap has not; use wigner or order"
+            "forces (target.forces_key) need a kernel with derivatives, which kernel.kind soap has not; use wigner or "
+            "order"
         )
     if forces and model.basis == "full":
         raise ConfigError("model.basis full learns no forces; use sparse, or derivatives for few structures")
@@ -62,7 +65,9 @@ def check_elements(
         unknown = sorted({int(z) for z in atoms.numbers} - set(known))
         if unknown:
             names = ", ".join(map(symbol, unknown))
-            problems.append(f"structure {index} ({atoms.get_chemical_formula()}): element {names} not in the training set")
+            problems.append(
+                f"structure {index} ({atoms.get_chemical_formula()}): element {names} not in the training set"
+            )
     if problems:
         listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
         raise DomainError(

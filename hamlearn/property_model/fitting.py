@@ -17,9 +17,10 @@ from scipy.linalg import solve_triangular
 
 from hamlearn.errors import ConfigError
 from hamlearn.models.block_ridge import BlockRidge
+from hamlearn.models.hyperparameters import fold_residuals
 from hamlearn.models.positive import eigen_root
 from hamlearn.models.sparse_solvers import factorise_kernel
-from hamlearn.models.tiled_qr import factor, merge
+from hamlearn.models.tiled_qr import merge
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -96,8 +97,7 @@ def solve_full(
     factorised = factorise_kernel(gram, variance)
     weights = factorised.solve(y)
     minus = factorised.whiten(np.eye(len(y))).T
-    residual, spread = hold_out(minus @ minus.T, weights, folds)
-    amplitude = float(np.mean((residual**2 / spread)[:n_values]))
+    amplitude = _amplitude_full(minus @ minus.T, weights, folds, n_values)
     return Solution(weights, mixture, minus, np.zeros((len(y), 0)), float(variance[0]), amplitude)
 
 
@@ -112,29 +112,32 @@ def solve_scaled(
     """Return :func:`solve_full` for the scale of the kernel with the smallest cross-validated error of all data."""
     errors = []
     for scale in SCALES:
-        half = factorise_kernel(scale * gram, variance).whiten(np.eye(len(y)))
-        inverse = half.T @ half
-        residual, _ = hold_out(inverse, inverse @ y, folds)
-        errors.append(float(np.mean(residual**2 / variance)))
+        try:
+            residual = fold_residuals(scale * gram, y, folds, variance)
+            errors.append(float(np.mean(residual**2 / variance)))
+        except ConfigError:  # singular to rounding at this scale
+            errors.append(np.inf)
     scale = SCALES[int(np.argmin(errors))]
     return solve_full(scale * gram, y, variance, scale * mixture, folds, n_values)
 
 
-def hold_out(inverse: FloatArray, weights: FloatArray, folds: Sequence[IntArray]) -> tuple[FloatArray, FloatArray]:
-    """Return by how much predictions without each fold miss its data, and their variance, both [row].
+def _amplitude_full(inverse: FloatArray, weights: FloatArray, folds: Sequence[IntArray], n_values: int) -> float:
+    """Return the ratio of squared errors of values to their variances, each fold predicted from the others.
 
     Args:
         inverse: of kernel and regulariser [row, row].
         weights: inverse times data [row].
         folds: rows held out together.
+        n_values: rows that are values.
 
     Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), sec. 5.4.2, for whole folds.
     """
-    residual, variance = np.empty(len(weights)), np.empty(len(weights))
+    squares = variance = 0.0
     for fold in folds:
-        covariance = np.linalg.inv(inverse[np.ix_(fold, fold)])
-        residual[fold], variance[fold] = covariance @ weights[fold], np.diagonal(covariance)
-    return residual, variance
+        covariance, are_values = np.linalg.inv(inverse[np.ix_(fold, fold)]), fold < n_values
+        squares += float(((covariance @ weights[fold])[are_values] ** 2).sum())
+        variance += float(np.diagonal(covariance)[are_values].sum())
+    return squares / variance
 
 
 def solve_active(
@@ -173,7 +176,7 @@ def solve_active(
     ridge = float(fit.alphas[0]) * float((total[:, :rank] ** 2).sum()) / sum(n_rows)
     if not ridge > 0:
         raise ConfigError("the kernels of all active environments vanish; give a larger cutoff_angstrom")
-    amplitude = _amplitude(factors, values, ridge, diagonal, noise)
+    amplitude = _amplitude_active(factors, values, ridge, diagonal, noise)
     plain, half = _ridge(total, ridge)
     minus = projection * np.sqrt(ridge)  # where the scaled kernel of the active set is the identity
     plus = ridge * (projection @ half)
@@ -189,17 +192,18 @@ def _ridge(factor: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
     return half @ r[:rank, rank], half
 
 
-def _amplitude(
+def _amplitude_active(
     factors: Sequence[torch.Tensor], values: Sequence[FloatArray], ridge: float, diagonal: FloatArray, noise: float
 ) -> float:
-    """Return the mean ratio of squared errors of values and their variances, each fold predicted from the others."""
+    """Return the ratio of squared errors of values to their variances, each fold predicted from the others."""
     if len(factors) < 2:
         return 1.0
-    ratios, first = [], 0
+    squares, variance, first = 0.0, 0.0, 0
     for k, own in enumerate(values):
         weights, half = _ridge(merge(f for j, f in enumerate(factors) if j != k).numpy(), ridge)
         phi, y = own[:, :-1], own[:, -1]
         prior = np.maximum(diagonal[first : first + len(y)] - (phi**2).sum(1), 0.0) / ridge
-        ratios.append((phi @ weights - y) ** 2 / (prior + ((phi @ half) ** 2).sum(1) + noise))
+        squares += float(((phi @ weights - y) ** 2).sum())
+        variance += float((prior + ((phi @ half) ** 2).sum(1) + noise).sum())
         first += len(y)
-    return float(np.mean(np.concatenate(ratios)))
+    return squares / variance

@@ -2,27 +2,33 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import product
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hamlearn.config import KernelSettings, ModelSettings
-from hamlearn.errors import ConfigError
 from hamlearn.kernels.mixtures import mixture_weights
-from hamlearn.models.sparse_solvers import factorise_kernel
-from hamlearn.property_model.fitting import hold_out
+from hamlearn.models.hyperparameters import grid_mixture, optimise_mixture
 
 FloatArray = NDArray[np.float64]
+IntArray = NDArray[np.int64]
 
-GRID_A = tuple(10.0**k for k in range(0, 11))
-GRID_B = (0.5, 1.0, 2.0, 4.0, 8.0, 16.0)
-GRID_C0 = (1.0, 1e3, 1e6)
+COARSE = ((0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0), (0.5, 1.5, 5.0, 15.0), (3.0, 8.0))
+"""log10 a, b and log10 c0, for densities of norm 1 on average and data of spread 1; a finer grid follows around the
+best."""
+FINER = ((-1.0, 0.0, 1.0), (0.6, 1.0, 1.7), (-2.5, 0.0, 2.5))
+"""Added to log10 a, factors of b, added to log10 c0."""
+BOUNDS = ((0.0, 13.0), (0.1, 30.0), (0.0, 12.0))
+NARROW = 1e-9
+"""Width of the interval in which the annealer looks for a value that is given."""
 
 
 @dataclass(frozen=True)
 class MixtureFit:
+    """The best mixture: hyperparameters, weights of the parts [n_parts], cross-validated error in units of y."""
+
     a: float
     b: float
     c0: float
@@ -31,28 +37,44 @@ class MixtureFit:
 
 
 def search_mixture(
-    parts: FloatArray, y: FloatArray, kernel: KernelSettings, model: ModelSettings, m: int
+    parts: FloatArray, y: FloatArray, kernel: KernelSettings, model: ModelSettings, folds: Sequence[IntArray]
 ) -> MixtureFit:
-    from hamlearn.property_model.training import structure_folds
+    """Return the mixture c0 k^0 + a sum_nu b^nu / nu! k^nu that predicts folds left out best, with regulariser 1.
 
-    n = len(y) // m
-    folds = [np.arange(f.start * m, f.stop * m) for f in structure_folds(n, model.folds)]
-    invariant = np.any(parts[0])
-    best = None
-    grid_a = (kernel.a,) if kernel.a is not None else GRID_A
-    grid_b = (kernel.b,) if kernel.b is not None else (GRID_B if len(parts) > 2 else (1.0,))
-    grid_c = (kernel.c0,) if kernel.c0 is not None else (GRID_C0 if invariant else (0.0,))
-    for c0, b, a in product(grid_c, grid_b, grid_a):
-        w = mixture_weights(a, b, c0, len(parts) - 1)
-        try:
-            f = factorise_kernel(np.tensordot(w, parts, 1), 1.0)
-        except ConfigError:
-            continue
-        h = f.whiten(np.eye(len(y)))
-        inv = h.T @ h
-        r = hold_out(inv, inv @ y, folds)[0]
-        e = float(np.sqrt(np.mean(r**2))) if model.loss == "rmse" else float(np.mean(np.abs(r)))
-        if best is None or e < best.error:
-            best = MixtureFit(a, b, c0, w, e)
-    assert best is not None
-    return best
+    What the settings give is kept. A single order has b = 1, and c0 has no effect on tensors.
+
+    Args:
+        parts: kernels of the data, order by order [n_parts, row, row].
+        y: data of spread 1 [row].
+        kernel: a, b and c0 where they are given.
+        model: how to search, and which error counts.
+        folds: rows left out together.
+
+    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), appendix E.
+    """
+    given = [None if kernel.a is None else float(np.log10(kernel.a)), kernel.b, _log10_c0(kernel, parts)]
+    if len(parts) == 2:
+        given[1] = 1.0
+    if kernel.c0 == 0.0:
+        parts = np.concatenate([np.zeros_like(parts[:1]), parts[1:]])
+    if model.optimise == "annealing":
+        bounds = [limits if v is None else (v, v + NARROW) for limits, v in zip(BOUNDS, given, strict=True)]
+        best = optimise_mixture(parts, y, folds, loss=model.loss, bounds=bounds, start=[lo for lo, _ in bounds])
+    else:
+        best = grid_mixture(parts, y, folds, 1.0, model.loss, *_axes(COARSE, given))
+        a, c0 = np.log10(best.a), np.log10(best.c0)
+        around = [tuple(a + x for x in FINER[0]), tuple(best.b * x for x in FINER[1]), tuple(c0 + x for x in FINER[2])]
+        best = grid_mixture(parts, y, folds, 1.0, model.loss, *_axes(around, given))
+    c0 = 0.0 if kernel.c0 == 0.0 else best.c0
+    return MixtureFit(best.a, best.b, c0, mixture_weights(best.a, best.b, c0, len(parts) - 1), best.loss)
+
+
+def _log10_c0(kernel: KernelSettings, parts: FloatArray) -> float | None:
+    """Return log10 c0 if it is given or has no effect."""
+    if kernel.c0 == 0.0 or not parts[0].any():
+        return 0.0
+    return None if kernel.c0 is None else float(np.log10(kernel.c0))
+
+
+def _axes(axes: Sequence[Sequence[float]], given: Sequence[float | None]) -> list[tuple[float, ...]]:
+    return [tuple(axis) if value is None else (value,) for axis, value in zip(axes, given, strict=True)]

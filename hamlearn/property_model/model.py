@@ -72,8 +72,8 @@ class PropertyModel:
     def __post_init__(self) -> None:
         if self.target.kind != "property" or self.model.kind != "kernel":
             raise ConfigError(
-                f"a PropertyModel got target.kind {self.target.kind} and model.kind {self.model.kind}, expected property "
-                "and kernel; use HamiltonianModel for matrices"
+                f"a PropertyModel got target.kind {self.target.kind} and model.kind {self.model.kind}, expected "
+                "property and kernel; use HamiltonianModel for matrices"
             )
 
     @property
@@ -124,9 +124,7 @@ class PropertyModel:
         self._functional = None
         return self
 
-    def predict(
-        self, structures: Sequence[Atoms], forces: bool = False, std: bool = False
-    ) -> list[PropertyPrediction]:
+    def predict(self, structures: Sequence[Atoms], forces: bool = False, std: bool = False) -> list[PropertyPrediction]:
         """Predict the property of new molecules.
 
         Args:
@@ -161,7 +159,9 @@ class PropertyModel:
     def check_forces(self) -> None:
         """Raise ConfigError unless the model can give forces."""
         if self.irrep != (0, 1):
-            raise ConfigError(f"forces belong to energies (l 0, sigma 1), but {self.target.key} has l, sigma {self.irrep}")
+            raise ConfigError(
+                f"forces belong to energies (l 0, sigma 1), but {self.target.key} has l, sigma {self.irrep}"
+            )
         if not EnvironmentKernel(self.kernel).differentiable:
             raise ConfigError(
                 f"kernels of kind {self.kernel.kind} have no derivatives, so that there are no forces; train with "

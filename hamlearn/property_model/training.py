@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from hamlearn.config import ModelSettings
 from hamlearn.kernels import EnvironmentKernel
+from hamlearn.models.hyperparameters import fold_indices
 from hamlearn.progress import Progress
 from hamlearn.property_model.active import active_rows
 from hamlearn.property_model.basis import ActiveBasis, Basis, DerivativeBasis, Irrep, StructureBasis, structure_diagonal
@@ -87,7 +88,7 @@ def train(
     seen = full if n_seen == len(structures) else StructureBasis(kernel, structures[:n_seen], irrep)
     parts = seen.parts(seen.environments)
     y, m = data.values.ravel(), data.values.shape[1]
-    found = search_mixture(parts, y[: n_seen * m], kernel.settings, model, m)
+    found = search_mixture(parts, y[: n_seen * m], kernel.settings, model, row_folds(n_seen, model.folds, m))
     if basis_kind == "full":
         basis: Basis = full
         gram, folds = np.tensordot(found.weights, parts, 1), row_folds(len(structures), model.folds, m)
@@ -105,9 +106,8 @@ def train(
 
 
 def structure_folds(n: int, k: int) -> list[slice]:
-    """Return k (at most n) contiguous folds of n structures of nearly equal size."""
-    ends = np.linspace(0, n, min(k, n) + 1).round().astype(int)
-    return [slice(int(a), int(b)) for a, b in zip(ends[:-1], ends[1:], strict=True)]
+    """Return k (at most n) contiguous folds of n structures."""
+    return [slice(int(fold[0]), int(fold[-1]) + 1) for fold in fold_indices(n, min(k, n))]
 
 
 def row_folds(n: int, k: int, m: int) -> list[IntArray]:

@@ -15,6 +15,8 @@ from numpy.typing import NDArray
 from hamlearn.artifacts import load_arrays
 from hamlearn.errors import ArtifactError
 
+PROPERTY_ARRAYS = ("structure", "reference", "predicted", "std")
+FORCE_ARRAYS = ("reference_forces", "predicted_forces")
 ADVICE = "delete it and run `hamlearn run` on this folder again"
 
 
@@ -77,6 +79,27 @@ class ProjectionDiagnostics:
 
 
 @dataclass(frozen=True)
+class PropertyValues:
+    """A property of all test structures, known and predicted.
+
+    Attributes:
+        structure: position of each structure in the input file [structure].
+        reference: known [structure, ...].
+        predicted: [structure, ...].
+        std: standard deviation of each prediction, NaN where there is none [structure].
+        reference_forces: known [atom, 3]; None if forces were not learned.
+        predicted_forces: [atom, 3].
+    """
+
+    structure: NDArray[np.int64]
+    reference: NDArray[np.float64]
+    predicted: NDArray[np.float64]
+    std: NDArray[np.float64]
+    reference_forces: NDArray[np.float64] | None = None
+    predicted_forces: NDArray[np.float64] | None = None
+
+
+@dataclass(frozen=True)
 class RunArtifacts:
     """Everything the report is made of."""
 
@@ -85,6 +108,7 @@ class RunArtifacts:
     config: Mapping[str, Any]
     levels: Levels | None
     diagnostics: ProjectionDiagnostics | None
+    properties: PropertyValues | None = None
 
 
 def read_run(folder: Path) -> RunArtifacts:
@@ -94,9 +118,10 @@ def read_run(folder: Path) -> RunArtifacts:
         ArtifactError: if results.json or config.yaml is missing, or a file is damaged.
     """
     results = _read_text(folder / "results.json", json.loads, ("n_train",))
-    config = _read_text(folder / "config.yaml", yaml.safe_load, ("qm", "target", "model"))
+    config = _read_text(folder / "config.yaml", yaml.safe_load, ("target", "model"))
     levels = _read_arrays(folder / "test_levels.npz", ("reference_ev", "predicted_ev", "occupied", "structure"))
     diagnostics = _read_arrays(folder / "diagnostics.npz", tuple(ProjectionDiagnostics.__dataclass_fields__))
+    properties = _read_arrays(folder / "test_properties.npz", PROPERTY_ARRAYS, FORCE_ARRAYS)
     if diagnostics:
         diagnostics["flags"] = [json.loads(str(text)) for text in diagnostics["flags"]]
     return RunArtifacts(
@@ -105,6 +130,7 @@ def read_run(folder: Path) -> RunArtifacts:
         config=config,
         levels=Levels(**levels) if levels and len(levels["structure"]) else None,
         diagnostics=ProjectionDiagnostics(**diagnostics) if diagnostics else None,
+        properties=PropertyValues(**properties) if properties else None,
     )
 
 
@@ -123,11 +149,11 @@ def _read_text(path: Path, parse: Any, names: tuple[str, ...]) -> Mapping[str, A
     return content
 
 
-def _read_arrays(path: Path, names: tuple[str, ...]) -> dict[str, Any] | None:
-    """The named arrays of an npz file; None if there is no such file."""
+def _read_arrays(path: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any] | None:
+    """The named arrays of an npz file, and optional ones that are there; None if there is no such file."""
     if not path.exists():
         return None
     arrays = load_arrays(path, ADVICE)
     if not set(names) <= set(arrays):
         raise ArtifactError(f"{path} is damaged; {ADVICE}")
-    return {name: arrays[name] for name in names}
+    return {name: arrays[name] for name in (*names, *optional) if name in arrays}

@@ -12,7 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hamlearn import plots
-from hamlearn.report.artifacts import Levels, ProjectionDiagnostics
+from hamlearn.report.artifacts import Levels, ProjectionDiagnostics, PropertyValues
 from hamlearn.report.headline import number
 from hamlearn.units import HARTREE_EV
 
@@ -49,6 +49,42 @@ def learning_curve(rows: Sequence[Row]) -> Drawing:
     lines = f"Thick: mean of {orders} orders of the training set; faint: each of them. " if orders > 1 else ""
     caption = f"{lines}The test set is the same throughout; the regularisation is chosen anew at every size."
     return Drawing("learning_curve", caption, figure, rows)
+
+
+def property_curve(rows: Sequence[Row], unit: str) -> Drawing:
+    """Errors of a property against training size."""
+    figure, ax = plots.new_figure(6.2, 4.2)
+    plots.learning_curve(ax, rows, plots.PROPERTY_CURVES, unit)
+    caption = "The test set is the same throughout; kernel and regularisation are chosen anew at every size."
+    return Drawing("learning_curve", caption, figure, rows)
+
+
+def property_parity(values: PropertyValues, key: str, label: str) -> Drawing:
+    """Predicted against known values, all components together."""
+    n = len(values.structure)
+    reference, predicted = values.reference.reshape(n, -1), values.predicted.reshape(n, -1)
+    std = np.broadcast_to(values.std[:, None], reference.shape)
+    figure, ax = plots.new_figure(4.7, 4.4)
+    plots.parity(ax, reference.ravel(), predicted.ravel(), label, std.ravel())
+    rows = [
+        {"structure": k, "component": c, f"known_{key}": y, f"predicted_{key}": p, "std": s}
+        for k, *columns in zip(
+            values.structure.tolist(), reference.tolist(), predicted.tolist(), std.tolist(), strict=True
+        )
+        for c, (y, p, s) in enumerate(zip(*columns, strict=True))
+    ]
+    caption = "Every component of every test structure. Bars: standard deviations the model gives."
+    return Drawing("parity", caption, figure, rows)
+
+
+def force_parity(values: PropertyValues, label: str) -> Drawing:
+    """Predicted against known components of forces."""
+    assert values.reference_forces is not None and values.predicted_forces is not None
+    known, predicted = values.reference_forces.ravel(), values.predicted_forces.ravel()
+    figure, ax = plots.new_figure(4.7, 4.4)
+    plots.parity(ax, known, predicted, label)
+    rows = [{"known": y, "predicted": p} for y, p in zip(known.tolist(), predicted.tolist(), strict=True)]
+    return Drawing("force_parity", "Every component of every atom of the test structures.", figure, rows)
 
 
 def eigenvalue_parity(levels: Levels) -> Drawing:

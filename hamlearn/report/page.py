@@ -2,20 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from hamlearn.artifacts import written_atomically
-from hamlearn.observables import average_orders, final_slope
+from hamlearn.observables import final_slope
 from hamlearn.plots import block_name
-from hamlearn.report import figures, html
+from hamlearn.report import figures, html, property_page
 from hamlearn.report.artifacts import ProjectionDiagnostics, RunArtifacts, read_run
-from hamlearn.report.figures import Drawing
 from hamlearn.report.headline import headline, number
 from hamlearn.report.html import Html
+from hamlearn.report.parts import cost, curve_table, pictures, provenance, summary
 from hamlearn.report.words import what_was_computed
 
 ROUNDING = 1e-9
@@ -25,11 +23,11 @@ GRID = 1e-4  # Hartree: PySCF's grids do not turn with the molecule
 MOST_FLAGGED = 50
 
 CURVE_COLUMNS = {
-    "hamiltonian_rmse_mev": "matrix RMSE",
-    "eigenvalue_rmse_mev": "level RMSE",
-    "eigenvalue_mae_mev": "level MAE",
-    "gap_rmse_mev": "gap RMSE",
-    "gap_mae_mev": "gap MAE",
+    "hamiltonian_rmse_mev": "matrix RMSE / meV",
+    "eigenvalue_rmse_mev": "level RMSE / meV",
+    "eigenvalue_mae_mev": "level MAE / meV",
+    "gap_rmse_mev": "gap RMSE / meV",
+    "gap_mae_mev": "gap MAE / meV",
 }
 
 
@@ -37,7 +35,8 @@ def write_report(run_folder: str | Path) -> Path:
     """Write ``report.html``, one page with all figures embedded, and ``figures/`` into a run folder.
 
     Args:
-        run_folder: holds results.json and config.yaml; test_levels.npz, diagnostics.npz and model/ if there are.
+        run_folder: holds results.json and config.yaml; test_levels.npz, test_properties.npz, diagnostics.npz and
+            model/ if there are.
 
     Returns:
         The path of the page.
@@ -47,7 +46,8 @@ def write_report(run_folder: str | Path) -> Path:
     """
     folder = Path(run_folder)
     run = read_run(folder)
-    parts = (_summary, _errors, _learning_curve, _levels, _level_errors, _blocks, _projection, _cost, _provenance)
+    sections = property_page.PARTS if run.config["target"]["kind"] == "property" else MATRIX_PARTS
+    parts = (*sections, cost, provenance)
     document = html.page(f"hamlearn: {folder.resolve().name}", [part(run) for part in parts])
     path = folder / "report.html"
     with written_atomically(path) as temporary:
@@ -55,45 +55,10 @@ def write_report(run_folder: str | Path) -> Path:
     return path
 
 
-def _pictures(run: RunArtifacts, drawings: Iterable[Drawing]) -> list[Html]:
-    folder = run.folder / "figures"
-    return [html.picture(drawing.save(folder), drawing.caption, drawing.figure.get_figwidth()) for drawing in drawings]
-
-
 def _summary(run: RunArtifacts) -> Html:
-    settings = [
-        (name, " · ".join(f"{key}\u00a0{_setting(value)}" for key, value in section.items()))
-        for name, section in run.config.items()
-        if isinstance(section, dict) and name != "versions"
-    ]
-    return html.join(
-        [
-            f"<h1>{html.text(run.folder.resolve().name)}</h1>",
-            html.paragraph("A model of the molecular Hamiltonian, made by hamlearn", "lead"),
-            html.section(
-                "What was computed",
-                *(html.paragraph(sentence) for sentence in what_was_computed(run.config, run.results)),
-                html.table((), settings, numbers_from=2),
-                _failures(run.results.get("failures") or {}),
-            ),
-        ]
+    return summary(
+        run, "A model of the molecular Hamiltonian, made by hamlearn", what_was_computed(run.config, run.results)
     )
-
-
-def _failures(failures: Mapping[str, str]) -> Html:
-    if not failures:
-        return Html("")
-    words = f"{len(failures)} calculations failed; these structures are left out of everything below."
-    listing = html.table(("structure", "why"), failures.items(), numbers_from=2)
-    return html.join([html.paragraph(words, "warning"), html.details("Failed calculations", listing)])
-
-
-def _setting(value: object) -> str:
-    if isinstance(value, bool):
-        return "yes" if value else "no"
-    if isinstance(value, dict):
-        return "{" + ", ".join(f"{key}: {entry}" for key, entry in value.items()) + "}"
-    return "none" if value is None else str(value)
 
 
 def _errors(run: RunArtifacts) -> Html:
@@ -128,27 +93,16 @@ def _learning_curve(run: RunArtifacts) -> Html:
     rows = run.results.get("learning_curve")
     if not rows:
         return Html("")
-    cells = [
-        (size, *(f"{number(row['mean'])} ± {number(row['std'])}" for row in averages))
-        for size, averages in _averages(rows).items()
-    ]
-    header = ("training structures", *(f"{label} / meV" for label in CURVE_COLUMNS.values()))
     slope = final_slope(rows, "eigenvalue_rmse_mev")
     words = f"Between the last two sizes n the RMSE of the levels falls as n to the power {slope:.2f}.".replace(
         "-", "−"
     )
     return html.section(
         "Learning curve",
-        *_pictures(run, [figures.learning_curve(rows)]),
+        *pictures(run, [figures.learning_curve(rows)]),
         html.paragraph(words, "note") if np.isfinite(slope) else "",
-        html.details("As a table: mean ± standard deviation over orders", html.table(header, cells)),
+        curve_table(rows, CURVE_COLUMNS),
     )
-
-
-def _averages(rows: Sequence[Mapping[str, Any]]) -> dict[int, list[dict[str, float]]]:
-    """Mean and spread of every error, by training size."""
-    columns = [average_orders(rows, key) for key in CURVE_COLUMNS]
-    return {int(averages[0]["n_train"]): list(averages) for averages in zip(*columns, strict=True)}
 
 
 def _levels(run: RunArtifacts) -> Html:
@@ -157,8 +111,8 @@ def _levels(run: RunArtifacts) -> Html:
     scatter = [figures.eigenvalue_parity(run.levels), figures.eigenvalue_errors(run.levels)]
     return html.section(
         "Orbital energies",
-        html.side_by_side(_pictures(run, scatter)),
-        html.side_by_side(_pictures(run, figures.spectra(run.levels))),
+        html.side_by_side(pictures(run, scatter)),
+        html.side_by_side(pictures(run, figures.spectra(run.levels))),
     )
 
 
@@ -180,7 +134,7 @@ def _level_errors(run: RunArtifacts) -> Html:
     return html.section(
         "Error of each level",
         html.paragraph(note, "note") if note else "",
-        *_pictures(run, [figures.level_errors(rows)]),
+        *pictures(run, [figures.level_errors(rows)]),
         html.details("As a table", html.table(("level", "occupied", "RMSE / meV", "MAE / meV", "count"), cells, 2)),
     )
 
@@ -203,7 +157,7 @@ def _blocks(run: RunArtifacts) -> Html:
     header = ("block", "kind", "RMSE / meV", "items", "regularisation")
     return html.section(
         "Error of each block",
-        *_pictures(run, [drawing]),
+        *pictures(run, [drawing]),
         html.details(f"All {len(rows)} blocks as a table", html.table(header, cells, 2)),
     )
 
@@ -213,7 +167,7 @@ def _projection(run: RunArtifacts) -> Html:
         return Html("")
     return html.section(
         "Projection on the minimal basis (SAPH)",
-        html.side_by_side(_pictures(run, figures.projection(run.diagnostics))),
+        html.side_by_side(pictures(run, figures.projection(run.diagnostics))),
         _flagged(run.diagnostics),
     )
 
@@ -230,25 +184,4 @@ def _flagged(diagnostics: ProjectionDiagnostics) -> Html:
     return html.join([html.paragraph(f"{words} {count}{more}"), html.details("Flagged structures", listing)])
 
 
-def _cost(run: RunArtifacts) -> Html:
-    seconds = {stage: value for stage, value in run.results.get("seconds", {}).items() if value is not None}
-    if not seconds:
-        return Html("")
-    longest = max(seconds.values()) or 1.0
-    rows = [(stage, f"{number(value)} s", html.bar(value / longest)) for stage, value in seconds.items()]
-    memory = run.results.get("peak_memory_gb")
-    note = "Of the run that did the stage; fit is the final model alone."
-    if memory is not None:
-        note += f" Largest memory of the main process: {number(memory)} GB."
-    return html.section("Time and memory", html.table((), rows), html.paragraph(note, "note"))
-
-
-def _provenance(run: RunArtifacts) -> Html:
-    versions = ", ".join(f"{name} {version}" for name, version in run.config.get("versions", {}).items())
-    names = ("config.yaml", "results.json", "model/MODEL_CARD.md", "figures/")
-    files = [html.link(name, name) for name in names if (run.folder / name).exists()]
-    return html.section(
-        "Provenance",
-        html.paragraph(f"Made with {versions}.") if versions else "",
-        html.paragraph(Html("Files of this run: " + ", ".join(files) + ".")),
-    )
+MATRIX_PARTS = (_summary, _errors, _learning_curve, _levels, _level_errors, _blocks, _projection)

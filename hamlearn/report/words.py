@@ -27,6 +27,35 @@ def what_was_computed(config: Mapping[str, Any], results: Mapping[str, Any]) -> 
     ]
 
 
+def what_property_was_learned(config: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:
+    """Paragraphs that say which property was learned from what, how, and how it was tested."""
+    target, kernel, model = config["target"], config["kernel"], config["model"]
+    kind = {0: "scalar", 1: "vector", 2: "symmetric traceless tensor"}[target["l"]]
+    unit = f", {target['unit']}" if target.get("unit") else ""
+    forces = f", with its forces ('{target['forces_key']}')" if target.get("forces_key") else ""
+    kernels = {
+        "wigner": f"a mixture of Wigner kernels up to order {kernel['max_nu']}",
+        "order": f"the Wigner kernel of order {kernel['max_nu']}",
+        "soap": "the normalised SOAP kernel",
+    }
+    n_test = results.get("n_test") or 0
+    basis = model.get("basis") or ("sparse" if target.get("forces_key") else "full")
+    bases = {
+        "full": "kernels of all training structures",
+        "sparse": "kernels of active environments",
+        "derivatives": "kernels and kernel derivatives of all training structures",
+    }
+    return [
+        f"The property '{target['key']}' ({kind}{unit}){forces} was read from the input file of "
+        f"{results.get('n_structures', results['n_train'] + n_test)} structures"
+        f"{_formulas(results.get('formulas') or {})}.",
+        f"It was written as a sum over atoms and learned by kernel regression with {kernels[kernel['kind']]} of "
+        f"environments of {kernel['cutoff_angstrom']:g} Å, expanded in {bases[basis]}, with {results['n_train']} "
+        "training structures; every choice was made by cross-validation inside the training set."
+        + (f" Errors are those on {n_test} other structures." if n_test else ""),
+    ]
+
+
 def _formulas(counts: Mapping[str, int]) -> str:
     ranked = sorted(counts.items(), key=lambda item: -item[1])
     named = [formula.translate(SUBSCRIPT) for formula, _ in ranked[:MOST_FORMULAS]]

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
     from hamlearn.hamiltonian_model import HamiltonianModel
+    from hamlearn.property_model import PropertyModel
 
 TOLERANCE = {
     "float64": {"exact": 1e-12, "equivariance": 1e-10, "scf": 1e-8},
@@ -17,17 +18,29 @@ TOLERANCE = {
 """exact: identities of linear algebra; equivariance: whole pipelines; scf: converged calculations, Hartree."""
 
 
-def assert_equivariant(model: HamiltonianModel, structures: Sequence[Atoms], seed: int = 0) -> None:
+def assert_equivariant(
+    model: HamiltonianModel | PropertyModel, structures: Sequence[Atoms], seed: int = 0, tolerance: float | None = None
+) -> None:
     """Fail unless predictions follow random improper rotations and permutations of like atoms.
 
     Args:
-        model: anything that predicts Hamiltonians, see :class:`hamlearn.HamiltonianModel`.
+        model: anything that predicts Hamiltonians or properties.
         structures: geometries inside its domain.
         seed: of rotations and permutations.
+        tolerance: largest deviation, Hartree for Hamiltonians, spreads of the training set for properties; by default
+            that of `TOLERANCE`.
     """
-    from hamlearn.hamiltonian_model.equivariance import equivariance_error
+    from hamlearn.property_model import PropertyModel, equivariance
 
     __tracebackhide__ = True
-    error, bound = equivariance_error(model, structures, seed), TOLERANCE["float64"]["equivariance"]
+    bound = TOLERANCE["float64"]["equivariance"] if tolerance is None else tolerance
+    if isinstance(model, PropertyModel):
+        error = equivariance.equivariance_error(model, structures, seed)
+        if not error <= bound:
+            raise AssertionError(f"y(R P A) differs from R y(A) by {error:.1e} spreads, more than {bound:g}")
+        return
+    from hamlearn.hamiltonian_model.equivariance import equivariance_error
+
+    error = equivariance_error(model, structures, seed)
     if not error <= bound:
         raise AssertionError(f"H(R P A) differs from P T H(A) T^T P^T by {error:.1e} Hartree, more than {bound:g}")

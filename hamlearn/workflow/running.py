@@ -68,9 +68,7 @@ def run(
     if out.exists() and not out.is_dir():
         raise ArtifactError(f"{out} is a file; give a folder for the run")
     kind = _kind_of_run(config)
-    if until not in (None, *kind.STAGES) or (
-        shard and ("qm" not in kind.STAGES or not 0 <= shard[0] < shard[1])
-    ):
+    if until not in (None, *kind.STAGES) or (shard and ("qm" not in kind.STAGES or not 0 <= shard[0] < shard[1])):
         hint = "; a property is read from the file, nothing is computed" if config.is_property else ""
         raise ConfigError(
             f"until = {until}, shard = {shard}: expected one of {kind.STAGES} and (i, n) with 0 <= i < n{hint}"

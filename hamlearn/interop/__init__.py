@@ -1,0 +1,3 @@
+"""Learned models inside other programs."""
+
+from hamlearn.interop.ase_calculator import HamlearnCalculator as HamlearnCalculator

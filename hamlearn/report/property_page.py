@@ -1,0 +1,94 @@
+"""The report of a run that learned a property, section by section."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from hamlearn.observables import final_slope
+from hamlearn.report import figures, html
+from hamlearn.report.artifacts import RunArtifacts
+from hamlearn.report.headline import headline, headline_columns, number, property_quantities
+from hamlearn.report.html import Html
+from hamlearn.report.parts import curve_table, pictures, summary
+from hamlearn.report.words import what_property_was_learned
+
+ROUNDING = 1e-6
+"""Largest change under rotations, in spreads of the training set, that the rounding of large weights explains."""
+
+
+def _summary(run: RunArtifacts) -> Html:
+    sentences = what_property_was_learned(run.config, run.results)
+    return summary(run, "A model of a molecular property, made by hamlearn", sentences)
+
+
+def _errors(run: RunArtifacts) -> Html:
+    results = run.results
+    rows = headline(results)
+    if not rows:
+        return html.section("Errors", html.paragraph("No structures were set aside for testing (split.test is 0)."))
+    spreads = [f"{words}: {number(results[f'{name}_spread'])}" for name, words in property_quantities(results).items()]
+    fine = results["equivariance_error"] < ROUNDING
+    verdict = "Symmetry holds to rounding." if fine else "This is more than rounding: do not trust the model."
+    return html.section(
+        "Errors",
+        '<div class="headline">',
+        html.table(headline_columns(results), rows),
+        "</div>",
+        html.paragraph(
+            f"On {results['n_test']} structures the model has not seen. For scale, the spread of their known values "
+            f"(standard deviation): {'; '.join(spreads)}.",
+            "note",
+        ),
+        html.paragraph(
+            f"Equivariance error: {number(results['equivariance_error'])} spreads of the training set, the largest "
+            "change of any component when test molecules are rotated, inverted and like atoms exchanged at random. "
+            f"{verdict}",
+            "" if fine else "warning",
+        ),
+        _hyperparameters(results.get("hyperparameters") or {}),
+    )
+
+
+def _hyperparameters(found: Mapping[str, Any]) -> Html:
+    if not found:
+        return Html("")
+    words = {"a": "a", "b": "b", "c0": "c0", "cv_error": "cross-validated error of the values"}
+    rows = [(words.get(name, name), number(value)) for name, value in found.items()]
+    return html.details("Kernel weights found by cross-validation", html.table((), rows))
+
+
+def _learning_curve(run: RunArtifacts) -> Html:
+    rows = run.results.get("learning_curve")
+    if not rows:
+        return Html("")
+    unit = run.config["target"].get("unit") or "unit of the data"
+    columns = {
+        f"{name}_{kind}": f"{words}, {kind.upper()}"
+        for name, words in property_quantities(run.results).items()
+        for kind in ("rmse", "mae")
+    }
+    slope = final_slope(rows, "value_rmse")
+    words = f"Between the last two sizes n the RMSE falls as n to the power {slope:.2f}.".replace("-", "−")
+    drawing = figures.property_curve(rows, f"{unit} (forces: per Å)" if "force_rmse" in run.results else unit)
+    return html.section(
+        "Learning curve",
+        *pictures(run, [drawing]),
+        html.paragraph(words, "note") if np.isfinite(slope) else "",
+        curve_table(rows, columns),
+    )
+
+
+def _parity(run: RunArtifacts) -> Html:
+    if run.properties is None:
+        return Html("")
+    labels = property_quantities(run.results)
+    drawings = [figures.property_parity(run.properties, run.config["target"]["key"], labels["value"])]
+    if run.properties.reference_forces is not None:
+        drawings.append(figures.force_parity(run.properties, labels["force"]))
+    return html.section("Predicted against known", html.side_by_side(pictures(run, drawings)))
+
+
+PARTS = (_summary, _errors, _learning_curve, _parity)
