@@ -61,6 +61,8 @@ class HamlearnCalculator(Calculator):
     ) -> None:
         """Predict energy and, if asked for, forces of one molecule."""
         super().calculate(atoms, list(properties), list(system_changes))
+        if self.atoms is None:
+            raise ConfigError("HamlearnCalculator has no atoms to calculate; set atoms.calc = calculator")
         (prediction,) = self.model.predict([self.atoms], forces="forces" in properties)
         self.results = {"energy": self.unit_ev * float(prediction.value)}
         if prediction.forces is not None:

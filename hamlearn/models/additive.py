@@ -89,7 +89,7 @@ class AdditiveKernelRidge:
             raise ConfigError("this AdditiveKernelRidge was not fitted; call fit first")
         n_basis = len(self.weights_)
         kernels = [matrix(k, f"the kernel of part {p}", None, n_basis) for p, k in enumerate(self._all(kernels_new))]
-        return np.stack([w * (k @ self.weights_) for w, k in zip(self.weights, kernels, strict=True)])
+        return np.stack([w * np.tensordot(k, self.weights_, 1) for w, k in zip(self.weights, kernels, strict=True)])
 
     def _total(self, kernels: Kernels) -> FloatArray:
         """Return sum_p w_p K_p."""

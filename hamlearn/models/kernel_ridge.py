@@ -15,8 +15,7 @@ from hamlearn.models.sparse_solvers import (
     Solver,
     SparseAccumulator,
     SparseSolution,
-    factorise_kernel,
-    target_rows,
+    factorise_and_solve,
 )
 
 
@@ -38,9 +37,7 @@ class KernelRidge:
 
     def fit(self, k: ArrayLike, y: ArrayLike, variance: ArrayLike) -> KernelRidge:
         """Fit; see :func:`hamlearn.models.solve_kernel` for the arguments and what is refused."""
-        factor = factorise_kernel(k, variance)
-        self.weights_ = factor.solve(target_rows(y, len(factor.factor)))
-        self.factor_ = factor
+        self.factor_, self.weights_ = factorise_and_solve(k, y, variance)
         return self
 
     def predict(self, k_new: ArrayLike) -> FloatArray:
@@ -52,7 +49,7 @@ class KernelRidge:
         Raises:
             ConfigError: before a fit, or for a kernel of another shape.
         """
-        return _rows(self, k_new) @ self.weights_
+        return np.tensordot(_rows(self, k_new), self.weights_, 1)
 
     def variance(self, k_diag_new: ArrayLike, k_new: ArrayLike) -> FloatArray:
         """Return K(A, A) - k_A (K + Lambda)^-1 k_A^T [new], in the units of the kernel; without noise of new data.
@@ -124,7 +121,7 @@ class SparseKernelRidge:
         Raises:
             ConfigError: before a fit, or for a kernel of another shape.
         """
-        return _rows(self, k_new) @ self.weights_
+        return np.tensordot(_rows(self, k_new), self.weights_, 1)
 
     def variance(self, k_diag_new: ArrayLike, k_new: ArrayLike) -> FloatArray:
         """Return K(A, A) - k_A K_MM^-1 k_A^T + k_A (K_MM + K_MN Lambda^-1 K_NM)^-1 k_A^T [new].

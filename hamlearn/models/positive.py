@@ -125,11 +125,11 @@ class PositiveFactor:
         return cls(eigen_root(a, len(a) * float(np.finfo(np.float64).eps), name), singular=True)
 
     def whiten(self, b: FloatArray) -> FloatArray:
-        """Return X [r, ...] with X^T X = B^T A^-1 B."""
+        """Return X [r, t] with X^T X = B^T A^-1 B."""
         return self.factor.T @ b if self.singular else solve_triangular(self.factor, b, lower=True, check_finite=False)
 
     def solve(self, b: FloatArray) -> FloatArray:
-        """Return A^-1 B [n, ...]."""
+        """Return A^-1 B [n, t]."""
         if self.singular:
             return self.factor @ self.whiten(b)
         return solve_triangular(self.factor, self.whiten(b), lower=True, trans="T", check_finite=False)

@@ -43,15 +43,17 @@ def solve_kernel(k: ArrayLike, y: ArrayLike, variance: ArrayLike) -> FloatArray:
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eqs. 3 and 5.
     """
-    return factorise_kernel(k, variance).solve(target_rows(y, len(np.asarray(k))))
+    return factorise_and_solve(k, y, variance)[1]
 
 
-def factorise_kernel(k: ArrayLike, variance: ArrayLike) -> PositiveFactor:
-    """Return K + Lambda, factorised; see :func:`solve_kernel`."""
+def factorise_and_solve(k: ArrayLike, y: ArrayLike, variance: ArrayLike) -> tuple[PositiveFactor, FloatArray]:
+    """Return K + Lambda, factorised, and the weights; see :func:`solve_kernel`."""
     k = square_matrix(k, "the kernel of the data")
+    y = target_rows(y, len(k))
     regularised = k.copy()
     np.fill_diagonal(regularised, k.diagonal() + variances(variance, len(k)))
-    return PositiveFactor.of(regularised, "the kernel of the data")
+    factor = PositiveFactor.of(regularised, "the kernel of the data")
+    return factor, factor.solve(y.reshape(len(y), -1)).reshape(y.shape)
 
 
 def solve_sparse(

@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.kernels import EnvironmentKernel, Environments
-from hamlearn.kernels.gradients import derivative_between, directions_of, gradient_rows
+from hamlearn.kernels.gradients import directions_of
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -119,7 +119,7 @@ class ActiveBasis:
 
     def values_and_gradients(self, env: Environments, mixture: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Return kernels [structure, basis] and their derivatives with respect to positions [3 atom, basis]."""
-        return gradient_rows(self.kernel.settings, env, self.environments, mixture.tolist())
+        return self.kernel.gradient_rows(env, self.environments, mixture.tolist())
 
     def functional(self, weights: FloatArray) -> Functional:
         """Return the energy that weights [basis] stand for."""
@@ -163,7 +163,7 @@ class DerivativeBasis:
         return Functional(env, _by_species(env, weights[:n]), directions_of(env, weights[n:]))
 
     def _matrix(self, env: Environments, mixture: FloatArray) -> FloatArray:
-        return derivative_between(self.kernel.settings, env, self.environments, mixture.tolist())
+        return self.kernel.derivative_between(env, self.environments, mixture.tolist())
 
 
 Basis = StructureBasis | ActiveBasis | DerivativeBasis

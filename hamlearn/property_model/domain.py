@@ -44,7 +44,7 @@ def check_settings(
         needed = MATRICES_AT_ONCE * 8e-9 * n**2
         if needed > model.memory_gb:
             raise ConfigError(
-                f"model.basis derivatives needs {needed:.1f} GB for {len(structures)} structures ({n} energies and "
+                f"model.basis derivatives needs {needed:.2g} GB for {len(structures)} structures ({n} energies and "
                 f"derivatives), more than memory_gb = {model.memory_gb:g}; use fewer structures, more memory, or "
                 "basis sparse"
             )

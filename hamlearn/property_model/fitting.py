@@ -18,8 +18,8 @@ from scipy.linalg import solve_triangular
 from hamlearn.errors import ConfigError
 from hamlearn.models.block_ridge import BlockRidge
 from hamlearn.models.hyperparameters import fold_residuals
+from hamlearn.models.kernel_ridge import KernelRidge
 from hamlearn.models.positive import eigen_root
-from hamlearn.models.sparse_solvers import factorise_kernel
 from hamlearn.models.tiled_qr import merge
 
 FloatArray = NDArray[np.float64]
@@ -68,7 +68,7 @@ class Solution:
     def std(self, diagonal: FloatArray, rows: FloatArray) -> FloatArray:
         """Return the standard deviation of values [value] from k(A, A) [value] and k [value, basis].
 
-        Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.26 and 8.16.
+        Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.26 and 8.27.
         """
         variance = diagonal - ((rows @ self.minus) ** 2).sum(1) + ((rows @ self.plus) ** 2).sum(1)
         return np.sqrt(self.amplitude * (np.maximum(variance, 0.0) + self.noise))
@@ -94,9 +94,8 @@ def solve_full(
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018).
     """
-    factorised = factorise_kernel(gram, variance)
-    weights = factorised.solve(y)
-    minus = factorised.whiten(np.eye(len(y))).T
+    fit = KernelRidge().fit(gram, y, variance)
+    weights, minus = fit.weights_, fit.factor_.whiten(np.eye(len(y))).T
     amplitude = _amplitude_full(minus @ minus.T, weights, folds, n_values)
     return Solution(weights, mixture, minus, np.zeros((len(y), 0)), float(variance[0]), amplitude)
 
@@ -156,7 +155,7 @@ def solve_active(
         noise: variance of a value.
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018); variance: Rasmussen, Williams, Gaussian
-    Processes for Machine Learning (2006), eq. 8.16.
+    Processes for Machine Learning (2006), eq. 8.27.
     """
     projection = eigen_root(gram, RELATIVE_RANK, "the kernel of the active environments")
     rank = projection.shape[1]
@@ -165,10 +164,12 @@ def solve_active(
         pieces, kept, count = [], [np.zeros((0, rank + 1))], 0
         for rows in tiles:
             phi_y = np.column_stack([rows.kernels @ projection, rows.y])
-            pieces = [merge([*pieces, torch.from_numpy(phi_y)])]
+            pieces.append(torch.from_numpy(phi_y))
+            if sum(map(len, pieces)) > 3 * rank:  # few merges of many rows: a merge costs as much as 2 rank rows
+                pieces = [merge(pieces)]
             kept += [phi_y] if rows.are_values else []
             count += len(phi_y)
-        factors.append(pieces[0])
+        factors.append(merge(pieces))
         values.append(np.sqrt(noise) * np.concatenate(kept))
         n_rows.append(count)
     fit = BlockRidge().fit(factors, n_rows, rank)
@@ -187,7 +188,7 @@ def _ridge(factor: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
     """Return w = (X^T X + ridge)^-1 X^T y [r] and H with H H^T = (X^T X + ridge)^-1 [r, r], from a factor of [X y]."""
     rank = factor.shape[1] - 1
     stacked = np.vstack([factor, np.sqrt(ridge) * np.eye(rank, rank + 1)])
-    r = np.linalg.qr(stacked, mode="r")
+    r = np.asarray(np.linalg.qr(stacked, mode="r"))
     half = solve_triangular(r[:rank, :rank], np.eye(rank))
     return half @ r[:rank, rank], half
 

@@ -84,7 +84,7 @@ def read_labels(
     arrays = [_numbers(value) for value in found]
     _refuse(
         arrays,
-        lambda value: value is None or value.size not in sizes,
+        lambda value: value.size not in sizes,
         names,
         lambda k: f"'{key}' is {found[k]!r}, expected {wanted} number{'' if wanted == '1' else 's'} for l = {target.l}",
     )
@@ -98,7 +98,7 @@ def _forces(structures: Sequence[Atoms], key: str, names: list[int]) -> FloatArr
     _refuse(found, lambda value: value is None, names, lambda k: _missing(structures[k], key))
     arrays = [_numbers(value) for value in found]
     shapes = [(len(atoms), 3) for atoms in structures]
-    fits = [value is not None and value.shape == shape for value, shape in zip(arrays, shapes, strict=True)]
+    fits = [value.shape == shape for value, shape in zip(arrays, shapes, strict=True)]
     _refuse(fits, lambda fit: not fit, names, lambda k: f"'{key}' is not an array of {shapes[k]} numbers")
     _refuse(arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' is not finite everywhere")
     return np.concatenate(arrays)
@@ -106,26 +106,29 @@ def _forces(structures: Sequence[Atoms], key: str, names: list[int]) -> FloatArr
 
 def _find(atoms: Atoms, key: str, per_atom: bool) -> Any:
     """Return what a structure says under a key; ASE moves names such as energy and forces to a calculator."""
-    results = atoms.calc.results if atoms.calc is not None else {}
-    for place in (atoms.arrays if per_atom else atoms.info, results):
+    for place in (atoms.arrays if per_atom else atoms.info, _results(atoms)):
         if place.get(key) is not None:
             return place[key]
     return None
 
 
+def _results(atoms: Atoms) -> dict[str, Any]:
+    return atoms.calc.results if atoms.calc is not None else {}
+
+
 def _missing(atoms: Atoms, key: str) -> str:
-    results = atoms.calc.results if atoms.calc is not None else {}
-    present = sorted({*atoms.info, *atoms.arrays, *results} - {"numbers", "positions"})
+    known = {**atoms.info, **atoms.arrays, **_results(atoms)}
+    present = sorted({name for name, value in known.items() if value is not None} - {"numbers", "positions"})
     return f"key '{key}' is missing; there is {', '.join(present) or 'none at all'}{nearest(key, present)}"
 
 
-def _numbers(value: Any) -> FloatArray | None:
-    """Return numbers as an array; None for text, booleans and ragged lists."""
+def _numbers(value: Any) -> FloatArray:
+    """Return numbers as an array, empty for text, booleans and ragged lists."""
     try:
         array = np.asarray(value)
     except ValueError:
-        return None
-    return array.astype(np.float64) if array.dtype.kind in "iuf" else None
+        return np.zeros(0)
+    return array.astype(np.float64) if array.dtype.kind in "iuf" else np.zeros(0)
 
 
 def _refuse(

@@ -13,7 +13,6 @@ from numpy.typing import NDArray
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import EnvironmentKernel, Environments
-from hamlearn.kernels.gradients import energies_and_gradients
 from hamlearn.models.saved import describe_training
 from hamlearn.property_model.baseline import Baseline, baseline_kind
 from hamlearn.property_model.basis import Basis, DerivativeBasis, Functional, Irrep, structure_diagonal
@@ -150,7 +149,7 @@ class PropertyModel:
             values[:, 0] += baseline[tile]
             spreads = self._std(env, structures[tile]) if std else [None] * len(values)
             own = in_own_shape(values, self.target.l)
-            split = [None] * len(values)
+            split: Sequence[FloatArray | None] = [None] * len(values)
             if forces and gradients is not None:
                 split = np.split(-gradients, np.cumsum([len(atoms) for atoms in structures[tile]])[:-1])
             out += [PropertyPrediction(*row) for row in zip(own, spreads, split, strict=True)]
@@ -197,8 +196,8 @@ class PropertyModel:
         if self._functional is None:
             self._functional = self.basis_.functional(solution.weights)
         f = self._functional
-        energies, gradients = energies_and_gradients(
-            self.kernel, env, f.environments, f.coefficients, f.directions, solution.mixture.tolist()
+        energies, gradients = self.kernel_.energies_and_gradients(
+            env, f.environments, f.coefficients, f.directions, solution.mixture.tolist()
         )
         return self.scale_ * energies[:, None], None if gradients is None else self.scale_ * gradients
 

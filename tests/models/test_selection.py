@@ -131,15 +131,6 @@ def test_stochastic_cur_draws_with_the_leverage():
     assert np.corrcoef(counts, expected)[0, 1] > 0.8
 
 
-def test_against_scikit_matter():
-    skmatter = pytest.importorskip("skmatter.sample_selection")
-    x = features(6)
-    fps = skmatter.FPS(n_to_select=10, initialize=3).fit(x)
-    assert fps.selected_idx_.tolist() == farthest_points_of_features(x, 10, first=3)[0].tolist()
-    cur = skmatter.CUR(n_to_select=5, k=1).fit(x)
-    assert cur.selected_idx_.tolist() == cur_select(x, 5, k=1).tolist()
-
-
 def test_refusals():
     x = features()
     for select in (farthest_points_of_features, cur_select):

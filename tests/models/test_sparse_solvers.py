@@ -30,7 +30,7 @@ def formula(k_mm, k_nm, y, variance):
 
 @pytest.mark.parametrize("solver", SOLVERS)
 def test_solvers_give_the_formula(well, solver):
-    k_mm, k_nm, y, variance = well
+    k_mm, k_nm, y, _ = well
     np.testing.assert_allclose(solve_sparse(*well, solver=solver), formula(*well), atol=10 * EXACT)
     single = solve_sparse(k_mm, k_nm, y[:, 0], 0.3, solver=solver)
     assert single.shape == (30,)
@@ -108,7 +108,7 @@ def test_repeated_and_empty_active_points_change_nothing(well, solver, jitter):
 def test_kernels_that_vanish_get_no_weight(solver, variance):
     weights = solve_sparse(np.zeros((3, 3)), np.zeros((8, 3)), np.ones((8, 2)), variance, solver)
     np.testing.assert_array_equal(weights, np.zeros((3, 2)))
-    np.testing.assert_array_equal(solve_kernel(np.zeros((4, 4)), np.ones(4), variance), 0.0)
+    np.testing.assert_array_equal(solve_kernel(np.zeros((4, 4)), np.ones(4), 0.0), np.zeros(4))
 
 
 def test_duplicates_of_data_interpolate_their_mean():
@@ -143,13 +143,13 @@ def test_memory_does_not_grow_with_the_data(well):
 
 def test_refusals(well):
     k_mm, k_nm, y, variance = well
-    with pytest.raises(ConfigError, match="unknown solver 'qrr'; expected .*; did you mean 'qr'"):
+    with pytest.raises(ConfigError, match=r"unknown solver 'qrr'; expected .*; did you mean 'qr'"):
         solve_sparse(*well, solver="qrr")
     with pytest.raises(ConfigError, match="jitter is -1"):
         solve_sparse(*well, jitter=-1.0)
     with pytest.raises(ConfigError, match=r"shape \[150, 29\]; expected a matrix \[any, 30\]"):
         solve_sparse(k_mm, k_nm[:, 1:], y, variance)
-    with pytest.raises(ConfigError, match="the data have shape .* expected 150 rows"):
+    with pytest.raises(ConfigError, match=r"the data have shape .* expected 150 rows"):
         solve_sparse(k_mm, k_nm, y[1:], variance)
     with pytest.raises(ConfigError, match="the variance has shape"):
         solve_sparse(k_mm, k_nm, y, variance[1:])
