@@ -125,6 +125,58 @@ def test_config_of_a_newer_format_is_refused(folder: Path) -> None:
         load_config(write(folder, text))
 
 
+PROPERTY = "target={kind: property, key: energy, forces_key: forces}"
+
+
+def test_a_property_is_learned_by_kernels_and_carries_no_settings_of_matrices(folder: Path) -> None:
+    config = load_config(folder / "run.yaml", [PROPERTY, "model.active={O: 5, H: 10}", "kernel.max_nu=3"])
+    assert (config.model.kind, config.model.active, config.kernel.max_nu) == ("kernel", {"O": 5, "H": 10}, 3)
+    written = yaml.safe_load(dump_config(config))
+    assert set(written) == {"structures", "target", "kernel", "model", "split"}
+    assert written["target"] == {
+        "kind": "property",
+        "key": "energy",
+        "l": 0,
+        "sigma": 1,
+        "forces_key": "forces",
+        "baseline": None,
+        "unit": None,
+    }
+    assert load_config(write(folder, dump_config(config, installed_versions()))) == config
+
+
+@pytest.mark.parametrize(
+    ("override", "expected"),
+    [
+        ("model.kind=ridge", "model.kind ridge cannot learn target.kind property: properties are learned by kernel"),
+        ("qm.basis=sto-3g", "qm was given, but a property (target.kind) is learned from the file by a kernel"),
+        ("features.max_l=2", "features was given, but a property"),
+        ("kernel.a=0", "kernel.a: must be larger than 0, got 0"),
+        ("kernel.zeta=2", "zeta belongs to the kinds order and soap"),
+        ("kernel.cutoff_angstrom=0.2", "cutoff_angstrom 0.2 must exceed cutoff_width_angstrom"),
+        ("model.active=0", "model.active: expected a whole number of at least 1, or one for each element"),
+        ("model.active={O: 0}", "such as {O: 50, H: 80}, got {'O': 0}"),
+        ("model={basis: full, active: 3}", "active belongs to the basis sparse, got basis full"),
+        ("model.basis=dense", "model.basis: expected one of 'full', 'sparse' or 'derivatives', got 'dense'"),
+        ("model.active=many", "such as {O: 50, H: 80}, got many"),
+    ],
+)
+def test_refused_settings_of_properties(folder: Path, override: str, expected: str) -> None:
+    assert expected in refusal(folder / "run.yaml", PROPERTY, override)
+
+
+def test_settings_of_the_other_kind_are_accepted_at_their_defaults(folder: Path) -> None:
+    config = load_config(folder / "run.yaml", [PROPERTY, "qm.basis=def2-SVP", "target.delta=none"])
+    assert config == load_config(folder / "run.yaml", [PROPERTY])
+
+
+def test_differences_between_kinds_of_targets_are_named(folder: Path) -> None:
+    old, new = load_config(folder / "run.yaml"), load_config(folder / "run.yaml", [PROPERTY])
+    lines = compare_configs(old, new)
+    assert "target.kind: saph (folder) against property (now)" in lines
+    assert "target.key: null (folder) against energy (now)" in lines
+
+
 # -- what is refused
 
 
@@ -134,7 +186,7 @@ def test_config_of_a_newer_format_is_refused(folder: Path) -> None:
         ("features.max_k=3", "features.max_k: unknown setting; did you mean 'max_"),
         ("features.max_nu_center=1", "did you mean 'max_nu_centre'?"),
         ("feature.max_l=3", "feature: unknown setting; did you mean 'features'?"),
-        ("basis=sto-3g", "basis: unknown setting; did you mean 'qm.basis'?"),
+        ("basis=sto-3g", "basis: unknown setting; did you mean 'qm.basis or model.basis'?"),
         ("qm.train=3", "qm.train: unknown setting; did you mean 'split.train'?"),
         ("qm.zzz=3", "qm.zzz: unknown setting; known here: method, xc, basis, guess, conv_tol"),
         ("features.max_l=many", "features.max_l: expected a whole number, got 'many'"),
@@ -165,6 +217,17 @@ def test_config_of_a_newer_format_is_refused(folder: Path) -> None:
         ("features..max_l=3", "expected section.name=value"),
         ("split.train.n=3", "'train' is a value, not a section"),
         ("split.curve=[1, 2", "is not valid YAML"),
+        ("target.kind=energy", "expected one of 'fock', 'lowdin', 'saph' or 'property', got 'energy'"),
+        ("target.kind=property", "kind property needs key"),
+        ("target.key=energy", "target: key was given, but target.kind is saph, not property; remove it"),
+        ("target={kind: property, key: e, delta: minao}", "delta was given, but target.kind is property; remove it"),
+        ("target={kind: property, key: e, l: 3}", "target.l: expected one of 0, 1 or 2, got 3"),
+        ("target={kind: property, key: d, l: 1, forces_key: f}", "forces_key belongs to an energy"),
+        ("target={kind: property, key: d, l: 1, baseline: mean}", "baseline mean is not equivariant for l 1"),
+        ("target={kind: property, ky: e}", "target.ky: unknown setting; did you mean 'key'?"),
+        ("model.active=5", "model: active was given, but model.kind is ridge; remove it"),
+        ("model={kind: kernel}", "model.kind kernel cannot learn target.kind saph"),
+        ("kernel.max_l=2", "kernel was given, but a matrix (target.kind saph) is learned from features; remove it"),
     ],
 )
 def test_refused_settings(folder: Path, override: str, expected: str) -> None:

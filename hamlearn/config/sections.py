@@ -233,12 +233,14 @@ class ModelSettings(Section):
         """Return the settings of kernel regression where blocks are regressed by ridge."""
         return {} if self.kind == "kernel" else dict.fromkeys(_OF_KERNELS, "model.kind is ridge")
 
-    @field_validator("active")
+    @field_validator("active", mode="before")
     @classmethod
-    def _counts(cls, active: int | dict[str, int] | None) -> int | dict[str, int] | None:
+    def _counts(cls, active: Any) -> Any:
         counts = active if isinstance(active, dict) else {} if active is None else {"all": active}
-        if any(n < 1 for n in counts.values()):
-            raise ValueError(f"active needs numbers of at least 1, got {active}")
+        if not all(isinstance(name, str) and type(n) is int and n >= 1 for name, n in counts.items()):
+            raise ValueError(
+                f"expected a whole number of at least 1, or one for each element such as {{O: 50, H: 80}}, got {active}"
+            )
         return active
 
     @model_validator(mode="after")

@@ -6,9 +6,8 @@ from dataclasses import dataclass
 from typing import Literal, get_args
 
 import numpy as np
-import torch
 from numpy.typing import ArrayLike
-from scipy.linalg import lstsq, solve_triangular
+from scipy.linalg import lstsq, qr, solve_triangular
 
 from hamlearn.errors import ConfigError, nearest
 from hamlearn.models.positive import (
@@ -20,7 +19,6 @@ from hamlearn.models.positive import (
     matrix,
     square_matrix,
 )
-from hamlearn.models.tiled_qr import merge
 
 Solver = Literal["normal", "rkhs", "qr", "rkhs-qr"]
 JITTER = 1e-14
@@ -77,9 +75,9 @@ def solve_sparse(
         solver: "qr" (recommended): orthogonal factor of [Lambda^-1/2 K_NM; L^T], K_MM = L L^T; "rkhs": normal
             equations in the basis where K_MM is the identity, without its singular directions; "rkhs-qr": orthogonal
             factor in that basis; "normal": the formula as it stands, which loses half of the digits.
-        jitter: added to the diagonal of K_MM by "qr" and "normal", bound of the eigenvalues that are kept by the
-            others, in units of the largest row sum of |K_MM|. A K_MM that is singular all the same (repeated points,
-            zero kernels) is reduced to its non-singular part by every solver.
+        jitter: "qr" and "normal" add this fraction of the largest row sum of |K_MM| to its diagonal, "rkhs" and
+            "rkhs-qr" keep eigenvalues above this fraction of the largest. A K_MM that is singular all the same
+            (repeated points, zero kernels) is reduced to its non-singular part by every solver.
 
     Raises:
         ConfigError: as :func:`solve_kernel`; for more active points than data without tolerances.
@@ -264,7 +262,8 @@ def _basis(k: FloatArray, reproducing: bool, jitter: float) -> tuple[FloatArray 
 
 
 def _triangle(rows: FloatArray) -> FloatArray:
-    return merge([torch.from_numpy(rows)]).numpy()
+    upper: FloatArray = qr(rows, mode="r", overwrite_a=True, check_finite=False)[0]
+    return upper[: rows.shape[1]]
 
 
 def _inverse_of_triangle(upper: FloatArray) -> FloatArray:

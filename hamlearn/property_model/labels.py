@@ -89,8 +89,9 @@ def read_labels(
         lambda k: f"'{key}' is {found[k]!r}, expected {wanted} number{'' if wanted == '1' else 's'} for l = {target.l}",
     )
     _refuse(arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' is {found[k]!r}, not finite")
-    values = np.stack([components(target.l, value.size) @ value.ravel() for value in arrays])
-    return Labels(values, None if target.forces_key is None else _forces(structures, target.forces_key, names))
+    values = [components(target.l, value.size) @ value.ravel() for value in arrays]
+    return Labels(
+        np.array(values).reshape(-1, 2 * target.l + 1), None if target.forces_key is None else _forces(structures, target.forces_key, names))
 
 
 def _forces(structures: Sequence[Atoms], key: str, names: list[int]) -> FloatArray:

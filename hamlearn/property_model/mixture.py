@@ -41,7 +41,7 @@ def search_mixture(
 ) -> MixtureFit:
     """Return the mixture c0 k^0 + a sum_nu b^nu / nu! k^nu that predicts folds left out best, with regulariser 1.
 
-    What the settings give is kept. A single order has b = 1, and c0 has no effect on tensors.
+    What the settings give is kept. A single order has b = 1, tensors have c0 = 0.
 
     Args:
         parts: kernels of the data, order by order [n_parts, row, row].
@@ -52,28 +52,24 @@ def search_mixture(
 
     Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), appendix E.
     """
-    given = [None if kernel.a is None else float(np.log10(kernel.a)), kernel.b, _log10_c0(kernel, parts)]
-    if len(parts) == 2:
-        given[1] = 1.0
     if kernel.c0 == 0.0:
         parts = np.concatenate([np.zeros_like(parts[:1]), parts[1:]])
+    constant = parts[0].any()
+    given = [
+        None if kernel.a is None else float(np.log10(kernel.a)),
+        1.0 if len(parts) == 2 else kernel.b,
+        (None if kernel.c0 is None else float(np.log10(kernel.c0))) if constant else 0.0,
+    ]
     if model.optimise == "annealing":
         bounds = [limits if v is None else (v, v + NARROW) for limits, v in zip(BOUNDS, given, strict=True)]
         best = optimise_mixture(parts, y, folds, loss=model.loss, bounds=bounds, start=[lo for lo, _ in bounds])
     else:
         best = grid_mixture(parts, y, folds, 1.0, model.loss, *_axes(COARSE, given))
-        a, c0 = np.log10(best.a), np.log10(best.c0)
-        around = [tuple(a + x for x in FINER[0]), tuple(best.b * x for x in FINER[1]), tuple(c0 + x for x in FINER[2])]
+        log10_a, log10_c0 = np.log10(best.a), np.log10(best.c0)
+        around = [[log10_a + x for x in FINER[0]], [best.b * x for x in FINER[1]], [log10_c0 + x for x in FINER[2]]]
         best = grid_mixture(parts, y, folds, 1.0, model.loss, *_axes(around, given))
-    c0 = 0.0 if kernel.c0 == 0.0 else best.c0
+    c0 = best.c0 if constant else 0.0
     return MixtureFit(best.a, best.b, c0, mixture_weights(best.a, best.b, c0, len(parts) - 1), best.loss)
-
-
-def _log10_c0(kernel: KernelSettings, parts: FloatArray) -> float | None:
-    """Return log10 c0 if it is given or has no effect."""
-    if kernel.c0 == 0.0 or not parts[0].any():
-        return 0.0
-    return None if kernel.c0 is None else float(np.log10(kernel.c0))
 
 
 def _axes(axes: Sequence[Sequence[float]], given: Sequence[float | None]) -> list[tuple[float, ...]]:

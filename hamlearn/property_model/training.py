@@ -140,6 +140,7 @@ def _solve_active(
     noise, slope_noise = data.variances(model)
     first_atom = np.cumsum([0, *(len(atoms) for atoms in structures)])
     diagonal = structure_diagonal(basis.kernel, structures, basis.irrep, found.weights)
+    mixture = found.weights / diagonal.mean()  # kernels of order 1, as the solver expects features to be
 
     def tiles(fold: slice, progress: Progress) -> Iterator[Rows]:
         n_basis = len(basis.environments) * data.values.shape[1]
@@ -148,9 +149,9 @@ def _solve_active(
             env = basis.kernel.environments(structures[where], gradients=data.gradients is not None)
             y = data.values[where].ravel()
             if data.gradients is None:
-                yield Rows(basis.values(env, found.weights), y, True)
+                yield Rows(basis.values(env, mixture), y, True)
             else:
-                rows, slopes = basis.values_and_gradients(env, found.weights)
+                rows, slopes = basis.values_and_gradients(env, mixture)
                 own = data.gradients[first_atom[where.start] : first_atom[where.stop]].ravel()
                 yield Rows(rows / np.sqrt(noise), y / np.sqrt(noise), True)
                 yield Rows(slopes / np.sqrt(slope_noise), own / np.sqrt(slope_noise), False)
@@ -159,4 +160,4 @@ def _solve_active(
 
     with Progress(f"{label}, {len(basis.environments)} active environments", len(structures), echo) as progress:
         folds = (tiles(fold, progress) for fold in structure_folds(len(structures), model.folds))
-        return solve_active(folds, basis.gram(found.weights), found.weights, diagonal, noise)
+        return solve_active(folds, basis.gram(mixture), mixture, diagonal / diagonal.mean(), noise)

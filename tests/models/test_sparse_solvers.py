@@ -130,6 +130,14 @@ def test_tiles_are_the_whole(well, solver, tile):
     np.testing.assert_allclose(accumulator.solve(regulariser_scale=7.0), rescaled, atol=10 * EXACT)
 
 
+@pytest.mark.parametrize("solver", SOLVERS)
+@pytest.mark.parametrize("n", (1, 2, 29))
+def test_fewer_data_than_active_points(well, solver, n):
+    k_mm, k_nm, y, variance = well
+    few = k_mm, k_nm[40 : 40 + n], y[40 : 40 + n], variance[40 : 40 + n]
+    np.testing.assert_allclose(solve_sparse(*few, solver=solver), formula(*few), atol=10 * EXACT)
+
+
 def test_memory_does_not_grow_with_the_data(well):
     k_mm, k_nm, y, variance = well
     accumulator = SparseAccumulator(k_mm)

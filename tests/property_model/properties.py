@@ -30,7 +30,7 @@ def molecules(n, seed=0):
 
 
 def labelled(structures):
-    """Return copies with energy and forces of pairs, dipole of charges that depend on their surroundings, and a polarizability of bonds."""
+    """Return copies with energy and forces of pairs, dipole of charges, polarizability of bonds, and handedness."""
     return [_labelled(atoms) for atoms in structures]
 
 
