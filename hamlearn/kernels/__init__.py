@@ -1,6 +1,7 @@
 """Kernels: functions on O(3), their products, and every kernel that is made of them."""
 
 from hamlearn.kernels.alchemical import SpeciesCoupling as SpeciesCoupling
+from hamlearn.kernels.analytic import analytic_density_kernel as analytic_density_kernel
 from hamlearn.kernels.body_order import PairKernel as PairKernel
 from hamlearn.kernels.body_order import TriangleKernel as TriangleKernel
 from hamlearn.kernels.environment_kernel import EnvironmentKernel as EnvironmentKernel

@@ -206,14 +206,16 @@ class EnvironmentKernel:
 
         Of two equal sets only the tiles on and above the diagonal. Invariants have L = 0 here.
         """
-        side = max(1, int(np.sqrt(self.largest_tile())))
+        largest = self.largest_tile()
         for z in a.species:
             if z not in b.species:
                 continue
             left, right = a.densities[z], b.densities[z]
+            width = max(1, min(len(right), int(np.sqrt(largest))))
+            height = width if a is b else largest // width  # a few columns make tall tiles
             roots = [root_norms(c, self.settings, irrep) for c in (left, right)]
-            for rows in _ranges(len(left), side):
-                for columns in _ranges(len(right), side):
+            for rows in _ranges(len(left), height):
+                for columns in _ranges(len(right), width):
                     if a is b and columns.start < rows.start:
                         continue
                     k1 = density_kernel(left[rows], right[columns], self.settings.max_l)

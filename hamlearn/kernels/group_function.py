@@ -91,7 +91,8 @@ class GroupFunction:
             a = self.values.flatten(2)
             b = a if other is self else other.values.flatten(2)
             flat = grid.multiply(a, b, (self.max_l, other.max_l, max_l), plus_only)
-        return replace(self, values=flat.view(-1, n_components(max_l), *self.samples), max_l=max_l)
+        shape = (1 if plus_only else 2, n_components(max_l), *self.samples)
+        return replace(self, values=flat.view(shape), max_l=max_l)
 
     def product_irrep(self, other: GroupFunction, L: int, sigma: int) -> Tensor:
         """Return only k^{L sigma}_{MM'} of the product [2L+1, 2L+1, *samples]."""

@@ -90,8 +90,8 @@ def read_labels(
     )
     _refuse(arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' is {found[k]!r}, not finite")
     values = [components(target.l, value.size) @ value.ravel() for value in arrays]
-    return Labels(
-        np.array(values).reshape(-1, 2 * target.l + 1), None if target.forces_key is None else _forces(structures, target.forces_key, names))
+    forces = None if target.forces_key is None else _forces(structures, target.forces_key, names)
+    return Labels(np.array(values).reshape(-1, 2 * target.l + 1), forces)
 
 
 def _forces(structures: Sequence[Atoms], key: str, names: list[int]) -> FloatArray:
@@ -102,7 +102,7 @@ def _forces(structures: Sequence[Atoms], key: str, names: list[int]) -> FloatArr
     fits = [value.shape == shape for value, shape in zip(arrays, shapes, strict=True)]
     _refuse(fits, lambda fit: not fit, names, lambda k: f"'{key}' is not an array of {shapes[k]} numbers")
     _refuse(arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' is not finite everywhere")
-    return np.concatenate(arrays)
+    return np.concatenate([np.zeros((0, 3)), *arrays])
 
 
 def _find(atoms: Atoms, key: str, per_atom: bool) -> Any:

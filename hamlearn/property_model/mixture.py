@@ -27,7 +27,7 @@ NARROW = 1e-9
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """The best mixture: hyperparameters, weights of the parts [n_parts], cross-validated error in units of y."""
+    """The best mixture: hyperparameters, weights of the parts [n_parts], cross-validated error in tolerances of the data."""
 
     a: float
     b: float
@@ -37,7 +37,12 @@ class MixtureFit:
 
 
 def search_mixture(
-    parts: FloatArray, y: FloatArray, kernel: KernelSettings, model: ModelSettings, folds: Sequence[IntArray]
+    parts: FloatArray,
+    y: FloatArray,
+    variance: FloatArray,
+    kernel: KernelSettings,
+    model: ModelSettings,
+    folds: Sequence[IntArray],
 ) -> MixtureFit:
     """Return the mixture c0 k^0 + a sum_nu b^nu / nu! k^nu that predicts folds left out best, with regulariser 1.
 
@@ -45,13 +50,17 @@ def search_mixture(
 
     Args:
         parts: kernels of the data, order by order [n_parts, row, row].
-        y: data of spread 1 [row].
+        y: data [row].
+        variance: squared tolerances [row], in which errors are counted.
         kernel: a, b and c0 where they are given.
         model: how to search, and which error counts.
         folds: rows left out together.
 
     Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), appendix E.
     """
+    if not (variance == 1.0).all():
+        tolerance = np.sqrt(variance)
+        parts, y = parts / (tolerance[:, None] * tolerance), y / tolerance
     if kernel.c0 == 0.0:
         parts = np.concatenate([np.zeros_like(parts[:1]), parts[1:]])
     constant = parts[0].any()

@@ -21,7 +21,7 @@ from hamlearn.property_model.fitting import Solution
 from hamlearn.property_model.labels import Labels, in_own_shape, read_labels
 from hamlearn.property_model.prediction import PropertyPrediction
 from hamlearn.property_model.tiles import structure_tiles
-from hamlearn.property_model.training import Data, train
+from hamlearn.property_model.training import TrainingSet, train
 from hamlearn.structures import check_structures
 
 if TYPE_CHECKING:
@@ -45,7 +45,8 @@ class PropertyModel:
         solution_: weights, mixture of orders, uncertainty.
         baseline_: what is added to every prediction.
         scale_: unit of the weights, in the unit of the property.
-        hyperparameters_: a, b and c0 of the mixture, and the cross-validated error of the values, cv_error.
+        hyperparameters_: a, b and c0 of the mixture, and cv_error, the cross-validated error of the data that chose
+            them, in units of their spreads.
         training_: size, formulas and hash of the training set.
 
     Predictions obey y(R A) = s D^L(R) y(A) for R in O(3), s = 1 for proper and sigma for improper R, and do not change
@@ -113,12 +114,9 @@ class PropertyModel:
         labels = read_labels(structures, self.target)
         check_settings(self.target, self.kernel, self.model, structures)
         self.baseline_ = Baseline(baseline_kind(self.target)).fit(structures, labels.values[:, 0])
-        data = self._normalised(structures, labels)
         self.kernel_ = EnvironmentKernel(self.kernel, self.model.memory_gb).fit(structures)
-        geometries = [type(atoms)(atoms.numbers, atoms.positions) for atoms in structures]
-        fitted = train(self.kernel_, self.model, self.basis_kind, self.irrep, geometries, data, echo, label)
-        self.basis_, self.solution_ = fitted.basis, fitted.solution
-        self.hyperparameters_ = {**fitted.hyperparameters, "cv_error": fitted.cv_error * self.scale_}
+        fitted = train(self.kernel_, self.basis_kind, self.irrep, self._normalised(structures, labels), echo, label)
+        self.basis_, self.solution_, self.hyperparameters_ = fitted.basis, fitted.solution, fitted.hyperparameters
         self.training_ = describe_training(structures, list(labels.values))
         self._functional = None
         return self
@@ -177,15 +175,16 @@ class PropertyModel:
 
         save_model(self, Path(folder))
 
-    def _normalised(self, structures: Sequence[Atoms], labels: Labels) -> Data:
-        """Return labels without the baseline, in units of their spread."""
+    def _normalised(self, structures: Sequence[Atoms], labels: Labels) -> TrainingSet:
+        """Return bare geometries and labels without the baseline, in units of their spread."""
         values = labels.values.copy()
         values[:, 0] -= self.baseline_.values(structures)
         centre = values.mean() if self.irrep == (0, 1) else 0.0
         spread = float(np.sqrt(np.mean((values - centre) ** 2)))
         self.scale_ = spread if spread > 1e-12 * np.abs(labels.values).max(initial=0.0) else 1.0
         gradients = None if labels.forces is None else -labels.forces / self.scale_
-        return Data(values / self.scale_, gradients)
+        geometries = [type(atoms)(atoms.numbers, atoms.positions) for atoms in structures]
+        return TrainingSet(geometries, values / self.scale_, gradients, self.model)
 
     def _evaluate(self, env: Environments) -> tuple[FloatArray, FloatArray | None]:
         """Return values [structure, 2L+1], without the baseline, and gradients [atom, 3] if ``env`` has them."""

@@ -55,7 +55,7 @@ def _errors(run: RunArtifacts) -> Html:
 def _hyperparameters(found: Mapping[str, Any]) -> Html:
     if not found:
         return Html("")
-    words = {"a": "a", "b": "b", "c0": "c0", "cv_error": "cross-validated error of the values"}
+    words = {"a": "a", "b": "b", "c0": "c0", "cv_error": "cross-validated error, in units of the spread of the data"}
     rows = [(words.get(name, name), number(value)) for name, value in found.items()]
     return html.details("Kernel weights found by cross-validation", html.table((), rows))
 

@@ -1,0 +1,80 @@
+"""The kernel of order 1 without any radial basis: sums over pairs of neighbours of analytic overlaps."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hamlearn.angular.harmonics import spherical_harmonics
+from hamlearn.config import KernelSettings
+from hamlearn.density import Batch
+from hamlearn.density.cutoff import shifted_cosine
+from hamlearn.density.gaussian_overlap import neighbour_width, radial_overlap
+from hamlearn.kernels.group_function import GroupFunction
+from hamlearn.kernels.layout import component_slice, n_components
+from hamlearn.kernels.mixtures import haar_weights
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def analytic_density_kernel(
+    structures: Sequence[Atoms], others: Sequence[Atoms], settings: KernelSettings
+) -> dict[int, GroupFunction]:
+    """Return k^{1; l}_{mm'}(i, i') = sum_{jj'} f(r) f(r') kappa_l(r, r') Y_lm(r) Y_lm'(r'), j and j' of one element.
+
+    Exact, with nothing to converge, for a cost that grows with the product of the numbers of neighbours; the densities
+    of :class:`~hamlearn.kernels.EnvironmentKernel` give the same up to the precision of their expansion and one common
+    factor.
+
+    Args:
+        structures: geometries, Å.
+        others: geometries of the other side.
+        settings: widths, cut-off, decay, weights of l and max_l.
+
+    Returns:
+        By element of the centre, samples [atom of structures, atom of others], Å^-3.
+
+    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), eq. 5 integrated analytically.
+    """
+    left, right = Batch.from_atoms(structures), Batch.from_atoms(others)
+    elements = sorted({int(z) for z in left.species} & {int(z) for z in right.species})
+    return {z: _of_element(left, right, z, settings) for z in elements}
+
+
+def _of_element(left: Batch, right: Batch, z: int, settings: KernelSettings) -> GroupFunction:
+    (r, f, a, y), (r_other, f_other, a_other, y_other) = (_neighbours(batch, z, settings) for batch in (left, right))
+    widths = [neighbour_width(x, settings.smearing_angstrom, settings.smearing_growth_angstrom) for x in (r, r_other)]
+    kappa = radial_overlap(r[:, None], r_other, widths[0][:, None], widths[1], settings.max_l)
+    kappa *= ((a[:, None] == a_other) * f[:, None] * f_other)[..., None]
+    if settings.l_weight == "haar":
+        kappa *= haar_weights(settings.max_l)
+    n_i, n_j = y.shape[1], y_other.shape[1]
+    values = torch.zeros((1, n_components(settings.max_l), n_i, n_j), dtype=torch.float64)
+    for l in range(settings.max_l + 1):
+        m, rows = 2 * l + 1, slice(l * l, (l + 1) ** 2)
+        product = y[:, :, rows].flatten(1).T @ torch.from_numpy(kappa[..., l]) @ y_other[:, :, rows].flatten(1)
+        values[0, component_slice(l)] = product.view(n_i, m, n_j, m).permute(1, 3, 0, 2).flatten(0, 1)
+    return GroupFunction(values, settings.max_l)
+
+
+def _neighbours(
+    batch: Batch, z: int, settings: KernelSettings
+) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], Tensor]:
+    """Return distance, weight, element and Y_lm in the row of its centre [pair, centre, lm] of all neighbours."""
+    distance = torch.linalg.norm(batch.vectors(batch.centre, batch.neighbour), dim=1).numpy()
+    near = (distance < settings.cutoff_angstrom) & (batch.species[batch.centre] == z)
+    r, centre, neighbour = distance[near], batch.centre[near], batch.neighbour[near]
+    weight = shifted_cosine(r, settings.cutoff_angstrom, settings.cutoff_width_angstrom)
+    if settings.decay_angstrom is not None:
+        weight = weight * np.exp(-r / settings.decay_angstrom)
+    y = spherical_harmonics(batch.vectors(centre, neighbour), settings.max_l)
+    row = (np.cumsum(batch.species == z) - 1)[centre]
+    out = torch.zeros((len(r), int((batch.species == z).sum()), y.shape[1]), dtype=torch.float64)
+    out[np.arange(len(r)), row] = y
+    return r, weight, batch.species[neighbour], out

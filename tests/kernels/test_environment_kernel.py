@@ -1,0 +1,158 @@
+"""Kernels summed over atoms: against the analytic kernel and plain sums, symmetry, tiles, kinds, bad input."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hamlearn.angular.clebsch_gordan import real_wigner_d
+from hamlearn.config import KernelSettings
+from hamlearn.errors import ConfigError, DomainError
+from hamlearn.kernels import EnvironmentKernel, analytic_density_kernel, invariant_orders
+from hamlearn.structures.transforms import random_rotation
+from hamlearn.testing import TOLERANCE
+
+EXACT = TOLERANCE["float64"]["exact"]
+SYMMETRIC = TOLERANCE["float64"]["equivariance"]
+EXPANSION = 2e-5  # channels with less than 1e-10 of the variance are left out
+FAST = {"cutoff_angstrom": 4.0, "smearing_angstrom": 0.3, "smearing_growth_angstrom": 3.0, "max_l": 2}
+
+
+def molecules(n=5, seed=0, formula="OHHC"):
+    rng = np.random.default_rng(seed)
+    base = np.array([[0, 0, 0.0], [0.76, 0, 0.59], [-0.76, 0, 0.59], [0, 1.3, -0.4]])
+    return [Atoms(formula, base + rng.normal(scale=0.08, size=base.shape)) for _ in range(n)]
+
+
+def fitted(**changes):
+    return EnvironmentKernel(KernelSettings(**{**FAST, **changes})).fit(molecules())
+
+
+def test_densities_give_the_analytic_kernel():
+    """Up to the one factor that scales all densities, and the precision of the expansion."""
+    kernel, few = fitted(max_channels=256, max_l=3, decay_angstrom=2.0, l_weight="haar"), molecules(3, 1)
+    analytic = analytic_density_kernel(few, few, kernel.settings)
+    env = kernel.environments(few)
+    ours = kernel.environment_matrix(env, env, (1, 1))
+    factor = None
+    for z, k1 in analytic.items():
+        expected = k1.coefficients(1).permute(2, 3, 0, 1).numpy()
+        factor = (ours[z][1] * expected).sum() / (expected**2).sum() if factor is None else factor
+        np.testing.assert_allclose(ours[z][1], factor * expected, rtol=0, atol=EXPANSION)
+        orders = invariant_orders(k1.scaled(factor), 4)
+        np.testing.assert_allclose(kernel.environment_matrix(env, env)[z], orders.numpy(), rtol=0, atol=EXPANSION)
+
+
+@pytest.mark.parametrize("kind", ["wigner", "order", "soap"])
+def test_structure_kernels_are_sums_over_atoms(kind):
+    kernel = fitted(kind=kind)
+    a, b = kernel.environments(molecules(3, 1)), kernel.environments(molecules(4, 2))
+    between, single = kernel.between(a, b), kernel.environment_matrix(a, b)
+    expected = np.zeros_like(between)
+    for z, parts in single.items():
+        for i, s in enumerate(a.structure[z]):
+            for j, t in enumerate(b.structure[z]):
+                expected[:, s, t] += parts[:, i, j]
+    np.testing.assert_allclose(between, expected, atol=EXACT)
+    rows = kernel.rows(a, b)
+    for z, where in b.slices().items():
+        for t in range(4):
+            expected[:, :, t] -= rows[:, :, where][:, :, b.structure[z] == t].sum(-1)
+    np.testing.assert_allclose(expected, 0, atol=EXACT)
+
+
+def test_symmetric_kernel_is_the_general_one():
+    kernel = fitted()
+    a, same = kernel.environments(molecules(4, 1)), kernel.environments(molecules(4, 1))
+    np.testing.assert_allclose(kernel.between(a, a), kernel.between(a, same), atol=EXACT)
+    np.testing.assert_allclose(kernel.between_equivariant(a, a, 1), kernel.between_equivariant(a, same, 1), atol=EXACT)
+
+
+def test_small_tiles_change_nothing(monkeypatch):
+    kernel = fitted()
+    a, b = kernel.environments(molecules(4, 1)), kernel.environments(molecules(3, 2))
+    whole = kernel.between(a, b), kernel.between(a, a), kernel.rows_equivariant(a, b, 2)
+    monkeypatch.setattr(kernel, "largest_tile", lambda: 6)
+    for expected, tiled in zip(
+        whole, (kernel.between(a, b), kernel.between(a, a), kernel.rows_equivariant(a, b, 2)), strict=True
+    ):
+        np.testing.assert_allclose(tiled, expected, atol=EXACT)
+
+
+def test_diagonal_is_that_of_the_matrix():
+    for kind in ("wigner", "order", "soap"):
+        kernel = fitted(kind=kind)
+        env = kernel.environments(molecules(3, 1))
+        matrix, diagonal = kernel.environment_matrix(env, env), kernel.environment_diagonal(env)
+        for z in env.species:
+            np.testing.assert_allclose(diagonal[z], np.einsum("pii->pi", matrix[z]), atol=EXACT)
+
+
+@settings(max_examples=8, deadline=None, derandomize=True)
+@given(st.integers(0, 1000), st.booleans(), st.sampled_from([(0, 1), (1, 1), (1, -1), (2, 1)]))
+def test_equivariance(seed, improper, irrep):
+    kernel, few = fitted(max_nu=3), molecules(2, 1)
+    rotation = random_rotation(np.random.default_rng(seed)) * (-1 if improper else 1)
+    turned = [Atoms(a.numbers[::-1], (a.positions[::-1] @ rotation.T) + 3.0) for a in few]
+    a, b, c = (kernel.environments(s) for s in (few, turned, molecules(2, 5)))
+    d = real_wigner_d(rotation, irrep[0])[irrep[0]] * (irrep[1] if improper else 1)
+    plain = kernel.between_equivariant(a, c, *irrep)
+    expected = np.einsum("Mm,pAmBn->pAMBn", d, plain)
+    if irrep[0] == 0:
+        expected[0] = plain[0]
+        np.testing.assert_allclose(kernel.between(b, c), kernel.between(a, c), atol=SYMMETRIC)
+    np.testing.assert_allclose(kernel.between_equivariant(b, c, *irrep), expected, atol=SYMMETRIC)
+
+
+@pytest.mark.parametrize("irrep", [None, (1, 1), (1, -1), (2, 1)])
+def test_every_part_is_positive_semidefinite(irrep):
+    kernel = fitted()
+    env = kernel.environments(molecules(6, 1))
+    for z, parts in kernel.environment_matrix(env, env, irrep).items():
+        for part in parts:
+            n = env.count(z)
+            gram = part if irrep is None else part.transpose(2, 0, 3, 1).reshape(3 * n if irrep[0] == 1 else 5 * n, -1)
+            values = np.linalg.eigvalsh(gram)
+            assert values[0] >= -SYMMETRIC * max(values[-1], EXACT)
+
+
+def test_scalars_are_the_same_by_either_door():
+    kernel = fitted()
+    env = kernel.environments(molecules(3, 1))
+    tensor = kernel.between_equivariant(env, env, 0, 1)[:, :, 0, :, 0]
+    np.testing.assert_allclose(tensor, kernel.between(env, env), atol=EXACT)
+
+
+def test_isolated_atoms():
+    """Order 0 alone remains; the normalised kernel of two lone atoms is 1, of a lone and a bound one 0."""
+    lone = [Atoms("C", [[0, 0, 0.0]]), Atoms("C", [[5.0, 0, 0]])]
+    for kind in ("wigner", "soap"):
+        kernel = fitted(kind=kind)
+        a, b = kernel.environments(lone), kernel.environments(molecules(1))
+        own, mixed = kernel.between(a, a), kernel.between(a, b)
+        np.testing.assert_allclose(own[0], 1)
+        np.testing.assert_allclose(own[1:], 1.0 if kind == "soap" else 0.0, atol=EXACT)
+        np.testing.assert_allclose(mixed[1:], 0, atol=EXACT)
+
+
+def test_tensors_round_trip():
+    kernel = fitted()
+    again = EnvironmentKernel.from_tensors(kernel.settings, 1.0, {**kernel.tensors(), "other": torch.zeros(1)})
+    few = molecules(3, 1)
+    a, b = kernel.environments(few), again.environments(few)
+    np.testing.assert_array_equal(kernel.between(a, a), again.between(b, b))
+
+
+def test_bad_input():
+    kernel = fitted(kind="soap")
+    env = kernel.environments(molecules(3, 1), gradients=True)
+    with pytest.raises(ConfigError, match="no derivatives"):
+        kernel.gradient_rows(env, env, [0.0, 1.0])
+    small = EnvironmentKernel(KernelSettings(**FAST), memory_gb=1e-7).fit(molecules())
+    few = small.environments(molecules(5, 1))
+    with pytest.raises(ConfigError, match="more than memory_gb"):
+        small.between(few, few)
+    with pytest.raises(DomainError, match="not in the training set"):
+        kernel.environments([Atoms("NH", [[0, 0, 0], [0, 0, 1.0]])])
