@@ -15,12 +15,15 @@ from hamlearn.density import Gradients
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.derivatives import Mixture, contract_each, contract_right, mixture_of, slope_derivative
 from hamlearn.kernels.environments import Environments
+from hamlearn.kernels.group_function import GroupFunction
 from hamlearn.kernels.layout import component_slice, n_components
+from hamlearn.kernels.parts import invariant_parts
 from hamlearn.kernels.wigner import density_kernel
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 TILE_BYTES = 2e8  # of the largest intermediate
+LARGEST_TILE = 4096  # pairs of environments
 
 
 @dataclass(frozen=True)
@@ -75,7 +78,10 @@ def gradient_rows(
     energies = torch.zeros((a.n_structures, len(active)), dtype=torch.float64)
     forces = torch.zeros((a.n_atoms, 3, len(active)), dtype=torch.float64)
     where = active.slices()
-    for z, rows, columns, moves, mixture in _tiles(settings, a, active, weights, pulls=True):
+    all_moves = _moves(a)
+    width = max((3 * m.atom.shape[1] for m in all_moves.values()), default=0)
+    for z, rows, columns, k1 in _tiles(settings, a, active, 8 * (width + 3 * _numbers_per_density(a))):
+        mixture, moves = mixture_of(k1, settings, weights), all_moves[z].rows(rows)
         column = slice(where[z].start + columns.start, where[z].start + columns.stop)
         structure = torch.from_numpy(a.structure[z][rows])
         energies[:, column].index_add_(0, structure, mixture.value)
@@ -101,9 +107,12 @@ def derivative_between(
     """
     n_a, n_b = a.n_structures, b.n_structures
     out = torch.zeros((n_a + 3 * a.n_atoms, n_b + 3 * b.n_atoms), dtype=torch.float64)
-    all_right = {z: Moves.of(_gradients(b)[z], b.atom[z]) for z in b.species}
-    for z, rows, columns, left, mixture in _tiles(settings, a, b, weights, mixed=True):
-        right = all_right[z].rows(columns)
+    all_left = _moves(a)
+    all_right = all_left if a is b else _moves(b)
+    width = max((3 * m.atom.shape[1] for m in all_left.values()), default=0)
+    per_pair = 8 * width * (_numbers_per_density(a) + 3 * settings.max_nu * n_components(settings.max_l))
+    for z, rows, columns, k1 in _tiles(settings, a, b, per_pair, upper=a is b):
+        mixture, left, right = mixture_of(k1, settings, weights), all_left[z].rows(rows), all_right[z].rows(columns)
         at_left = left.targets(a.structure[z][rows], n_a)
         at_right = right.targets(b.structure[z][columns], n_b)
         block = _pair_blocks(settings, a.densities[z][rows], b.densities[z][columns], left, right, mixture)
@@ -137,8 +146,14 @@ def energies_and_gradients(
     energy = torch.zeros(a.n_structures, dtype=torch.float64)
     pulls = {z: torch.zeros_like(c) for z, c in a.densities.items()}
     max_l = settings.max_l
-    for z, rows, columns, _, mixture in _tiles(settings, a, basis, weights):
+    for z, rows, columns, k1 in _tiles(settings, a, basis):
         x, c_i, c_j = coefficients[z][columns], a.densities[z][rows], basis.densities[z][columns]
+        structure = torch.from_numpy(a.structure[z][rows])
+        if a.gradients is None and directions is None:
+            parts = torch.tensordot(torch.tensor(weights, dtype=x.dtype), invariant_parts(k1, settings), 1)
+            energy.index_add_(0, structure, parts @ x)
+            continue
+        mixture = mixture_of(k1, settings, weights)
         value, slope = mixture.value @ x, mixture.slope
         pull = slope * x
         if directions is not None:
@@ -148,7 +163,7 @@ def energies_and_gradients(
             if a.gradients is not None:
                 pull = pull + slope_derivative(mixture, t[..., None])[..., 0]
                 pulls[z][rows] += contract_right(slope, change, max_l)
-        energy.index_add_(0, torch.from_numpy(a.structure[z][rows]), value)
+        energy.index_add_(0, structure, value)
         if a.gradients is not None:
             pulls[z][rows] += contract_right(pull, c_j, max_l)
     if a.gradients is None:
@@ -165,7 +180,9 @@ def directions_of(basis: Environments, coefficients: FloatArray) -> dict[int, Te
     """Return delta c_j = sum_r x_r dc_j/dr by species [j, lm, q], for coefficients x of all positions [3 n_atoms]."""
     x = torch.from_numpy(np.asarray(coefficients, dtype=np.float64)).view(-1, 3)
     out = {}
-    for z, g in _gradients(basis).items():
+    if basis.gradients is None:
+        raise ConfigError("these environments have no gradients; make them with gradients=True")
+    for z, g in basis.gradients.items():
         relative = x[torch.from_numpy(g.neighbour)] - x[torch.from_numpy(g.centre)]
         change = torch.einsum("px,pxlq->plq", relative, g.values)
         out[z] = torch.zeros_like(basis.densities[z]).index_add_(0, torch.from_numpy(g.row), change)
@@ -173,31 +190,39 @@ def directions_of(basis: Environments, coefficients: FloatArray) -> dict[int, Te
 
 
 def _tiles(
-    settings: KernelSettings,
-    a: Environments,
-    b: Environments,
-    weights: Sequence[float],
-    pulls: bool = False,
-    mixed: bool = False,
-) -> Iterator[tuple[int, slice, slice, Moves, Mixture]]:
-    """Yield species, rows, columns, the moves of the rows and the mixture of tiles of pairs of environments."""
+    settings: KernelSettings, a: Environments, b: Environments, bytes_per_pair: int = 0, upper: bool = False
+) -> Iterator[tuple[int, slice, slice, GroupFunction]]:
+    """Yield species, rows, columns and the kernel of order 1 of tiles of pairs of environments.
+
+    Args:
+        settings: of the kernel.
+        a: rows.
+        b: columns.
+        bytes_per_pair: what the caller needs beside the powers of the kernel.
+        upper: leave out the tiles below the diagonal.
+    """
+    bytes_per_pair += 8 * n_components(settings.max_l) * 3 * settings.max_nu
+    side = max(1, int(np.sqrt(min(LARGEST_TILE, TILE_BYTES / bytes_per_pair))))
     for z in a.species:
         if z not in b.species:
             continue
         left, right = a.densities[z], b.densities[z]
-        moves = Moves.of(_gradients(a)[z], a.atom[z]) if pulls or mixed else None
-        per_pair = 8 * n_components(settings.max_l) * 3 * settings.max_nu
-        if moves is not None:
-            width = 3 * moves.atom.shape[1]
-            per_pair += 8 * left[0].numel() * (width if mixed else 3)
-            per_pair += per_pair * width if mixed else 8 * width
-        side = max(1, int(np.sqrt(min(4096.0, TILE_BYTES / per_pair))))
         for start in range(0, len(left), side):
             rows = slice(start, min(start + side, len(left)))
-            for first in range(start if mixed and a is b else 0, len(right), side):
+            for first in range(start if upper else 0, len(right), side):
                 columns = slice(first, min(first + side, len(right)))
-                k1 = density_kernel(left[rows], right[columns], settings.max_l)
-                yield z, rows, columns, None if moves is None else moves.rows(rows), mixture_of(k1, settings, weights)  # type: ignore[misc]
+                yield z, rows, columns, density_kernel(left[rows], right[columns], settings.max_l)
+
+
+def _moves(a: Environments) -> dict[int, Moves]:
+    """Return the moves of every species."""
+    if a.gradients is None:
+        raise ConfigError("these environments have no gradients; make them with gradients=True")
+    return {z: Moves.of(g, a.atom[z]) for z, g in a.gradients.items()}
+
+
+def _numbers_per_density(a: Environments) -> int:
+    return max((c[0].numel() for c in a.densities.values() if len(c)), default=1)
 
 
 def _pair_blocks(
@@ -232,9 +257,3 @@ def _add_blocks(out: Tensor, block: Tensor, rows: IntArray, columns: IntArray) -
     flat = block.permute(0, 2, 1, 3).flatten(2).flatten(0, 1)  # [i x, j y]
     wide.index_add_(1, torch.from_numpy(columns.ravel()), flat)
     out.index_add_(0, torch.from_numpy(rows.ravel()), wide)
-
-
-def _gradients(a: Environments) -> dict[int, Gradients]:
-    if a.gradients is None:
-        raise ConfigError("these environments have no gradients; make them with gradients=True")
-    return a.gradients

@@ -27,7 +27,7 @@ NARROW = 1e-9
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """The best mixture: hyperparameters, weights of the parts [n_parts], cross-validated error in tolerances of the data."""
+    """The best mixture: hyperparameters, weights of the parts [n_parts], cross-validated error in tolerances."""
 
     a: float
     b: float

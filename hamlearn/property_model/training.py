@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -33,9 +33,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Echo = Callable[[str], object] | None
 
-MOST_VALUES, MOST_DERIVATIVES = 800, 800
-"""Data (of the first structures) that decide on the mixture where the basis is not the data themselves: kernels of
-more would cost more than the fit and change little."""
+MOST_VALUES, MOST_DERIVATIVES = 800, 450
+"""Data (of the first structures) that decide on the mixture where the basis is not the values themselves: kernels of
+more would cost more than the fit and change little. A sparse basis leaves the decision to values, which are cheap."""
 
 
 @dataclass(frozen=True)
@@ -96,9 +96,10 @@ def train(
         echo: receives lines about the progress.
         label: begins these lines.
     """
-    n = len(data.structures) if basis_kind == "full" else _n_for_mixture(data)
-    parts = _parts(kernel, irrep, data, n)
-    y, variance, folds = data.rows(n)
+    deciding = data if basis_kind == "derivatives" else replace(data, gradients=None)
+    n = len(data.structures) if basis_kind == "full" else _n_for_mixture(deciding)
+    parts = _parts(kernel, irrep, deciding, n)
+    y, variance, folds = deciding.rows(n)
     found = search_mixture(parts, y, variance, kernel.settings, data.model, folds)
     if basis_kind == "full":
         basis: Basis = StructureBasis(kernel, data.structures, irrep)
