@@ -11,7 +11,7 @@ from hamlearn.config.describe import (
     installed_versions,
     json_schema,
 )
-from hamlearn.config.loading import build_config, load_config
+from hamlearn.config.loading import build_config, changed_section, load_config
 from hamlearn.config.sections import (
     FORMAT_VERSION,
     Config,
@@ -39,6 +39,7 @@ __all__ = [
     "StructureSettings",
     "TargetSettings",
     "build_config",
+    "changed_section",
     "compare_configs",
     "defaults_text",
     "dump_config",

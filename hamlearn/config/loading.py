@@ -6,15 +6,17 @@ import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
 from hamlearn.artifacts import check_format
 from hamlearn.config.describe import setting_fields
-from hamlearn.config.sections import FORMAT_VERSION, Config
+from hamlearn.config.sections import FORMAT_VERSION, Config, Section
 from hamlearn.errors import ConfigError, nearest
+
+SectionType = TypeVar("SectionType", bound=Section)
 
 
 def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
@@ -62,6 +64,18 @@ def build_config(settings: Mapping[str, Any], source: str = "the configuration")
     if len(problems) == 1:
         raise ConfigError(f"{source}: {problems[0]}")
     raise ConfigError("\n  ".join([f"{source} has {len(problems)} problems:", *problems]))
+
+
+def changed_section(section: SectionType, changes: Mapping[str, Any], source: str) -> SectionType:
+    """Return a section with some settings replaced, validated.
+
+    Raises:
+        ConfigError: if a value is not acceptable.
+    """
+    try:
+        return type(section).model_validate(section.model_dump() | dict(changes))
+    except ValidationError as error:
+        raise ConfigError(f"{source}: " + "; ".join(_in_words(problem) for problem in error.errors())) from None
 
 
 class _Loader(yaml.SafeLoader):

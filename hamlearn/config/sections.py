@@ -196,6 +196,11 @@ class KernelSettings(Section):
     a: float | None = Field(default=None, gt=0, description="weight of the orders from 1; null: cross-validated")
     b: float | None = Field(default=None, gt=0, description="rate of the mixture a b^nu / nu!; null: cross-validated")
     c0: float | None = Field(default=None, ge=0, description="weight of order 0; null: cross-validated")
+    grid: dict[str, tuple[float | None, ...]] | None = Field(
+        default=None,
+        description="values of other settings of the kernel to choose among by cross-validation, such as "
+        "{smearing_angstrom: [0.1, 0.3], smearing_growth_angstrom: [1, 2]}; null: none",
+    )
 
     @model_validator(mode="after")
     def _kernel_fits(self) -> KernelSettings:
@@ -203,7 +208,23 @@ class KernelSettings(Section):
             raise ValueError(f"cutoff_angstrom {self.cutoff_angstrom} must exceed cutoff_width_angstrom")
         if self.zeta > 1 and self.kind == "wigner":
             raise ValueError("zeta belongs to the kinds order and soap; a wigner mixture has its orders in max_nu")
+        for name, values in (self.grid or {}).items():
+            if name not in _CHOSEN_BY_GRID:
+                raise ValueError(f"grid names {name}, expected settings among {', '.join(_CHOSEN_BY_GRID)}")
+            if not values:
+                raise ValueError(f"grid.{name} is empty; give values to choose among")
         return self
+
+
+_CHOSEN_BY_GRID = (
+    "smearing_angstrom",
+    "smearing_growth_angstrom",
+    "decay_angstrom",
+    "cutoff_angstrom",
+    "max_nu",
+    "max_l",
+    "zeta",
+)
 
 
 class ModelSettings(Section):

@@ -16,6 +16,7 @@ from hamlearn.kernels import EnvironmentKernel, Environments
 from hamlearn.models.saved import describe_training
 from hamlearn.property_model.baseline import Baseline, baseline_kind
 from hamlearn.property_model.basis import Basis, DerivativeBasis, Functional, Irrep, structure_diagonal
+from hamlearn.property_model.choice import candidates, choose_kernel
 from hamlearn.property_model.domain import check_elements, check_settings
 from hamlearn.property_model.fitting import Solution
 from hamlearn.property_model.labels import Labels, in_own_shape, read_labels
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 FloatArray = NDArray[np.float64]
+MOST_TO_CHOOSE = 200
+"""Structures (the first) on which the settings of kernel.grid are compared."""
 
 
 @dataclass
@@ -36,7 +39,7 @@ class PropertyModel:
 
     Args:
         target: which property, and where the structures carry it.
-        kernel: kernel of environments.
+        kernel: kernel of environments; after a fit with a grid the settings it chose.
         model: basis and regression.
 
     Attributes:
@@ -114,6 +117,9 @@ class PropertyModel:
         labels = read_labels(structures, self.target)
         check_settings(self.target, self.kernel, self.model, structures)
         self.baseline_ = Baseline(baseline_kind(self.target)).fit(structures, labels.values[:, 0])
+        if self.kernel.grid:
+            options = candidates(self.kernel)
+            self.kernel = choose_kernel(structures[:MOST_TO_CHOOSE], self.target, options, self.model, echo)
         self.kernel_ = EnvironmentKernel(self.kernel, self.model.memory_gb).fit(structures)
         fitted = train(self.kernel_, self.basis_kind, self.irrep, self._normalised(structures, labels), echo, label)
         self.basis_, self.solution_, self.hyperparameters_ = fitted.basis, fitted.solution, fitted.hyperparameters

@@ -1,0 +1,59 @@
+"""Settings of a kernel that cannot be changed once it is computed, such as widths, chosen by cross-validation."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
+
+from hamlearn.config import KernelSettings, ModelSettings, TargetSettings, changed_section
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+def candidates(settings: KernelSettings) -> list[KernelSettings]:
+    """Return the settings with every combination of the values of their grid.
+
+    Raises:
+        ConfigError: for a value that is not acceptable, naming it.
+    """
+    grid = settings.grid or {}
+    chosen = [dict(zip(grid, values, strict=True)) for values in itertools.product(*grid.values())]
+    return [changed_section(settings, {**values, "grid": None}, "kernel.grid") for values in chosen]
+
+
+def choose_kernel(
+    structures: Sequence[Atoms],
+    target: TargetSettings,
+    options: Sequence[KernelSettings],
+    model: ModelSettings,
+    echo: Callable[[str], object] | None = None,
+) -> KernelSettings:
+    """Return the settings with the smallest cross-validated error of the values; forces take no part.
+
+    Args:
+        structures: training set, or part of it.
+        target: which property.
+        options: settings to choose among.
+        model: folds, error that counts, memory.
+        echo: receives one line per option.
+    """
+    from hamlearn.property_model.model import PropertyModel
+
+    without_forces = target.model_copy(update={"forces_key": None})
+    full = model.model_copy(update={"basis": "full", "active": None})
+    errors = []
+    for option in options:
+        fitted = PropertyModel(without_forces, option, full).fit(structures)
+        errors.append(fitted.hyperparameters_["cv_error"])
+        if echo:
+            echo(f"kernel: {difference(option, options[0])}: cross-validated {model.loss} {errors[-1]:.4g}")
+    return options[errors.index(min(errors))]
+
+
+def difference(option: KernelSettings, reference: KernelSettings) -> str:
+    """Return the settings in which an option differs from the first one, or its widths if in none."""
+    names = [name for name in type(option).model_fields if getattr(option, name) != getattr(reference, name)]
+    names = names or ["smearing_angstrom", "smearing_growth_angstrom"]
+    return ", ".join(f"{name} {getattr(option, name)}" for name in names)
