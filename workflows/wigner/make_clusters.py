@@ -1,6 +1,6 @@
-"""Gold-like clusters of 8 to 14 atoms from molecular dynamics at high temperature with the EMT potential of ASE.
+"""Gold-like clusters of 5 to 13 atoms from molecular dynamics at high temperature with the EMT potential of ASE.
 
-    python workflows/wigner/make_clusters.py data/gold_clusters.extxyz             # the shipped 300, 2 minutes
+    python workflows/wigner/make_clusters.py data/gold_clusters.extxyz             # the shipped 300, 3 minutes
     python workflows/wigner/make_clusters.py runs/gold_1500.extxyz --number 1500
 
 Every cluster has its own trajectory and its own random numbers: the first of a longer file are those of a shorter one.
@@ -18,7 +18,7 @@ from ase.optimize import FIRE
 from scipy.sparse.csgraph import connected_components
 from scipy.spatial.distance import pdist, squareform
 
-SIZES = range(8, 15)
+SIZES = range(5, 14)
 KELVIN, STEP_FS, FRICTION_PER_FS = 1500.0, 5.0, 0.02
 STEPS, MORE_STEPS = 200, 50  # before a geometry is taken: 20 times the memory of the thermostat; between tries
 CLOSEST, LONGEST_BOND = 2.0, 3.6  # Å
