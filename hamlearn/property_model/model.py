@@ -159,6 +159,21 @@ class PropertyModel:
             out += [PropertyPrediction(*row) for row in zip(own, spreads, split, strict=True)]
         return out
 
+    def predict_parts(self, structures: Sequence[Atoms]) -> FloatArray:
+        """Return what every part of the kernel adds, y_p(A) = sum_B w_p K_p(A, B) x_B [n_parts, structure, 2L+1].
+
+        With the baseline, the parts add up to the prediction. Parts of a mixture are its orders of correlation: order
+        nu holds terms of nu neighbours and all smaller numbers. They transform as the property.
+
+        Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), on sums of models.
+        """
+        check_structures(structures, source="the structures to predict")
+        check_elements(structures, self.elements_)
+        env = self.kernel_.environments(structures, gradients=isinstance(self.basis_, DerivativeBasis))
+        mixtures = np.diag(self.solution_.mixture)
+        parts = np.stack([self.basis_.values(env, mixture) @ self.solution_.weights for mixture in mixtures])
+        return self.scale_ * parts.reshape(len(parts), len(structures), -1)
+
     def check_forces(self) -> None:
         """Raise ConfigError unless the model can give forces."""
         if self.irrep != (0, 1):
