@@ -26,6 +26,5 @@ from hamlearn.models.sparse_solvers import solve_sparse as solve_sparse
 from hamlearn.models.sums import apply_functional as apply_functional
 from hamlearn.models.sums import force_functional as force_functional
 from hamlearn.models.sums import sum_functional as sum_functional
-from hamlearn.models.sums import sum_kernel as sum_kernel
 from hamlearn.models.sums import sum_rows as sum_rows
 from hamlearn.models.sums import virial_functional as virial_functional

@@ -120,22 +120,6 @@ def sum_rows(k: ArrayLike, structure: ArrayLike, n_structures: int) -> FloatArra
     return apply_functional(sum_functional(structure, n_structures), np.asarray(k))
 
 
-def sum_kernel(k: ArrayLike, structure_i: ArrayLike, n_i: int, structure_j: ArrayLike, n_j: int) -> FloatArray:
-    """Return K(A, B) = sum_{i in A, j in B} k(i, j) [A, B], the kernel of sums with sums; see :func:`sum_rows`.
-
-    Args:
-        k: kernel of environments [i, j].
-        structure_i: structure of every row, 0, 1, ... [i].
-        n_i: number of structures of the rows.
-        structure_j: the same of the columns [j].
-        n_j: number of structures of the columns.
-
-    Raises:
-        ConfigError: if structures and kernel do not fit.
-    """
-    return sum_rows(sum_rows(k, structure_i, n_i).T, structure_j, n_j).T
-
-
 def _indices(value: ArrayLike, n: int, name: str) -> np.ndarray:
     array = np.asarray(value)
     if array.ndim != 1 or not np.issubdtype(array.dtype, np.integer):

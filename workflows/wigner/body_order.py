@@ -3,11 +3,12 @@
     python workflows/wigner/body_order.py [OUT]                                              # the shipped 300 clusters
     python workflows/wigner/body_order.py [OUT] --data FILE --train 50 100 200 500 1000 --test 300
 
-After Fig. 1 of Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), whose curves are mixtures of all orders up
-to nu (here "ν ≤ 4") and the square of such a mixture; single orders ("ν = 4") stand beside them. All kernels share the
-splits. Width and growth of the Gaussians have the smallest cross-validated error on some clusters of the training pool,
-once for each of three families (geometric mean over its kernels): single orders, mixtures, SOAP. Mixture, scale and
-power of every kernel are chosen inside each training set. Ends with exit code 1 if an ordering does not hold that must.
+After Fig. 1 of Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), whose curves are mixtures of all orders
+up to nu (here "ν ≤ 4") and the square of such a mixture; single orders ("ν = 4") stand beside them. All kernels share
+the splits. Width and growth of the Gaussians have the smallest cross-validated error on some clusters of the training
+pool, once for each of three families (geometric mean over its kernels): single orders, mixtures, SOAP. Mixture, scale
+and power of every kernel are chosen inside each training set. Ends with exit code 1 if an ordering does not hold that
+must.
 """
 
 import argparse
@@ -23,7 +24,7 @@ from hamlearn.observables import average_orders
 from hamlearn.observables.learning_curve import final_slope
 from hamlearn.plots import learning_curve
 from hamlearn.plots.panels import new_panels
-from hamlearn.plots.style import BLUE, GREEN, GREY, INK, PURPLE, VERMILION
+from hamlearn.plots.style import BLUE, GREEN, GREY, INK, PURPLE, VERMILION, add_legend
 from hamlearn.report.figures import Drawing
 from hamlearn.structures import read_structures, split, training_orders
 
@@ -34,6 +35,7 @@ ALONE, UP_TO = ({nu: f"ν {sign} {nu}" for nu in LOOKS} for sign in "=≤")
 SQUARE, MIXED_SQUARE, SOAP = "(ν = 2)²", "(ν ≤ 2)²", "SOAP-GPR"
 GAUSSIANS = tuple(itertools.product((0.3, 0.6), (1.0, 2.5)))  # C and r0 of the width C exp(r / r0), Å
 CHOSEN_ON = 50  # clusters
+POOL = 1.2  # clusters to draw from, as a multiple of the largest training set, so that these differ too
 FOLDS = 10
 LOG10_A, LOG10_C0 = np.arange(0.0, 12.5, 0.5), (3.0, 7.0)
 ONE_KERNEL = (LOG10_A, (1.0,), LOG10_C0)
@@ -189,8 +191,9 @@ def draw(rows, out):
     learning_curve(left, rows, [*alone, (SQUARE, SQUARE, VERMILION, "^")], "kcal/mol")
     others = [(MIXED_SQUARE, MIXED_SQUARE, VERMILION, "^"), (SOAP, SOAP, INK, "P")]
     learning_curve(right, rows, [*mixed, *others], "kcal/mol")
-    left.set_title("one order")
-    right.set_title("mixtures of orders")
+    for ax, title in ((left, "one order"), (right, "mixtures of orders")):
+        ax.set_title(title)
+        add_legend(ax, loc="lower left")
     Drawing("body_order", "", figure, rows).save(out)
 
 
@@ -200,11 +203,12 @@ def main():
     parser.add_argument("out", nargs="?", type=Path, default=Path("runs/wigner"))
     parser.add_argument("--data", type=Path, default=SHIPPED, help="clusters as make_clusters.py writes them")
     parser.add_argument("--train", type=int, nargs="+", default=[25, 50, 100, 200])
-    parser.add_argument("--test", type=int, default=100)
+    parser.add_argument("--test", type=int, default=80)
     parser.add_argument("--seeds", type=int, default=3, help="orders of the training pool")
     given = parser.parse_args()
     clusters = read_structures(given.data, require=["energy_ev"])
-    pool, test = split(len(clusters), max(given.train), given.test, 0)
+    n_pool = max(max(given.train), min(int(POOL * max(given.train)), len(clusters) - given.test))
+    pool, test = split(len(clusters), n_pool, given.test, 0)
     rows = curves(clusters, pool, test, sorted(given.train), given.seeds)
     draw(rows, given.out)
     names = [name for name in rows[0] if name not in ("n_train", "order")]
