@@ -59,7 +59,7 @@ def errors(train: list[Atoms], test: list[Atoms], basis: str, active: int) -> di
     """Fit and return errors on the test set, meV and meV/Å."""
     start = time.perf_counter()
     active_counts = active_of(train, active) if basis == "sparse" else None
-    settings = ModelSettings(kind="kernel", basis=basis, active=active_counts, folds=5, memory_gb=8.0)  # type: ignore[arg-type]
+    settings = ModelSettings(kind="kernel", basis=basis, active=active_counts, folds=3, memory_gb=8.0)  # type: ignore[arg-type]
     model = PropertyModel(TARGET, KernelSettings(**KERNEL), settings).fit(train)  # type: ignore[arg-type]
     fitted = time.perf_counter()
     predicted = model.predict(test, forces=True)

@@ -2,6 +2,7 @@
 
     python workflows/wigner/body_order.py [OUT]                                              # the shipped 300 clusters
     python workflows/wigner/body_order.py [OUT] --data FILE --train 50 100 200 500 1000 --test 300
+    python workflows/wigner/body_order.py [OUT] --max-l 0                                           # without angles
 
 After Fig. 1 of Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), whose curves are mixtures of all orders
 up to nu (here "ν ≤ 4") and the square of such a mixture; single orders ("ν = 4") stand beside them. All kernels share
@@ -20,8 +21,7 @@ import numpy as np
 from hamlearn.config import KernelSettings
 from hamlearn.kernels import EnvironmentKernel
 from hamlearn.models import KernelRidge, fold_indices, grid_mixture
-from hamlearn.observables import average_orders
-from hamlearn.observables.learning_curve import final_slope
+from hamlearn.observables import average_orders, final_slope
 from hamlearn.plots import learning_curve
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, GREEN, GREY, INK, PURPLE, VERMILION, add_legend
@@ -35,23 +35,23 @@ ALONE, UP_TO = ({nu: f"ν {sign} {nu}" for nu in LOOKS} for sign in "=≤")
 SQUARE, MIXED_SQUARE, SOAP = "(ν = 2)²", "(ν ≤ 2)²", "SOAP-GPR"
 GAUSSIANS = tuple(itertools.product((0.3, 0.6), (1.0, 2.5)))  # C and r0 of the width C exp(r / r0), Å
 CHOSEN_ON = 50  # clusters
-POOL = 1.2  # clusters to draw from, as a multiple of the largest training set, so that these differ too
+POOL = 1.1  # clusters to draw from, as a multiple of the largest training set, so that these differ too
 FOLDS = 10
-LOG10_A, LOG10_C0 = np.arange(0.0, 12.5, 0.5), (3.0, 7.0)
+LOG10_A, LOG10_C0 = range(13), (3.0, 7.0)
 ONE_KERNEL = (LOG10_A, (1.0,), LOG10_C0)
 RATES = (0.03, 0.1, 0.3, 1.0, 3.0)  # b
-MIXTURE = (LOG10_A[::2], RATES, LOG10_C0)
+MIXTURE = (LOG10_A[1:11], RATES, LOG10_C0)
 ROWS_AT_ONCE = 50
 
 
 class Pairs:
-    """Environments of two sets of clusters, made of Gaussians of one width and growth, and kernels between the sets."""
+    """Environments of two sets of clusters, made of densities of one kind (C, r0, l_max), and kernels between them."""
 
-    def __init__(self, gaussian, fitted_on, rows, columns):
-        self.gaussian, self.rows, self.columns = gaussian, rows, columns
-        self.densities = EnvironmentKernel(self._settings()).fit(fitted_on)
-        self.left = self.densities.environments(rows)
-        self.right = self.left if columns is rows else self.densities.environments(columns)
+    def __init__(self, density, fitted_on, rows, columns):
+        self.density, self.rows, self.columns = density, rows, columns
+        self.fitted = EnvironmentKernel(self._settings()).fit(fitted_on)
+        self.left = self.fitted.environments(rows)
+        self.right = self.left if columns is rows else self.fitted.environments(columns)
 
     def between(self, **kind):
         """Return the parts of a kernel summed over atoms [part, rows, columns]."""
@@ -64,16 +64,16 @@ class Pairs:
         tiles = []
         for first in range(0, len(self.rows), ROWS_AT_ONCE):
             chunk = slice(first, first + ROWS_AT_ONCE)
-            (orders,) = kernel.environment_matrix(self.densities.environments(self.rows[chunk]), self.right).values()
+            (orders,) = kernel.environment_matrix(self.fitted.environments(self.rows[chunk]), self.right).values()
             top = starts[0][chunk] - starts[0][first]
             pairs = itertools.combinations_with_replacement(orders, 2)
             tiles.append([np.add.reduceat(np.add.reduceat(a * b, top), starts[1], axis=1) for a, b in pairs])
         return np.concatenate(tiles, axis=1)
 
     def _settings(self, **kind):
-        width, growth = self.gaussian
+        width, growth, max_l = self.density
         lengths = {"smearing_angstrom": width, "smearing_growth_angstrom": growth, "decay_angstrom": growth}
-        return KernelSettings(cutoff_angstrom=6.0, **lengths, **kind)
+        return KernelSettings(cutoff_angstrom=6.0, max_l=max_l, **lengths, **kind)
 
 
 def single_orders(pairs):
@@ -126,14 +126,14 @@ def choose(alternatives, y):
     return best[which].loss, which, best[which].weights
 
 
-def choose_gaussian(family, clusters, energies, chosen_on):
-    """Return the Gaussian of the smallest cross-validated error of a family on these clusters, and that, kcal/mol."""
+def choose_density(family, max_l, clusters, energies, chosen_on):
+    """Return the density of the smallest cross-validated error of a family on these clusters, and that, kcal/mol."""
     sample = [clusters[k] for k in chosen_on]
     y, unit = energies.scaled(chosen_on)
     errors = {}
-    for gaussian in GAUSSIANS:
-        found = family(Pairs(gaussian, sample, sample, sample)).values()
-        errors[gaussian] = unit * np.exp(np.mean([np.log(choose(k, y[chosen_on])[0]) for k in found]))
+    for density in ((*gaussian, max_l) for gaussian in GAUSSIANS):
+        found = family(Pairs(density, sample, sample, sample)).values()
+        errors[density] = unit * np.exp(np.mean([np.log(choose(k, y[chosen_on])[0]) for k in found]))
     best = min(errors, key=errors.get)
     return best, errors[best]
 
@@ -148,17 +148,18 @@ def one_fit(own, to_test, energies, train, test, position):
     return float(unit * np.sqrt(np.mean((predicted - y[test]) ** 2)))
 
 
-def curves(clusters, pool, test, sizes, seeds):
+def curves(clusters, pool, test, sizes, seeds, max_l):
     """Return the rows of the learning curves, kcal/mol: all kernels for every size and order of the pool."""
     energies = Energies(clusters)
     pool_set, test_set = ([clusters[k] for k in chosen] for chosen in (pool, test))
     rows = {(n, seed): {"n_train": n, "order": seed} for n in sizes for seed in range(seeds)}
     place = np.argsort(pool)
     for title, family in FAMILIES.items():
-        gaussian, error = choose_gaussian(family, clusters, energies, pool[:CHOSEN_ON])
-        print("{}: width {} exp(r / {}) Å, cross-validated {:.2f} kcal/mol".format(title, *gaussian, error), flush=True)
-        own = family(Pairs(gaussian, pool_set, pool_set, pool_set))
-        to_test = family(Pairs(gaussian, pool_set, test_set, pool_set))
+        density, error = choose_density(family, max_l, clusters, energies, pool[:CHOSEN_ON])
+        width = f"{density[0]} exp(r / {density[1]}) Å"
+        print(f"{title}: width {width}, cross-validated {error:.2f} kcal/mol", flush=True)
+        own = family(Pairs(density, pool_set, pool_set, pool_set))
+        to_test = family(Pairs(density, pool_set, test_set, pool_set))
         for seed, order in enumerate(training_orders(pool, seeds, 0)):
             position = place[np.searchsorted(pool, order, sorter=place)]
             for n, name in itertools.product(sizes, own):
@@ -203,13 +204,14 @@ def main():
     parser.add_argument("out", nargs="?", type=Path, default=Path("runs/wigner"))
     parser.add_argument("--data", type=Path, default=SHIPPED, help="clusters as make_clusters.py writes them")
     parser.add_argument("--train", type=int, nargs="+", default=[25, 50, 100, 200])
-    parser.add_argument("--test", type=int, default=80)
+    parser.add_argument("--test", type=int, default=60)
     parser.add_argument("--seeds", type=int, default=3, help="orders of the training pool")
+    parser.add_argument("--max-l", type=int, default=3, help="0: kernels that see distances but no angles")
     given = parser.parse_args()
     clusters = read_structures(given.data, require=["energy_ev"])
     n_pool = max(max(given.train), min(int(POOL * max(given.train)), len(clusters) - given.test))
     pool, test = split(len(clusters), n_pool, given.test, 0)
-    rows = curves(clusters, pool, test, sorted(given.train), given.seeds)
+    rows = curves(clusters, pool, test, sorted(given.train), given.seeds, given.max_l)
     draw(rows, given.out)
     names = [name for name in rows[0] if name not in ("n_train", "order")]
     print("RMSE, kcal/mol".ljust(16) + "".join(f"{n:>9}" for n in sorted(given.train)) + "    slope")
