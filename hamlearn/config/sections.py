@@ -189,6 +189,12 @@ class KernelSettings(Section):
     decay_angstrom: float | None = Field(
         default=None, gt=0, description="weight exp(-r / decay) of a neighbour at distance r, Å; null: none"
     )
+    element_likeness: float | None = Field(
+        default=None,
+        gt=0,
+        description="how far elements count as alike as neighbours: width of a Gaussian of the distance between them, "
+        "1 for 0.5 in electronegativity or 0.2 Å in radius; null: not at all",
+    )
     max_channels: int = Field(default=48, ge=1, le=256, description="most density channels kept per element and l")
     l_weight: Literal["none", "haar"] = Field(
         default="none", description="weight of l in the kernel of order 1: 1, or 8 pi^2 / (2l + 1) as published"
@@ -221,6 +227,7 @@ _CHOSEN_BY_GRID = (
     "smearing_growth_angstrom",
     "decay_angstrom",
     "cutoff_angstrom",
+    "element_likeness",
     "max_nu",
     "max_l",
     "zeta",

@@ -16,6 +16,7 @@ from hamlearn.angular.harmonics import harmonics_with_gradients, spherical_harmo
 from hamlearn.config import KernelSettings
 from hamlearn.density.cutoff import shifted_cosine
 from hamlearn.density.gaussian_overlap import neighbour_width, radial_overlap
+from hamlearn.density.likeness import coupling_factor
 from hamlearn.density.neighbours import Batch
 from hamlearn.errors import DomainError
 
@@ -79,8 +80,9 @@ class GaussianExpansion:
                 covariance[z] = covariance.get(z, np.zeros(())) + np.stack([(x.T @ x).numpy() for x in by_l])
         norm = sum(float(np.trace(c, axis1=1, axis2=2).sum()) for c in covariance.values()) / max(count, 1)
         scale = 1.0 / np.sqrt(norm) if norm > 0 else 1.0
+        coupling = np.kron(coupling_factor(order, self.settings.element_likeness), np.eye(self._radial.n_functions))
         for z, total in covariance.items():
-            channels = _channels(total, self.settings.max_channels) * scale
+            channels = coupling.T @ _channels(coupling @ total @ coupling.T, self.settings.max_channels) * scale
             for position, a in enumerate(order):
                 n = self._radial.n_functions
                 block = channels[:, position * n : (position + 1) * n]
