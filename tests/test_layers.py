@@ -30,7 +30,7 @@ ORDER = [
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 EVERYWHERE = {"testing"}
-BLIND = dict.fromkeys(("density", "features", "kernels"), {"qm", "targets", "blocks"})
+BLIND = {key: {"qm", "targets", "blocks"} for key in ("density", "features", "kernels")}
 
 
 def imports():

@@ -15,6 +15,7 @@ from hamlearn.config import KernelSettings
 from hamlearn.density import Batch
 from hamlearn.density.cutoff import shifted_cosine
 from hamlearn.density.gaussian_overlap import neighbour_width, radial_overlap
+from hamlearn.density.likeness import coupling_factor
 from hamlearn.kernels.group_function import GroupFunction
 from hamlearn.kernels.layout import component_slice, n_components
 from hamlearn.kernels.mixtures import haar_weights
@@ -26,7 +27,8 @@ if TYPE_CHECKING:
 def analytic_density_kernel(
     structures: Sequence[Atoms], others: Sequence[Atoms], settings: KernelSettings
 ) -> dict[int, GroupFunction]:
-    """Return k^{1; l}_{mm'}(i, i') = sum_{jj'} f(r) f(r') kappa_l(r, r') Y_lm(r) Y_lm'(r'), j and j' of one element.
+    """Return k^{1; l}_{mm'}(i, i') = sum_{jj'} f(r) f(r') kappa_l(r, r') Y_lm(r) Y_lm'(r'), j and j' of one element
+    (or weighted by how alike their elements are).
 
     Exact, with nothing to converge, for a cost that grows with the product of the numbers of neighbours; the densities
     of :class:`~hamlearn.kernels.EnvironmentKernel` give the same up to the precision of their expansion and one common
@@ -51,7 +53,7 @@ def _of_element(left: Batch, right: Batch, z: int, settings: KernelSettings) -> 
     (r, f, a, y), (r_other, f_other, a_other, y_other) = (_neighbours(batch, z, settings) for batch in (left, right))
     widths = [neighbour_width(x, settings.smearing_angstrom, settings.smearing_growth_angstrom) for x in (r, r_other)]
     kappa = radial_overlap(r[:, None], r_other, widths[0][:, None], widths[1], settings.max_l)
-    kappa *= ((a[:, None] == a_other) * f[:, None] * f_other)[..., None]
+    kappa *= (_likeness(a, a_other, settings) * f[:, None] * f_other)[..., None]
     if settings.l_weight == "haar":
         kappa *= haar_weights(settings.max_l)
     n_i, n_j = y.shape[1], y_other.shape[1]
@@ -61,6 +63,13 @@ def _of_element(left: Batch, right: Batch, z: int, settings: KernelSettings) -> 
         product = y[:, :, rows].flatten(1).T @ torch.from_numpy(kappa[..., l]) @ y_other[:, :, rows].flatten(1)
         values[0, component_slice(l)] = product.view(n_i, m, n_j, m).permute(1, 3, 0, 2).flatten(0, 1)
     return GroupFunction(values, settings.max_l)
+
+
+def _likeness(a: NDArray[np.int64], other: NDArray[np.int64], settings: KernelSettings) -> NDArray[np.float64]:
+    """Return kappa of the elements of two lists of neighbours [a, other]."""
+    species, where = np.unique(np.concatenate([a, other]), return_inverse=True)
+    u = coupling_factor(species.tolist(), settings.element_likeness)
+    return (u.T @ u)[np.ix_(where[: len(a)], where[len(a) :])]
 
 
 def _neighbours(

@@ -30,9 +30,13 @@ def fitted(**changes):
     return EnvironmentKernel(KernelSettings(**{**FAST, **changes})).fit(molecules())
 
 
-def test_densities_give_the_analytic_kernel():
+@pytest.mark.parametrize("likeness", [None, 1.5])
+def test_densities_give_the_analytic_kernel(likeness):
     """Up to the one factor that scales all densities, and the precision of the expansion."""
-    kernel, few = fitted(max_channels=256, max_l=3, decay_angstrom=2.0, l_weight="haar"), molecules(3)
+    kernel, few = (
+        fitted(max_channels=256, max_l=3, decay_angstrom=2.0, l_weight="haar", element_likeness=likeness),
+        molecules(3),
+    )
     analytic = analytic_density_kernel(few, few, kernel.settings)
     env = kernel.environments(few)
     ours = kernel.environment_matrix(env, env, (1, 1))
