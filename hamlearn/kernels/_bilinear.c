@@ -42,11 +42,13 @@ void hamlearn_bilinear(int64_t first, int64_t last, int64_t n_out, const int64_t
                        const int64_t *one_start, const one_term *ones, const matrix *a, const matrix *b, double *out,
                        int64_t out_row_stride, double *work)
 {
-    vec *at = (vec *)work, *bt = a->data == b->data ? at : at + VECS * a->rows;
+    int square = a->data == b->data && a->rows == b->rows && a->row_stride == b->row_stride &&
+                 a->column_stride == b->column_stride;
+    vec *at = (vec *)work, *bt = square ? at : at + VECS * a->rows;
     for (int64_t column = first; column < last; column += WIDTH) {
         int64_t n = last - column < WIDTH ? last - column : WIDTH;
         load_columns(a, column, n, (double *)at);
-        if (bt != at)
+        if (!square)
             load_columns(b, column, n, (double *)bt);
         for (int64_t o = 0; o < n_out; o++) {
             vec s0 = {0}, s1 = {0}, s2 = {0}, s3 = {0};

@@ -41,7 +41,10 @@ def _loop() -> Callable[..., Any] | None:
     spec = importlib.util.find_spec("hamlearn.kernels._bilinear")
     if spec is None or spec.origin is None:
         return None
-    loop = ctypes.CDLL(spec.origin).hamlearn_bilinear
+    try:
+        loop = ctypes.CDLL(spec.origin).hamlearn_bilinear
+    except (OSError, AttributeError):  # built for another machine or by another version
+        return None
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     matrix = ctypes.POINTER(_Matrix)
     loop.argtypes = [number] * 3 + [pointer] * 4 + [matrix] * 2 + [pointer, number, pointer]
@@ -101,6 +104,8 @@ def apply_table(table: Table, a: FloatArray, b: FloatArray) -> FloatArray:
     if loop is None:
         raise RuntimeError("the compiled loop was not built; use the grid back end")
     n = a.shape[1]
+    if b.shape[1] != n:
+        raise ValueError(f"a product of {n} and {b.shape[1]} functions; give as many of each")
     out = np.empty((table.n_out, n))
     left, right = _matrix(a), _matrix(b)
     pointers = [x.ctypes.data for x in (table.two_start, table.twos, table.one_start, table.ones)]

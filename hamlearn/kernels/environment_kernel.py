@@ -13,6 +13,7 @@ from torch import Tensor
 
 from hamlearn.config import KernelSettings
 from hamlearn.density import Batch, GaussianExpansion
+from hamlearn.density.gaussian_expansion import seen_pairs
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.environments import Environments, joined
 from hamlearn.kernels.gradients import derivative_between, energies_and_gradients, gradient_rows
@@ -63,10 +64,15 @@ class EnvironmentKernel:
 
     def fit(self, structures: Sequence[Atoms]) -> EnvironmentKernel:
         """Find density channels and scale from training structures, of many an evenly spaced selection."""
-        chosen = np.unique(np.linspace(0, len(structures) - 1, MOST_TO_FIT).astype(int))
-        known = {z for index in chosen for z in structures[index].numbers.tolist()}
-        rare = [index for index, atoms in enumerate(structures) if not known.issuperset(atoms.numbers.tolist())]
-        selection = [structures[index] for index in [*chosen, *rare]]
+        chosen = set(np.linspace(0, len(structures) - 1, MOST_TO_FIT).astype(int).tolist())
+        if len(chosen) < len(structures):
+            seen = [seen_pairs(Batch.from_atoms([atoms]), self.settings.cutoff_angstrom) for atoms in structures]
+            known = set().union(*(seen[index] for index in chosen))
+            for index, pairs in enumerate(seen):  # and all that show a pair of elements the selection has not
+                if not pairs <= known:
+                    chosen.add(index)
+                    known |= pairs
+        selection = [structures[index] for index in sorted(chosen)]
         self.expansion_ = GaussianExpansion(self.settings).fit(Batch.from_atoms(s) for s in _batches(selection))
         return self
 
@@ -94,7 +100,7 @@ class EnvironmentKernel:
             own = {z: structure[index] for z, index in atom.items()}
             slopes = self.expansion_.gradients(batch) if gradients else None
             densities = self.expansion_.densities(batch)
-            parts.append(Environments(densities, own, atom, len(chunk), len(batch.species), slopes))
+            parts.append(Environments(densities, own, atom, len(chunk), len(batch.species), slopes, self.settings))
         return joined(parts)
 
     def between(self, a: Environments, b: Environments) -> FloatArray:
@@ -162,7 +168,8 @@ class EnvironmentKernel:
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a fitted kernel needs beside its settings, by name."""
-        return {f"contraction.{z}.{a}": t for (z, a), t in self.expansion_.contraction_.items()}
+        contraction = {f"contraction.{z}.{a}": t for (z, a), t in self.expansion_.contraction_.items()}
+        return contraction | {"scale": torch.tensor(self.expansion_.scale_, dtype=torch.float64)}
 
     @classmethod
     def from_tensors(
@@ -172,7 +179,13 @@ class EnvironmentKernel:
         out = cls(settings, memory_gb)
         pairs = {name: name.split(".")[1:] for name in tensors if name.startswith("contraction.")}
         contraction = {(int(z), int(a)): tensors[name] for name, (z, a) in pairs.items()}
-        out.expansion_ = GaussianExpansion(settings, contraction)
+        out.expansion_ = GaussianExpansion(settings, contraction, float(tensors["scale"]))
+        return out
+
+    def uncontracted(self) -> EnvironmentKernel:
+        """Return the kernel on all that densities hold, also what no training structure showed; slower."""
+        out = EnvironmentKernel(self.settings, self.memory_gb)
+        out.expansion_ = self.expansion_.uncontracted()
         return out
 
     def _structure_sums(self, a: Environments, b: Environments, irrep: Irrep | None) -> FloatArray:
@@ -206,6 +219,12 @@ class EnvironmentKernel:
 
         Of two equal sets only the tiles on and above the diagonal. Invariants have L = 0 here.
         """
+        for env in (a, b):
+            if env.settings is not None and env.settings != self.settings:
+                raise ConfigError(
+                    "these environments were made by a kernel of other settings (widths, cut-off, weights of l ...); "
+                    "make both with one EnvironmentKernel"
+                )
         largest = self.largest_tile()
         for z in a.species:
             if z not in b.species:

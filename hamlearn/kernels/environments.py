@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hamlearn.config import KernelSettings
 from hamlearn.density import Gradients
 
 IntArray = NDArray[np.int64]
@@ -26,6 +27,7 @@ class Environments:
         n_structures: number of structures, also those without an atom of some species.
         n_atoms: number of atoms in all.
         gradients: derivatives of the densities with respect to positions, where they were asked for.
+        settings: of the densities; environments of different ones have no kernel in common.
     """
 
     densities: dict[int, Tensor]
@@ -34,6 +36,7 @@ class Environments:
     n_structures: int
     n_atoms: int
     gradients: dict[int, Gradients] | None = None
+    settings: KernelSettings | None = None
 
     def __len__(self) -> int:
         """Return the number of environments."""
@@ -56,6 +59,7 @@ class Environments:
             {z: self.atom[z][index] for z, index in rows.items()},
             self.n_structures,
             self.n_atoms,
+            settings=self.settings,
         )
 
     def slices(self) -> dict[int, slice]:
@@ -88,4 +92,5 @@ def joined(parts: Sequence[Environments]) -> Environments:
                 torch.cat([g.values for g, _, _ in of_z]),
             )
     n_structures, n_atoms = int(first_structure[-1]), int(first_atom[-1])
-    return Environments(densities, structure, atom, n_structures, n_atoms, gradients if has_gradients else None)
+    slopes = gradients if has_gradients else None
+    return Environments(densities, structure, atom, n_structures, n_atoms, slopes, parts[0].settings)

@@ -8,7 +8,7 @@ by four to eight.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import cache
 
@@ -72,7 +72,25 @@ def from_grid(values: GridValues, max_l: int, degree: int, plus_only: bool = Fal
     maps = _projectors(max_l, degree, n_sigma, out.dtype, out.device)
     for part, (rows, d) in zip(by_pattern, maps, strict=True):
         out = out.index_copy(0, rows, d @ part) if part.requires_grad else out.index_copy_(0, rows, d @ part)
-    return out.view(n_sigma, -1, out.shape[1])
+    return out.view(n_sigma, n_components(max_l), out.shape[1])
+
+
+def pointwise(
+    a: Tensor, functions: Sequence[Callable[[Tensor], Tensor]], max_l: tuple[int, int], degree: int
+) -> list[Tensor]:
+    """Return the coefficients of function(f(R)) for several functions of one variable, in tiles.
+
+    Args:
+        a: coefficients of f [n_sigma, component, sample].
+        functions: each takes and returns values of any shape.
+        max_l: of f and of the results.
+        degree: of the grid.
+    """
+    tiles = []
+    for part in _tiles(a, a):
+        values = to_grid(a[..., part], max_l[0], degree)
+        tiles.append([from_grid(values.pointwise(function), max_l[1], degree) for function in functions])
+    return [torch.cat(parts, dim=2) for parts in zip(*tiles, strict=True)]
 
 
 def multiply(a: Tensor, b: Tensor, max_l: tuple[int, int, int], plus_only: bool = False) -> Tensor:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 from math import factorial
 from typing import Literal
 
@@ -162,9 +163,15 @@ class GroupFunction:
         for any smooth function.
         """
         max_l = self.max_l if max_l is None else max_l
-        values = self.on_grid(degree).pointwise(function)
-        flat = grid.from_grid(values, max_l, degree)
-        return replace(self, values=flat.view(-1, n_components(max_l), *self.samples), max_l=max_l)
+        (flat,) = grid.pointwise(self.values.flatten(2), [function], (self.max_l, max_l), degree)
+        return replace(self, values=flat.unflatten(2, self.samples), max_l=max_l)
+
+    def exact_powers(self, max_nu: int) -> list[GroupFunction]:
+        """Return f^1 ... f^max_nu projected on l <= max_l, with no truncation in between."""
+        degree = (max_nu + 1) * self.max_l
+        functions = [partial(torch.pow, exponent=nu) for nu in range(2, max_nu + 1)]
+        higher = grid.pointwise(self.values.flatten(2), functions, (self.max_l, self.max_l), degree)
+        return [self, *(replace(self, values=k.unflatten(2, self.samples)) for k in higher)]
 
     def powers(self, max_nu: int) -> list[GroupFunction]:
         """Return f^1 ... f^max_nu, f^(nu+1) = f^nu f with every product truncated to l <= max_l."""
@@ -177,7 +184,9 @@ class GroupFunction:
         return [self, *(replace(self, values=k.unflatten(2, self.samples)) for k in higher)]
 
     def _compiled(self, other: GroupFunction) -> bool:
-        """Whether the compiled loop does this product."""
+        """Whether the compiled loop does this product; checks that it has samples in common."""
+        if self.samples != other.samples:
+            raise ValueError(f"a product of samples {tuple(self.samples)} and {tuple(other.samples)}; give the same")
         tensors = (self.values, other.values)
         able = all(t.device.type == "cpu" and t.dtype == torch.float64 and not t.requires_grad for t in tensors)
         if self.backend == "auto":

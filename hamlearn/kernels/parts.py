@@ -67,6 +67,9 @@ def equivariant_parts(
             out[-1] = orders[-1].product_irrep(k1, L, sigma)
         return out
     order = settings.max_nu if settings.kind == "order" else 2
+    if irrep == (0, 1):
+        out[1] = invariant_parts(k1, settings, None if norms is None else norms[0])[1]
+        return out
     kernel = _one_order(k1, order, L, sigma)
     if settings.zeta > 1:
         invariant = invariant_orders(k1, order)[-1] if norms is None else _normalised(k1, norms[0])

@@ -10,7 +10,7 @@ from hamlearn.kernels.group_function import GroupFunction
 from hamlearn.kernels.parts import self_kernel
 from hamlearn.kernels.wigner import density_kernel
 
-VANISHING = 1e-13  # of a kernel of an environment with itself, relative to its SOAP kernel: rounding of a true zero
+VANISHING = 450  # units of rounding: of a kernel of an environment with itself, relative to its SOAP kernel
 
 
 def soap_kernel(k1: GroupFunction, nu: int) -> Tensor:
@@ -82,7 +82,7 @@ def normalised_kernel(kernel: Tensor, self_i: Tensor, self_j: Tensor, zeta: floa
     cosine = cosine + ((self_i <= 0)[:, None] & (self_j <= 0)).to(cosine)
     if float(zeta).is_integer():
         return cosine ** int(zeta)
-    if bool((cosine < -VANISHING).any()):
+    if bool((cosine < -VANISHING * torch.finfo(cosine.dtype).eps).any()):
         raise ConfigError(f"zeta is {zeta}, but some kernels are negative; take an integer")
     return cosine.clamp(min=0.0) ** zeta
 
@@ -141,7 +141,7 @@ def sa_gpr_kernel(
 def _tensor_norms(k1: GroupFunction, L: int, sigma: int) -> Tensor:
     """Return |k^L(i, i)|^(-1/2), zero where the norm is [i]."""
     norm = torch.linalg.matrix_norm(lambda_soap_kernel(k1, L, sigma))
-    return _inverse_root(torch.where(norm > VANISHING * soap_kernel(k1, 2), norm, 0.0))
+    return _inverse_root(torch.where(norm > VANISHING * torch.finfo(norm.dtype).eps * soap_kernel(k1, 2), norm, 0.0))
 
 
 def _inverse_root(x: Tensor) -> Tensor:

@@ -138,7 +138,9 @@ def rematch_kernel(
     """
     if not gamma > 0:
         raise ConfigError(f"gamma is {gamma}; expected a positive number (for its limit 0 use best_match_kernel)")
-    if bool((kernel.abs() > 1 + 1e-8).any()):
+    rounding = torch.finfo(kernel.dtype).eps
+    tolerance = max(tolerance, 100 * rounding)
+    if bool((kernel.abs() > 1 + max(1e-8, 100 * rounding)).any()):
         raise ConfigError("REMatch got kernels above 1; normalise them (zeta = 1) before")
     rows, columns = _members(kernel, structure_i, structure_j)
     places = pad_sequence(columns, batch_first=True, padding_value=-1)  # [B, j]

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from functools import partial
 from typing import Any
 
 import numpy as np
@@ -89,8 +88,10 @@ def wigner_kernels(
 
     Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), eqs. 5 and 6, without l-dependent weights.
     """
-    is_numpy = isinstance(c_i[0], np.ndarray)
     left, right = _checked(c_i, max_nu, max_l), _checked(c_j, max_nu, max_l)
+    is_numpy = not isinstance(c_i[0], Tensor)
+    if len({(density.dtype, density.device) for c in (left, right) for density in c.values()}) > 1:
+        raise ConfigError("the densities differ in dtype or device; give all in one, float64 or float32")
     if any(left[l].shape[2] != right[l].shape[2] for l in left):
         raise ConfigError("c_i and c_j have different numbers of channels; make both with one expansion")
     n_channels = {density.shape[2] for density in left.values()}
@@ -98,11 +99,7 @@ def wigner_kernels(
         left, right = (_padded(c, max(n_channels)) for c in (left, right))
     c_left, c_right = (torch.cat([c[l] for l in range(max_l + 1)], dim=1) for c in (left, right))
     k1 = density_kernel(c_left, c_right, max_l)
-    if truncate:
-        orders = wigner_orders(k1, max_nu)
-    else:
-        powers = range(2, max_nu + 1)
-        orders = [k1, *(k1.pointwise(partial(torch.pow, exponent=nu), (nu + 1) * max_l) for nu in powers)]
+    orders = wigner_orders(k1, max_nu) if truncate else k1.exact_powers(max_nu)
     out = {
         (nu, L, sigma): k.coefficients(L, sigma)
         for nu, k in enumerate(orders, 1)
@@ -118,13 +115,24 @@ def _checked(c: Mapping[int, Any], max_nu: int, max_l: int) -> dict[int, Tensor]
     missing = [l for l in range(max_l + 1) if l not in c]
     if missing:
         raise ConfigError(f"densities of l = {missing} are missing; give one array for every l = 0 ... {max_l}")
-    out = {l: torch.as_tensor(c[l]) for l in range(max_l + 1)}
+    out = {l: _floating(c[l]) for l in range(max_l + 1)}
     for l, density in out.items():
         if density.ndim != 3 or density.shape[1] != 2 * l + 1 or len(density) != len(out[0]):
             raise ConfigError(
                 f"the density of l = {l} has shape {tuple(density.shape)}; expected [{len(out[0])}, {2 * l + 1}, q]"
             )
     return out
+
+
+def _floating(density: Any) -> Tensor:
+    """Return a density as a tensor of floating numbers."""
+    if isinstance(density, Tensor):
+        return density if density.is_floating_point() else density.to(torch.float64)
+    try:
+        array = np.array(density, dtype=np.float32 if getattr(density, "dtype", None) == np.float32 else np.float64)
+    except (TypeError, ValueError):
+        raise ConfigError("a density is no array of real numbers; give arrays [n, 2l+1, q]") from None
+    return torch.from_numpy(array)
 
 
 def _padded(c: dict[int, Tensor], n: int) -> dict[int, Tensor]:

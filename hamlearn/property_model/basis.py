@@ -186,6 +186,7 @@ def structure_diagonal(
     kernel: EnvironmentKernel, structures: Sequence[Atoms], irrep: Irrep, mixture: FloatArray
 ) -> FloatArray:
     """Return the kernel of every structure with itself, component by component [structure x m]."""
+    kernel = kernel.uncontracted()
     chunks = [structures[start : start + SIDE] for start in range(0, len(structures), SIDE)]
     return np.concatenate([np.diagonal(StructureBasis(kernel, chunk, irrep).gram(mixture)) for chunk in chunks])
 

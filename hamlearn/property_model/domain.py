@@ -25,6 +25,7 @@ def check_settings(
     """Raise ConfigError if forces, kernel, basis and memory do not fit together."""
     if len(structures) < 2:
         raise ConfigError(f"a kernel model got {len(structures)} training structure; it needs 2 for cross-validation")
+    _check_symmetry(target, kernel)
     forces = target.forces_key is not None
     if forces and kernel.kind == "soap":
         raise ConfigError(
@@ -48,6 +49,19 @@ def check_settings(
                 f"derivatives), more than memory_gb = {model.memory_gb:g}; use fewer structures, more memory, or "
                 "basis sparse"
             )
+
+
+def _check_symmetry(target: TargetSettings, kernel: KernelSettings) -> None:
+    """Raise ConfigError if no kernel of these settings has the symmetry of the target."""
+    order = 2 if kernel.kind == "soap" else kernel.max_nu
+    if target.l > kernel.max_l:
+        raise ConfigError(f"target.l {target.l} needs kernel.max_l of at least {target.l}, got {kernel.max_l}")
+    needed = 3 if target.l == 0 else 2
+    if target.sigma == -1 and order < needed:
+        raise ConfigError(
+            f"a property with l {target.l}, sigma -1 needs kernels of order {needed} at least, got {order}: lower ones "
+            "vanish; raise kernel.max_nu (kinds wigner and order)"
+        )
 
 
 def check_elements(

@@ -107,16 +107,17 @@ def solve_scaled(
     mixture: FloatArray,
     folds: Sequence[IntArray],
     n_values: int,
+    scales: Sequence[float] = SCALES,
 ) -> Solution:
     """Return :func:`solve_full` for the scale of the kernel with the smallest cross-validated error of all data."""
     errors = []
-    for scale in SCALES:
+    for scale in scales:
         try:
             residual = fold_residuals(scale * gram, y, folds, variance)
             errors.append(float(np.mean(residual**2 / variance)))
         except ConfigError:  # singular to rounding at this scale
             errors.append(np.inf)
-    scale = SCALES[int(np.argmin(errors))]
+    scale = scales[int(np.argmin(errors))]
     return solve_full(scale * gram, y, variance, scale * mixture, folds, n_values)
 
 
@@ -140,9 +141,14 @@ def _amplitude_full(inverse: FloatArray, weights: FloatArray, folds: Sequence[In
 
 
 def solve_active(
-    folds: Iterable[Iterable[Rows]], gram: FloatArray, mixture: FloatArray, diagonal: FloatArray, noise: float
+    folds: Iterable[Iterable[Rows]],
+    gram: FloatArray,
+    mixture: FloatArray,
+    diagonal: FloatArray,
+    noise: float,
+    scale: float | None = None,
 ) -> Solution:
-    """Return the solution for active environments, with the scale of the kernel found by cross-validation.
+    """Return the solution for active environments, with the scale of the kernel found by cross-validation or given.
 
     Rows come in tiles and are reduced to one triangular factor per fold, in the basis where the kernel of the active
     environments is the identity; those of values are kept for the calibration of the uncertainty.
@@ -153,6 +159,7 @@ def solve_active(
         mixture: weights of the parts of the kernel.
         diagonal: kernel of every value with itself, in the order of the rows [value].
         noise: variance of a value.
+        scale: of the kernel; None: cross-validated.
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018); variance: Rasmussen, Williams, Gaussian
     Processes for Machine Learning (2006), eq. 8.27.
@@ -172,9 +179,12 @@ def solve_active(
         factors.append(merge(pieces))
         values.append(np.sqrt(noise) * np.concatenate(kept))
         n_rows.append(count)
-    fit = BlockRidge().fit(factors, n_rows, rank)
     total = merge(factors).numpy()
-    ridge = float(fit.alphas[0]) * float((total[:, :rank] ** 2).sum()) / sum(n_rows)
+    if scale is None:
+        fit = BlockRidge().fit(factors, n_rows, rank)
+        ridge = float(fit.alphas[0]) * float((total[:, :rank] ** 2).sum()) / sum(n_rows)
+    else:
+        ridge = 1.0 / scale
     if not ridge > 0:
         raise ConfigError("the kernels of all active environments vanish; give a larger cutoff_angstrom")
     amplitude = _amplitude_active(factors, values, ridge, diagonal, noise)

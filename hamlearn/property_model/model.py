@@ -113,7 +113,7 @@ class PropertyModel:
             StructureError: if a geometry or a label is not acceptable.
             ConfigError: if settings do not fit together, or more memory is needed than allowed.
         """
-        check_structures(structures, source="the training set")
+        check_structures(structures, "the training set", closed_shell=False)
         labels = read_labels(structures, self.target)
         check_settings(self.target, self.kernel, self.model, structures)
         self.baseline_ = Baseline(baseline_kind(self.target)).fit(structures, labels.values[:, 0])
@@ -140,7 +140,7 @@ class PropertyModel:
             DomainError: for elements that were not in the training set.
             ConfigError: if forces are asked of a property or kernel that has none.
         """
-        check_structures(structures, source="the structures to predict")
+        check_structures(structures, "the structures to predict", closed_shell=False)
         check_elements(structures, self.elements_)
         if forces:
             self.check_forces()
@@ -167,7 +167,7 @@ class PropertyModel:
 
         Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), on sums of models.
         """
-        check_structures(structures, source="the structures to predict")
+        check_structures(structures, "the structures to predict", closed_shell=False)
         check_elements(structures, self.elements_)
         env = self.kernel_.environments(structures, gradients=isinstance(self.basis_, DerivativeBasis))
         mixtures = np.diag(self.solution_.mixture)

@@ -22,7 +22,7 @@ from hamlearn.property_model.basis import (
     StructureBasis,
     structure_diagonal,
 )
-from hamlearn.property_model.fitting import Rows, Solution, solve_active, solve_full, solve_scaled
+from hamlearn.property_model.fitting import SCALES, Rows, Solution, solve_active, solve_full, solve_scaled
 from hamlearn.property_model.mixture import MixtureFit, search_mixture
 from hamlearn.property_model.tiles import structure_tiles
 
@@ -107,7 +107,9 @@ def train(
     elif basis_kind == "derivatives":
         basis = DerivativeBasis(kernel, data.structures, irrep)
         y, variance, folds = data.rows(len(data.structures))
-        solution = solve_scaled(basis.gram(found.weights), y, variance, found.weights, folds, len(data.structures))
+        scales = SCALES if kernel.settings.a is None else (1.0,)
+        gram = basis.gram(found.weights)
+        solution = solve_scaled(gram, y, variance, found.weights, folds, len(data.structures), scales)
     else:
         basis = ActiveBasis(kernel, *active_rows(kernel, data.structures, irrep, data.model, found.weights))
         solution = _solve_active(basis, data, found, echo, label)
@@ -164,4 +166,5 @@ def _solve_active(basis: ActiveBasis, data: TrainingSet, found: MixtureFit, echo
 
     with Progress(f"{label}, {len(basis.environments)} active environments", len(structures), echo) as progress:
         folds = (tiles(fold, progress) for fold in structure_folds(len(structures), data.model.folds))
-        return solve_active(folds, basis.gram(mixture), mixture, diagonal / diagonal.mean(), noise)
+        scale = None if basis.kernel.settings.a is None else float(diagonal.mean())
+        return solve_active(folds, basis.gram(mixture), mixture, diagonal / diagonal.mean(), noise, scale)

@@ -17,7 +17,7 @@ _MOST_LINES = 18
 _MOST_RANGES = 100
 
 
-def check_structures(structures: Sequence[Atoms], source: str = "structures") -> None:
+def check_structures(structures: Sequence[Atoms], source: str = "structures", closed_shell: bool = True) -> None:
     """Raise one error that lists every structure no molecular calculation can use.
 
     A usable structure has atoms of known elements at finite, distinct positions, no periodicity, no charge and an
@@ -26,13 +26,14 @@ def check_structures(structures: Sequence[Atoms], source: str = "structures") ->
     Args:
         structures: the structures, positions in Å.
         source: where they come from, for the message.
+        closed_shell: also ask for no charge and an even number of electrons, as calculations of matrices do.
 
     Raises:
         StructureError: if there is no structure, or any is unusable; all their indices are in the message.
     """
     if not len(structures):
         raise StructureError(f"{source}: no structures were given; expected at least one")
-    reasons = {i: found for i, atoms in enumerate(structures) if (found := list(_complaints(atoms)))}
+    reasons = {i: found for i, atoms in enumerate(structures) if (found := list(_complaints(atoms, closed_shell)))}
     if not reasons:
         return
     lines = [
@@ -57,7 +58,7 @@ def index_ranges(indices: Iterable[int]) -> str:
     return ", ".join(texts) + (", ..." if len(ranges) > _MOST_RANGES else "")
 
 
-def _complaints(atoms: Atoms) -> Iterable[str]:
+def _complaints(atoms: Atoms, closed_shell: bool) -> Iterable[str]:
     if not len(atoms):
         yield "no atoms"
         return
@@ -68,9 +69,9 @@ def _complaints(atoms: Atoms) -> Iterable[str]:
             f"atom {index_ranges(unknown)} is no element hamlearn knows "
             f"(atomic number {atoms.numbers[unknown[0]]}, expected 1 to {len(SYMBOLS) - 1})"
         )
-    elif not (isinstance(charge, Real) and charge == 0):
+    elif closed_shell and not (isinstance(charge, Real) and charge == 0):
         yield f"charge {charge}, expected 0: charged molecules are not supported"
-    elif atoms.numbers.sum() % 2:
+    elif closed_shell and atoms.numbers.sum() % 2:
         yield f"{atoms.numbers.sum()} electrons, an odd number: only closed shells are supported"
     if atoms.pbc.any():
         yield 'periodic, expected a molecule: set pbc="F F F" in the file, or atoms.pbc = False'

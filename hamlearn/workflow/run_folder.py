@@ -53,7 +53,7 @@ class RunFolder(ABC):
     def all_structures(self) -> list[Atoms]:
         """All structures of the input file."""
         structures = read_structures(self.config.structures.file)
-        check_structures(structures, source=self.config.structures.file)
+        check_structures(structures, self.config.structures.file, closed_shell=not self.config.is_property)
         return structures
 
     @cached_property

@@ -160,3 +160,49 @@ def test_bad_input():
         small.between(few, few)
     with pytest.raises(DomainError, match="not in the training set"):
         kernel.environments([Atoms("NH", [[0, 0, 0], [0, 0, 1.0]])])
+
+
+def test_what_training_never_showed_counts_in_a_self_kernel():
+    """A long bond leaves nothing in the channels; the kernel on all that densities hold sees it."""
+    kernel, long = fitted(), molecules(1)
+    long[0].positions[1] += [1.5, 0, 0]
+    analytic = analytic_density_kernel(long, long, kernel.settings)
+    env, full = kernel.environments(long), kernel.uncontracted().environments(long)
+    scale2 = kernel.expansion_.scale_**2
+    for z, exact in kernel.uncontracted().environment_diagonal(full).items():
+        expected = scale2 * np.diagonal(analytic[z].mean().numpy())
+        np.testing.assert_allclose(exact[1], expected, rtol=1e-6)
+        assert (kernel.environment_diagonal(env)[z] <= exact + EXACT).all()
+    assert (
+        kernel.environment_diagonal(env)[1][1].min()
+        < 0.9 * kernel.uncontracted().environment_diagonal(full)[1][1].min()
+    )
+
+
+def test_channels_and_all_of_a_density_agree_on_what_training_showed():
+    kernel, few = fitted(max_channels=256), molecules(3)
+    env = kernel.environments(few)
+    whole = kernel.uncontracted()
+    full = whole.environments(few)
+    np.testing.assert_allclose(kernel.between(env, env), whole.between(full, full), atol=1e-4)
+
+
+def test_pairs_of_elements_never_seen_are_refused():
+    """Also where the first structures alone would not show them; alike elements may stand in."""
+    apart = [Atoms("OH", [[0, 0, 0], [0, 0, 1.0]]), Atoms("CH", [[0, 0, 0], [0, 0, 1.1]])]
+    together = [Atoms("CO", [[0, 0, 0], [0, 0, 1.2]])]
+    for likeness in (None, 2.0):
+        kernel = EnvironmentKernel(KernelSettings(**FAST, element_likeness=likeness)).fit(apart)
+        if likeness is None:
+            with pytest.raises(DomainError, match="O near C"):
+                kernel.environments(together)
+        else:
+            assert kernel.environments(together).densities[6].abs().sum() > 0
+    many = [*[apart[0]] * 300, *[apart[1]] * 2, *[apart[0]] * 300]
+    EnvironmentKernel(KernelSettings(**FAST)).fit(many).environments(apart)
+
+
+def test_environments_of_other_settings_are_refused():
+    one, other = fitted(), fitted(l_weight="haar")
+    with pytest.raises(ConfigError, match="other settings"):
+        one.between(one.environments(molecules(1)), other.environments(molecules(1)))

@@ -190,3 +190,19 @@ def test_what_is_refused():
     wants_gradient = GroupFunction(random_function(0).values.requires_grad_(), 2, "compiled")
     with pytest.raises(ValueError, match="no grad"):
         wants_gradient * wants_gradient
+
+
+def test_views_of_one_array_are_not_taken_for_a_square():
+    generator = torch.Generator().manual_seed(0)
+    full = torch.randn((2, 35, 40), dtype=torch.float64, generator=generator)
+    for left, right in ((full[:1], full), (full[..., ::2], full[..., :20])):
+        a, b = (GroupFunction(x, 2, "compiled" if is_compiled() else "grid") for x in (left, right))
+        copy = GroupFunction(right.clone(), 2, "grid")
+        torch.testing.assert_close((a * b).values, (GroupFunction(left.clone(), 2, "grid") * copy).values)
+
+
+def test_other_samples_are_refused():
+    a, b = (GroupFunction(torch.ones((1, 35, n), dtype=torch.float64), 2) for n in (40, 7))
+    for product in (lambda: a * b, lambda: a.inner(b), lambda: a.product_irrep(b, 1, 1)):
+        with pytest.raises(ValueError, match="samples"):
+            product()

@@ -94,3 +94,29 @@ def test_what_is_refused():
     ):
         with pytest.raises(ConfigError, match=message):
             wigner_kernels(bad, c, max_nu, max_l)
+
+
+def test_numbers_of_other_kinds():
+    """Whole numbers, lists and read-only arrays are arrays of numbers; mixed precision is refused."""
+    rng = np.random.default_rng(0)
+    whole = {l: rng.integers(-3, 4, size=(2, 2 * l + 1, 3)) for l in range(3)}
+    real = {l: c.astype(np.float64) for l, c in whole.items()}
+    expected = wigner_kernels(real, real, 3, 2)
+    fixed = {l: c[::-1].copy()[::-1] for l, c in real.items()}
+    for c in fixed.values():
+        c.flags.writeable = False
+    for other in (whole, fixed, {l: c.tolist() for l, c in whole.items()}):
+        found = wigner_kernels(other, other, 3, 2)
+        for key, k in expected.items():
+            np.testing.assert_allclose(found[key], k, atol=1e-9)
+    with pytest.raises(ConfigError, match="dtype"):
+        wigner_kernels(real, {l: c.astype(np.float32) for l, c in real.items()}, 2, 2)
+    with pytest.raises(ConfigError, match=r"l = \[0\] are missing"):
+        wigner_kernels({1: real[1], 2: real[2]}, real, 2, 2)
+
+
+@pytest.mark.parametrize("truncate", [True, False])
+def test_no_environments(truncate):
+    none = {l: np.zeros((0, 2 * l + 1, 3)) for l in range(3)}
+    some = {l: np.ones((2, 2 * l + 1, 3)) for l in range(3)}
+    assert wigner_kernels(none, some, 3, 2, truncate)[3, 1, -1].shape == (0, 2, 3, 3)

@@ -76,3 +76,28 @@ def test_parts_add_up_to_the_prediction(settings):
     own = total[:, [2, 0, 1]] if "key" in settings else total  # (y, z, x) to (x, y, z)
     np.testing.assert_allclose(own, expected, atol=1e-9 * fitted.scale_)
     assert all(np.abs(part).max() > 0 for part in parts[1:])
+
+
+@pytest.mark.parametrize("settings", [{"basis": "sparse", "active": 15}, {"forces": True, "basis": "derivatives"}])
+def test_given_hyperparameters_are_kept(settings):
+    fitted = model(kernel=FIXED, **settings).fit(TRAIN[:10])
+    for name in ("a", "b", "c0"):
+        assert fitted.hyperparameters_[name] == pytest.approx(getattr(FIXED, name), rel=1e-12)
+
+
+def test_radicals_have_energies():
+    """An odd number of electrons is no obstacle where nothing is calculated."""
+    radicals = [atoms[[0, 1]] for atoms in TRAIN]
+    for atoms, whole in zip(radicals, TRAIN, strict=True):
+        atoms.info["energy"] = whole.info["energy"]
+    assert any(sum(atoms.numbers) % 2 for atoms in radicals)
+    assert len(model().fit(radicals).predict(radicals)) == len(radicals)
+
+
+@pytest.mark.parametrize(
+    ("key", "l", "sigma", "max_nu"), [("handedness", 0, -1, 2), ("dipole", 1, -1, 1), ("alpha", 2, 1, 2)]
+)
+def test_kernels_that_vanish_are_refused(key, l, sigma, max_nu):
+    kernel = SMALL.model_copy(update={"max_nu": max_nu, "max_l": 1 if l == 2 else 2})
+    with pytest.raises(ConfigError, match=r"max_nu|max_l"):
+        model(key, l, sigma, kernel=kernel).fit(TRAIN)
