@@ -265,7 +265,7 @@ class EnvironmentKernel:
         needed = 8e-9 * n_numbers
         if needed > self.memory_gb:
             raise ConfigError(
-                f"kernel matrices need {needed:.1f} GB, more than memory_gb = {self.memory_gb:g}; raise memory_gb, use "
+                f"kernel matrices need {needed:.2g} GB, more than memory_gb = {self.memory_gb:g}; raise memory_gb, use "
                 "fewer structures, or a sparse basis of active environments"
             )
 

@@ -10,6 +10,8 @@ from numpy.typing import NDArray
 
 from hamlearn.angular.elements import SYMBOLS, symbol
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
+from hamlearn.density import Batch
+from hamlearn.density.gaussian_expansion import seen_pairs
 from hamlearn.errors import ConfigError, DomainError, nearest
 
 if TYPE_CHECKING:
@@ -82,9 +84,40 @@ def check_elements(
             problems.append(
                 f"structure {index} ({atoms.get_chemical_formula()}): element {names} not in the training set"
             )
+    _refuse(problems, f"the model was trained on elements {[symbol(z) for z in sorted(known)]}")
+
+
+def check_neighbours(
+    structures: Sequence[Atoms],
+    known: Collection[tuple[int, int]],
+    kernel: KernelSettings,
+    indices: Sequence[int] | NDArray[np.int64] | None = None,
+) -> None:
+    """Raise DomainError for neighbours no training structure has, listing every structure that has any.
+
+    Args:
+        structures: geometries to predict.
+        known: elements (centre, neighbour) of the training set.
+        kernel: with a likeness of elements nothing is refused.
+        indices: what to call the structures; by default 0, 1, 2, ...
+    """
+    if kernel.element_likeness is not None:
+        return
+    problems = []
+    for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
+        unknown = sorted(neighbours([atoms], kernel) - set(known))
+        if unknown:
+            names = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unknown)
+            problems.append(f"structure {index} ({atoms.get_chemical_formula()}): {names}")
+    _refuse(problems, f"within {kernel.cutoff_angstrom:g} Å the training set has no such neighbours")
+
+
+def neighbours(structures: Sequence[Atoms], kernel: KernelSettings) -> set[tuple[int, int]]:
+    """Return the elements (centre, neighbour) of all pairs of atoms within the cut-off."""
+    return set().union(*(seen_pairs(Batch.from_atoms([atoms]), kernel.cutoff_angstrom) for atoms in structures))
+
+
+def _refuse(problems: Sequence[str], why: str) -> None:
     if problems:
         listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
-        raise DomainError(
-            f"the model was trained on elements {[symbol(z) for z in sorted(known)]}; train on molecules that contain "
-            f"what is missing:\n  {listed}"
-        )
+        raise DomainError(f"{why}; train on molecules that contain what is missing:\n  {listed}")

@@ -28,6 +28,9 @@ IntArray = NDArray[np.int64]
 RELATIVE_RANK = 1e-12
 """Directions of the active set whose eigenvalue lies below this fraction of the largest are rounding noise."""
 
+LARGEST_SIGNAL = 1e11
+"""Prior variance of a datum over its noise: more would leave no digits to uncertainties and forces."""
+
 SCALES = tuple(10.0**k for k in range(-2, 5))
 """Of the kernel when derivatives are learned, relative to the best one of values alone."""
 
@@ -110,6 +113,8 @@ def solve_scaled(
     scales: Sequence[float] = SCALES,
 ) -> Solution:
     """Return :func:`solve_full` for the scale of the kernel with the smallest cross-validated error of all data."""
+    largest = float((gram.diagonal() / variance).max())
+    scales = [scale for scale in scales if scale * largest <= LARGEST_SIGNAL] or scales[:1]
     errors = []
     for scale in scales:
         try:
@@ -183,6 +188,7 @@ def solve_active(
     if scale is None:
         fit = BlockRidge().fit(factors, n_rows, rank)
         ridge = float(fit.alphas[0]) * float((total[:, :rank] ** 2).sum()) / sum(n_rows)
+        ridge = max(ridge, float(diagonal.max()) / (noise * LARGEST_SIGNAL))
     else:
         ridge = 1.0 / scale
     if not ridge > 0:

@@ -15,12 +15,13 @@ from hamlearn.models.hyperparameters import grid_mixture, optimise_mixture
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-COARSE = ((0.0, 2.0, 4.0, 6.0, 8.0, 10.0, 12.0), (0.05, 0.2, 0.8, 3.0, 12.0), (0.0, 3.0))
+COARSE = ((0.0, 2.0, 4.0, 6.0, 8.0), (0.05, 0.2, 0.8, 3.0, 12.0), (0.0, 3.0))
 """log10 a, b and log10 c0, for densities of norm 1 on average and data of spread 1; a finer grid follows around the
-best. The baseline has taken most of what c0 is for; a larger one would leave no digits to the other orders."""
+best. A larger a would leave no digits to uncertainties and forces, a larger c0 none to the other orders; the baseline
+has taken most of what c0 is for."""
 FINER = ((-1.0, -0.5, 0.0, 0.5, 1.0), (0.5, 0.7, 1.0, 1.4, 2.0), (-1.5, 0.0, 1.5))
 """Added to log10 a, factors of b, added to log10 c0."""
-BOUNDS = ((0.0, 13.0), (0.02, 30.0), (0.0, 5.0))
+BOUNDS = ((0.0, 9.0), (0.02, 30.0), (0.0, 5.0))
 NARROW = 1e-9
 """Width of the interval in which the annealer looks for a value that is given."""
 

@@ -17,7 +17,7 @@ from hamlearn.models.saved import describe_training
 from hamlearn.property_model.baseline import Baseline, baseline_kind
 from hamlearn.property_model.basis import Basis, DerivativeBasis, Functional, Irrep, structure_diagonal
 from hamlearn.property_model.choice import candidates, choose_kernel
-from hamlearn.property_model.domain import check_elements, check_settings
+from hamlearn.property_model.domain import check_elements, check_neighbours, check_settings
 from hamlearn.property_model.fitting import Solution
 from hamlearn.property_model.labels import Labels, in_own_shape, read_labels
 from hamlearn.property_model.prediction import PropertyPrediction
@@ -63,13 +63,13 @@ class PropertyModel:
     target: TargetSettings
     kernel: KernelSettings = field(default_factory=KernelSettings)
     model: ModelSettings = field(default_factory=lambda: ModelSettings(kind="kernel"))
-    kernel_: EnvironmentKernel = field(init=False)
-    basis_: Basis = field(init=False)
-    solution_: Solution = field(init=False)
-    baseline_: Baseline = field(init=False)
-    scale_: float = field(init=False)
-    hyperparameters_: dict[str, float] = field(init=False, default_factory=dict)
-    training_: dict[str, object] = field(init=False, default_factory=dict)
+    kernel_: EnvironmentKernel = field(init=False, repr=False)
+    basis_: Basis = field(init=False, repr=False)
+    solution_: Solution = field(init=False, repr=False)
+    baseline_: Baseline = field(init=False, repr=False)
+    scale_: float = field(init=False, repr=False)
+    hyperparameters_: dict[str, float] = field(init=False, default_factory=dict, repr=False)
+    training_: dict[str, object] = field(init=False, default_factory=dict, repr=False)
     _functional: Functional | None = field(init=False, default=None, repr=False)
 
     def __post_init__(self) -> None:
@@ -92,12 +92,17 @@ class PropertyModel:
     @property
     def basis_kind(self) -> str:
         """What the property is expanded in: full, sparse or derivatives."""
-        return self.model.basis or ("sparse" if self.has_forces else "full")
+        return self.model.basis or ("sparse" if self.has_forces or self.model.active is not None else "full")
 
     @property
     def elements_(self) -> list[int]:
         """Elements of the training set, ascending."""
         return sorted({z for z, _ in self.kernel_.expansion_.contraction_})
+
+    @property
+    def neighbours_(self) -> set[tuple[int, int]]:
+        """Elements (centre, neighbour) of the training set."""
+        return {pair for pair, contraction in self.kernel_.expansion_.contraction_.items() if contraction.any()}
 
     def fit(
         self, structures: Sequence[Atoms], echo: Callable[[str], object] | None = None, label: str = "fit"
@@ -142,6 +147,7 @@ class PropertyModel:
         """
         check_structures(structures, "the structures to predict", closed_shell=False)
         check_elements(structures, self.elements_)
+        check_neighbours(structures, self.neighbours_, self.kernel)
         if forces:
             self.check_forces()
         baseline = self.baseline_.values(structures)
@@ -169,6 +175,7 @@ class PropertyModel:
         """
         check_structures(structures, "the structures to predict", closed_shell=False)
         check_elements(structures, self.elements_)
+        check_neighbours(structures, self.neighbours_, self.kernel)
         env = self.kernel_.environments(structures, gradients=isinstance(self.basis_, DerivativeBasis))
         mixtures = np.diag(self.solution_.mixture)
         parts = np.stack([self.basis_.values(env, mixture) @ self.solution_.weights for mixture in mixtures])

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hamlearn.artifacts import save_arrays
+from hamlearn.errors import ConfigError
 from hamlearn.workflow.prediction import write_properties
 from hamlearn.workflow.run_folder import IntArray, RunFolder
 
@@ -29,6 +30,7 @@ class PropertyRun(RunFolder):
     def check_input(self) -> None:
         """Read and check structures, labels and split before anything is written."""
         from hamlearn.property_model import check_elements, check_settings, read_labels
+        from hamlearn.property_model.domain import check_neighbours, neighbours
 
         c = self.config
         train = [self.structures[k] for k in self.train]
@@ -36,6 +38,9 @@ class PropertyRun(RunFolder):
         read_labels(train, c.target, self.split[0])
         self.references = read_labels(self.tested, c.target, self.split[1])
         check_elements(self.tested, _elements(train), self.split[1])
+        check_neighbours(self.tested, neighbours(train, c.kernel), c.kernel, self.split[1])
+        if c.split.curve and c.split.curve[0] < 2:
+            raise ConfigError(f"split.curve starts at {c.split.curve[0]}; a kernel model needs 2 structures at least")
 
     def evaluate(self) -> None:
         """Predict the test set and measure the errors."""
@@ -94,9 +99,16 @@ class PropertyRun(RunFolder):
 
     def _missing(self, members: Sequence[Atoms]) -> str:
         from hamlearn.angular.elements import symbol
+        from hamlearn.property_model.domain import neighbours
 
         lacking = sorted(_elements(self.tested) - _elements(members))
-        return f"element {', '.join(map(symbol, lacking))} not in the training set" if lacking else ""
+        if lacking:
+            return f"element {', '.join(map(symbol, lacking))} not in the training set"
+        kernel = self.config.kernel
+        unseen = sorted(neighbours(self.tested, kernel) - neighbours(members, kernel))
+        if not unseen or kernel.element_likeness is not None:
+            return ""
+        return ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen) + " not in the training set"
 
     def _write_card(self, results: Mapping[str, Any]) -> None:
         from hamlearn.property_model.folder import write_card

@@ -109,10 +109,11 @@ def main() -> None:
     train, test = (structures(given.molecule, part) for part in ("train", "test"))
     wanted = [("derivatives", n) for n in given.derivatives] + [("sparse", n) for n in given.sparse]
     for basis, n in wanted:
-        if any((row["basis"], int(row["n_train"])) == (basis, n) for row in rows):
+        settings = {"basis": basis, "n_train": str(n), "most_active": str(given.active), "n_test": str(given.test)}
+        if any(row.items() >= settings.items() for row in rows):
             continue
         result = errors(train[:n], test[: given.test], basis, given.active)
-        rows.append({"basis": basis, "n_train": str(n), **{key: f"{value:.6g}" for key, value in result.items()}})
+        rows.append({**settings, **{key: f"{value:.6g}" for key, value in result.items()}})
         print(f"{given.molecule} " + ", ".join(f"{key} {value}" for key, value in rows[-1].items()), flush=True)
         with table.open("w", newline="") as file:
             writer = csv.DictWriter(file, list(rows[0]))
