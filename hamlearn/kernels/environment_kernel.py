@@ -220,7 +220,7 @@ class EnvironmentKernel:
         Of two equal sets only the tiles on and above the diagonal. Invariants have L = 0 here.
         """
         for env in (a, b):
-            if env.settings is not None and env.settings != self.settings:
+            if env.settings is not None and _of_density(env.settings) != _of_density(self.settings):
                 raise ConfigError(
                     "these environments were made by a kernel of other settings (widths, cut-off, weights of l ...); "
                     "make both with one EnvironmentKernel"
@@ -268,6 +268,11 @@ class EnvironmentKernel:
                 f"kernel matrices need {needed:.2g} GB, more than memory_gb = {self.memory_gb:g}; raise memory_gb, use "
                 "fewer structures, or a sparse basis of active environments"
             )
+
+
+def _of_density(settings: KernelSettings) -> dict[str, object]:
+    """Return the settings that densities depend on; the others may differ between kernels of one set of densities."""
+    return settings.model_dump(exclude={"kind", "max_nu", "zeta", "a", "b", "c0", "grid"})
 
 
 def _batches(structures: Sequence[Atoms]) -> Iterator[Sequence[Atoms]]:
