@@ -19,6 +19,7 @@ from hamlearn.kernels.environments import Environments, joined
 from hamlearn.kernels.gradients import derivative_between, energies_and_gradients, gradient_rows
 from hamlearn.kernels.group_function import GroupFunction
 from hamlearn.kernels.layout import n_components
+from hamlearn.kernels.mixtures import check_same_settings
 from hamlearn.kernels.parts import (
     Irrep,
     Norms,
@@ -124,12 +125,14 @@ class EnvironmentKernel:
     ) -> tuple[FloatArray, FloatArray]:
         """Return a mixture summed over atoms, and its derivatives; see :func:`hamlearn.kernels.gradient_rows`."""
         self._check_differentiable()
+        self._check_settings(a, active)
         self._check_memory((a.n_structures + 3 * a.n_atoms) * len(active))
         return gradient_rows(self.settings, a, active, weights)
 
     def derivative_between(self, a: Environments, b: Environments, weights: Sequence[float]) -> FloatArray:
         """Return a mixture with derivatives on both sides; see :func:`hamlearn.kernels.derivative_between`."""
         self._check_differentiable()
+        self._check_settings(a, b)
         self._check_memory((a.n_structures + 3 * a.n_atoms) * (b.n_structures + 3 * b.n_atoms))
         return derivative_between(self.settings, a, b, weights)
 
@@ -143,6 +146,7 @@ class EnvironmentKernel:
     ) -> tuple[FloatArray, FloatArray | None]:
         """Return predicted energies and gradients; see :func:`hamlearn.kernels.energies_and_gradients`."""
         self._check_differentiable()
+        self._check_settings(a, basis)
         return energies_and_gradients(self.settings, a, basis, coefficients, directions, weights)
 
     def environment_matrix(self, a: Environments, b: Environments, irrep: Irrep | None = None) -> dict[int, FloatArray]:
@@ -219,12 +223,7 @@ class EnvironmentKernel:
 
         Of two equal sets only the tiles on and above the diagonal. Invariants have L = 0 here.
         """
-        for env in (a, b):
-            if env.settings is not None and _of_density(env.settings) != _of_density(self.settings):
-                raise ConfigError(
-                    "these environments were made by a kernel of other settings (widths, cut-off, weights of l ...); "
-                    "make both with one EnvironmentKernel"
-                )
+        self._check_settings(a, b)
         largest = self.largest_tile()
         for z in a.species:
             if z not in b.species:
@@ -255,6 +254,12 @@ class EnvironmentKernel:
         shape = (self.n_parts, m, m, n_rows, n_columns)
         self._check_memory(int(np.prod(shape)))
         return torch.zeros(shape, dtype=torch.float64)
+
+    def _check_settings(self, *sides: Environments) -> None:
+        """Raise ConfigError for environments whose densities another kernel made."""
+        for env in sides:
+            if env.settings is not None:
+                check_same_settings(_of_density(env.settings), _of_density(self.settings))
 
     def _check_differentiable(self) -> None:
         if not self.differentiable:

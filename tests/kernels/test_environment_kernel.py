@@ -204,5 +204,11 @@ def test_pairs_of_elements_never_seen_are_refused():
 
 def test_environments_of_other_settings_are_refused():
     one, other = fitted(), fitted(l_weight="haar")
-    with pytest.raises(ConfigError, match="other settings"):
-        one.between(one.environments(molecules(1)), other.environments(molecules(1)))
+    few, foreign = (kernel.environments(molecules(1), gradients=True) for kernel in (one, other))
+    for mixed in (
+        lambda: one.between(few, foreign),
+        lambda: one.gradient_rows(few, foreign, [0.0, 1.0, 1.0, 1.0, 1.0]),
+        lambda: one.derivative_between(few, foreign, [0.0, 1.0, 1.0, 1.0, 1.0]),
+    ):
+        with pytest.raises(ConfigError, match="l_weight: haar and none"):
+            mixed()
