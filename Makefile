@@ -8,11 +8,11 @@ OUT ?= runs/water
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt hamlearn/kernels/_bilinear.c
+$(STAMP): pyproject.toml constraints.txt $(wildcard hamlearn/kernels/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "hamlearn needs Python >= 3.11; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv
-	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev,cluster]'
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -c constraints.txt torch -e '.[dev,cluster,oracle]'
 	touch $@
 
 water: $(STAMP)

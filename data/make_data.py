@@ -14,7 +14,9 @@ import numpy as np
 from ase import Atoms
 from ase.calculators.calculator import Calculator, all_changes
 from ase.optimize import BFGS
+from numpy.typing import NDArray
 from pyscf import grad
+from pyscf.scf import cphf
 
 from hamlearn.config import QMSettings
 from hamlearn.qm.hessian import compute_hessian
@@ -30,6 +32,8 @@ SEED = 2024
 
 WATERS, WATER_KELVIN = 500, 1000.0
 LABELLED, LABEL_LEVEL = 200, QMSettings(method="RHF", basis="sto-3g", conv_tol=1e-11)
+RESPONSE_LEVEL = QMSettings(method="RHF", basis="def2-SVP", conv_tol=1e-11)
+RESPONSE_TOL, RESPONSE_CYCLES = 1e-11, 50
 SAMPLES, KELVIN = 38, 500.0
 CHNO = {
     "ammonia": "NH3",
@@ -59,8 +63,7 @@ class HartreeFock(Calculator):
     def calculate(self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
         """Run one calculation."""
         super().calculate(atoms, properties, system_changes)
-        mole = build_mole(atoms.numbers, atoms.positions / BOHR_ANGSTROM, LEVEL.basis)
-        mean_field = converge(mole, LEVEL).mean_field
+        mean_field = mean_field_of(atoms, LEVEL)
         gradient = grad.RHF(mean_field).kernel()  # Hartree/Bohr
         self.results = {"energy": mean_field.e_tot * HARTREE_EV, "forces": -gradient * HARTREE_EV / BOHR_ANGSTROM}
 
@@ -87,13 +90,23 @@ def thermal_samples(name: str, ase_name: str, kelvin: float, n: int, seed: int) 
     return samples
 
 
-def labelled(atoms: Atoms, seed: int) -> Atoms:
-    """Return a copy, turned at random, with energy (eV), dipole (atomic units) and forces (eV/Å)."""
+def turned(atoms: Atoms, seed: int) -> Atoms:
+    """Return a copy, turned at random."""
     rotation = random_rotation(np.random.default_rng([SEED, seed]))
     copy = rotate(Atoms(atoms.symbols, atoms.positions), rotation)
     copy.positions = copy.positions.round(8) + 0.0
-    mole = build_mole(copy.numbers, copy.positions / BOHR_ANGSTROM, LABEL_LEVEL.basis)
-    mean_field = converge(mole, LABEL_LEVEL).mean_field
+    return copy
+
+
+def mean_field_of(atoms: Atoms, level: QMSettings) -> Any:
+    mole = build_mole(atoms.numbers, atoms.positions / BOHR_ANGSTROM, level.basis)
+    return converge(mole, level).mean_field
+
+
+def labelled(atoms: Atoms, seed: int) -> Atoms:
+    """Return a copy, turned at random, with energy (eV), dipole (atomic units) and forces (eV/Å)."""
+    copy = turned(atoms, seed)
+    mean_field = mean_field_of(copy, LABEL_LEVEL)
     gradient = grad.RHF(mean_field).kernel()
     copy.info = {
         "energy_ev": float(mean_field.e_tot * HARTREE_EV),
@@ -103,10 +116,40 @@ def labelled(atoms: Atoms, seed: int) -> Atoms:
     return copy
 
 
+def polarizability(mean_field: Any) -> NDArray[np.float64]:
+    """Return -d^2 E / dF_x dF_y [3, 3] in atomic units, by the linear response of the orbitals to a uniform field."""
+    occupied = mean_field.mo_occ > 0
+    o, v = mean_field.mo_coeff[:, occupied], mean_field.mo_coeff[:, ~occupied]
+    dipole = np.einsum("xpq,pa,qi->xai", mean_field.mol.intor_symmetric("int1e_r", comp=3), v, o)
+    potential = mean_field.gen_response(hermi=1)
+
+    def induced(flat: NDArray[np.float64]) -> NDArray[np.float64]:
+        density = 2 * np.einsum("pa,xai,qi->xpq", v, flat.reshape(-1, v.shape[1], o.shape[1]), o)
+        answer = potential(density + density.transpose(0, 2, 1))
+        return np.einsum("xpq,pa,qi->xai", answer, v, o).reshape(len(density), -1)
+
+    energies, occupation = mean_field.mo_energy, mean_field.mo_occ
+    response, _ = cphf.solve(induced, energies, occupation, dipole, max_cycle=RESPONSE_CYCLES, tol=RESPONSE_TOL)
+    out = -4 * np.einsum("xai,yai->xy", dipole, np.reshape(response, dipole.shape))
+    return 0.5 * (out + out.T)
+
+
+def with_polarizability(atoms: Atoms, seed: int) -> Atoms:
+    """Return the same copy with dipole and polarizability (atomic units)."""
+    copy = turned(atoms, seed)
+    mean_field = mean_field_of(copy, RESPONSE_LEVEL)
+    copy.info = {
+        "dipole_au": mean_field.dip_moment(unit="AU", verbose=0).round(8),
+        "polarizability_au": polarizability(mean_field).ravel().round(8),
+    }
+    return copy
+
+
 def main() -> None:
     waters = thermal_samples("water", "H2O", WATER_KELVIN, WATERS, SEED)
     ase.io.write(FOLDER / "water.extxyz", waters)
     ase.io.write(FOLDER / "water_properties.extxyz", [labelled(waters[k], k) for k in range(LABELLED)])
+    ase.io.write(FOLDER / "water_polarizability.extxyz", [with_polarizability(waters[k], k) for k in range(LABELLED)])
     others = [
         sample
         for seed, (name, ase_name) in enumerate(CHNO.items(), start=SEED + 1)

@@ -72,7 +72,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         "max_nu_pair": 1,
         "scaling": None,
     }
-    assert config.model.model_dump() == {"kind": "ridge", "folds": 3, "memory_gb": 4.0}
+    assert config.model.model_dump() == {"kind": "ridge", "folds": 3, "memory_gb": 4.0, "error_bars": False}
     assert config.split.model_dump() == {"train": 8, "test": 2, "seed": 0, "curve": (), "repeats": 1}
 
 

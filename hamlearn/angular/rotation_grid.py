@@ -1,4 +1,4 @@
-"""Quadrature over rotations, and the Wigner matrices at its nodes."""
+"""Quadrature over rotations, the Wigner matrices at its nodes, and their norms."""
 
 from __future__ import annotations
 
@@ -55,6 +55,16 @@ def rotation_grid(degree: int) -> RotationGrid:
     nodes, weights = np.polynomial.legendre.leggauss((degree + 2) // 2)
     alpha = 2 * np.pi * np.arange(degree + 1) / (degree + 1)
     return RotationGrid(degree, alpha, np.arccos(nodes), weights / 2)
+
+
+def haar_weights(max_l: int) -> FloatArray:
+    """Return 8 pi^2 / (2l + 1) for l = 0 ... max_l [max_l + 1], the integral of (D^l_mm')^2 over SO(3).
+
+    These are the published weights of the kernel of order 1.
+
+    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), eq. 5.
+    """
+    return 8 * np.pi**2 / (2 * np.arange(max_l + 1) + 1)
 
 
 def _rotation(angle: float, axis: int) -> FloatArray:

@@ -12,19 +12,19 @@ from hamlearn.config.describe import (
     json_schema,
 )
 from hamlearn.config.loading import build_config, changed_section, load_config
+from hamlearn.config.regression import KernelSettings, ModelSettings
+from hamlearn.config.section import Section
 from hamlearn.config.sections import (
     FORMAT_VERSION,
     Config,
     FeatureSettings,
-    KernelSettings,
-    ModelSettings,
     QMSettings,
     ScalingSettings,
-    Section,
     SplitSettings,
     StructureSettings,
     TargetSettings,
 )
+from hamlearn.config.wigner import WignerSettings
 
 __all__ = [
     "FORMAT_VERSION",
@@ -38,6 +38,7 @@ __all__ = [
     "SplitSettings",
     "StructureSettings",
     "TargetSettings",
+    "WignerSettings",
     "build_config",
     "changed_section",
     "compare_configs",

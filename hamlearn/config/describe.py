@@ -11,7 +11,8 @@ from typing import Any, get_args
 import yaml
 from pydantic.fields import FieldInfo
 
-from hamlearn.config.sections import FORMAT_VERSION, Config, Section
+from hamlearn.config.section import Section
+from hamlearn.config.sections import FORMAT_VERSION, Config
 
 PACKAGES = ("hamlearn", "pyscf", "torch", "numpy", "scipy", "ase", "sphericart-torch", "wigners")
 

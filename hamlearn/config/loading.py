@@ -13,7 +13,8 @@ from pydantic import ValidationError
 
 from hamlearn.artifacts import check_format
 from hamlearn.config.describe import setting_fields
-from hamlearn.config.sections import FORMAT_VERSION, Config, Section
+from hamlearn.config.section import Section
+from hamlearn.config.sections import FORMAT_VERSION, Config
 from hamlearn.errors import ConfigError, nearest
 
 SectionType = TypeVar("SectionType", bound=Section)

@@ -2,52 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any, Literal
 
-from pydantic import (
-    BaseModel,
-    ConfigDict,
-    Field,
-    ValidationInfo,
-    field_validator,
-    model_serializer,
-    model_validator,
-)
+from pydantic import Field, field_validator, model_validator
+
+from hamlearn.config.regression import KernelSettings, ModelSettings
+from hamlearn.config.section import Section
+from hamlearn.config.wigner import WignerSettings
 
 FORMAT_VERSION = 1
-
-
-class Section(BaseModel):
-    """A section of the workflow file: frozen, no unknown keys, no NaN.
-
-    Settings that mean nothing beside the others of their section, see `idle`, must keep their defaults and are not
-    written.
-    """
-
-    model_config = ConfigDict(extra="forbid", frozen=True, allow_inf_nan=False, validate_default=True)
-
-    def idle(self) -> dict[str, str]:
-        """Return the settings without meaning beside the others, each with the reason."""
-        return {}
-
-    @model_validator(mode="after")
-    def _refuse_idle(self) -> Section:
-        for name, reason in self.idle().items():
-            if getattr(self, name) != type(self).model_fields[name].get_default():
-                raise ValueError(f"{name} was given, but {reason}; remove it")
-        return self
-
-    @model_serializer(mode="wrap")
-    def _without_idle(self, serialise: Callable[[Section], dict[str, Any]]) -> dict[str, Any]:
-        return {name: value for name, value in serialise(self).items() if name not in self.idle()}
-
-    @field_validator("*", mode="before")
-    @classmethod
-    def _truth_is_no_number(cls, value: Any, info: ValidationInfo) -> Any:
-        if isinstance(value, bool) and cls.model_fields[str(info.field_name)].annotation is not bool:
-            raise ValueError("true and false are not accepted here")
-        return value
 
 
 class StructureSettings(Section):
@@ -170,117 +133,6 @@ class FeatureSettings(Section):
         return self
 
 
-class KernelSettings(Section):
-    """The kernel of atomic environments: a function on O(3) made of their densities."""
-
-    kind: Literal["wigner", "order", "soap"] = Field(
-        default="wigner",
-        description="mixture of Wigner kernels of all orders, one order alone, or the normalised SOAP kernel",
-    )
-    max_nu: int = Field(default=4, ge=1, le=8, description="largest order of the mixture, or the one order")
-    zeta: int = Field(default=1, ge=1, le=8, description="power of the kernel; for kinds order and soap")
-    max_l: int = Field(default=3, ge=0, le=8, description="largest angular momentum of densities and products")
-    cutoff_angstrom: float = Field(default=5.0, gt=0, description="radius of an atom's environment, Å")
-    cutoff_width_angstrom: float = Field(default=0.5, gt=0, description="width of the switch at the cut-off, Å")
-    smearing_angstrom: float = Field(default=0.1, gt=0, description="width C of the Gaussian on a neighbour, Å")
-    smearing_growth_angstrom: float | None = Field(
-        default=2.0, gt=0, description="r0 of the width C exp(r / r0) of a neighbour at distance r, Å; null: constant"
-    )
-    decay_angstrom: float | None = Field(
-        default=None, gt=0, description="weight exp(-r / decay) of a neighbour at distance r, Å; null: none"
-    )
-    element_likeness: float | None = Field(
-        default=None,
-        gt=0,
-        description="how far elements count as alike as neighbours: width of a Gaussian of the distance between them, "
-        "1 for 0.5 in electronegativity or 0.2 Å in radius; null: not at all",
-    )
-    max_channels: int = Field(default=48, ge=1, le=256, description="most density channels kept per element and l")
-    l_weight: Literal["none", "haar"] = Field(
-        default="none", description="weight of l in the kernel of order 1: 1, or 8 pi^2 / (2l + 1) as published"
-    )
-    a: float | None = Field(default=None, gt=0, description="weight of the orders from 1; null: cross-validated")
-    b: float | None = Field(default=None, gt=0, description="rate of the mixture a b^nu / nu!; null: cross-validated")
-    c0: float | None = Field(default=None, ge=0, description="weight of order 0; null: cross-validated")
-    grid: dict[str, tuple[float | None, ...]] | None = Field(
-        default=None,
-        description="values of other settings of the kernel to choose among by cross-validation, such as "
-        "{smearing_angstrom: [0.1, 0.3], smearing_growth_angstrom: [1, 2]}; null: none",
-    )
-
-    @model_validator(mode="after")
-    def _kernel_fits(self) -> KernelSettings:
-        if self.cutoff_angstrom <= self.cutoff_width_angstrom:
-            raise ValueError(f"cutoff_angstrom {self.cutoff_angstrom} must exceed cutoff_width_angstrom")
-        if self.zeta > 1 and self.kind == "wigner":
-            raise ValueError("zeta belongs to the kinds order and soap; a wigner mixture has its orders in max_nu")
-        for name, values in (self.grid or {}).items():
-            if name not in _CHOSEN_BY_GRID:
-                raise ValueError(f"grid names {name}, expected settings among {', '.join(_CHOSEN_BY_GRID)}")
-            if not values:
-                raise ValueError(f"grid.{name} is empty; give values to choose among")
-        return self
-
-
-_CHOSEN_BY_GRID = (
-    "smearing_angstrom",
-    "smearing_growth_angstrom",
-    "decay_angstrom",
-    "cutoff_angstrom",
-    "element_likeness",
-    "max_nu",
-    "max_l",
-    "zeta",
-)
-
-
-class ModelSettings(Section):
-    """How matrix blocks are regressed on their features, or properties on kernels."""
-
-    kind: Literal["ridge", "kernel"] = Field(
-        default="ridge", description="ridge regression of matrix blocks, or kernels, the default of properties"
-    )
-    folds: int = Field(default=3, ge=2, le=20, description="cross-validation folds over structures")
-    memory_gb: float = Field(default=4.0, gt=0, description="bound on the memory of features and factors, GB")
-    basis: Literal["full", "sparse", "derivatives"] | None = Field(
-        default=None,
-        description="kernel: training structures, active environments, or energies and derivatives of all training "
-        "structures; null: full, with forces sparse",
-    )
-    active: int | dict[str, int] | None = Field(
-        default=None, description="kernel: active environments of each element, one number or {O: 50, H: 80}; null: all"
-    )
-    energy_weight: float = Field(default=1.0, gt=0, description="kernel: weight of values learned with forces")
-    force_weight: float = Field(default=1.0, gt=0, description="kernel: weight of forces")
-    optimise: Literal["grid", "annealing"] = Field(
-        default="grid", description="kernel: how a, b and c0 are sought where they are not given"
-    )
-    loss: Literal["rmse", "mae"] = Field(default="rmse", description="kernel: cross-validated error that is minimised")
-
-    def idle(self) -> dict[str, str]:
-        """Return the settings of kernel regression where blocks are regressed by ridge."""
-        return {} if self.kind == "kernel" else dict.fromkeys(_OF_KERNELS, "model.kind is ridge")
-
-    @field_validator("active", mode="before")
-    @classmethod
-    def _counts(cls, active: Any) -> Any:
-        counts = active if isinstance(active, dict) else {} if active is None else {"all": active}
-        if not all(isinstance(name, str) and type(n) is int and n >= 1 for name, n in counts.items()):
-            raise ValueError(
-                f"expected a whole number of at least 1, or one for each element such as {{O: 50, H: 80}}, got {active}"
-            )
-        return active
-
-    @model_validator(mode="after")
-    def _active_fits(self) -> ModelSettings:
-        if self.active is not None and self.basis in ("full", "derivatives"):
-            raise ValueError(f"active belongs to the basis sparse, got basis {self.basis}; drop one of them")
-        return self
-
-
-_OF_KERNELS = ("basis", "active", "energy_weight", "force_weight", "optimise", "loss")
-
-
 class SplitSettings(Section):
     """Which structures train and which test: the first and the last of a seeded permutation."""
 
@@ -313,6 +165,7 @@ class Config(Section):
     qm: QMSettings = QMSettings()
     target: TargetSettings = TargetSettings()
     features: FeatureSettings = FeatureSettings()
+    wigner: WignerSettings = WignerSettings()
     kernel: KernelSettings = KernelSettings()
     model: ModelSettings = ModelSettings()
     split: SplitSettings
@@ -322,11 +175,22 @@ class Config(Section):
         """Whether a property is learned, without any calculation."""
         return self.target.kind == "property"
 
+    @property
+    def pair_cutoff_angstrom(self) -> float:
+        """Largest distance of a coupled atom pair, Å."""
+        section = self.wigner if self.model.kind == "wigner" else self.features
+        return section.pair_cutoff_angstrom
+
     def idle(self) -> dict[str, str]:
         """Return the sections of the other kind of target."""
         if self.is_property:
-            return dict.fromkeys(("qm", "features"), "a property (target.kind) is learned from the file by a kernel")
-        return {"kernel": f"a matrix (target.kind {self.target.kind}) is learned from features"}
+            reason = "a property (target.kind) is learned from the file by a kernel"
+            return dict.fromkeys(("qm", "features", "wigner"), reason)
+        other = "features" if self.model.kind == "wigner" else "wigner"
+        return {
+            "kernel": f"a matrix (target.kind {self.target.kind}) is learned by the section wigner or from features",
+            other: f"model.kind is {self.model.kind}",
+        }
 
     @model_validator(mode="before")
     @classmethod
@@ -343,6 +207,6 @@ class Config(Section):
         if self.is_property != (self.model.kind == "kernel"):
             raise ValueError(
                 f"model.kind {self.model.kind} cannot learn target.kind {self.target.kind}: properties are learned by "
-                "kernel, matrices by ridge; drop model.kind"
+                "kernel, matrices by ridge or wigner; drop model.kind"
             )
         return self

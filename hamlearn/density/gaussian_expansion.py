@@ -14,6 +14,7 @@ from torch import Tensor
 
 from hamlearn.angular.elements import symbol
 from hamlearn.angular.harmonics import harmonics_with_gradients, spherical_harmonics
+from hamlearn.angular.rotation_grid import haar_weights
 from hamlearn.config import KernelSettings
 from hamlearn.density.cutoff import shifted_cosine
 from hamlearn.density.gaussian_overlap import neighbour_width, radial_overlap
@@ -230,7 +231,7 @@ def radial_functions(settings: KernelSettings) -> RadialFunctions:
     n = max(f.shape[1] for f in functions)
     table = np.stack([np.pad(f, ((0, 0), (0, n - f.shape[1]))) for f in functions], axis=1)  # [r, l, n]
     if s.l_weight == "haar":
-        table *= np.sqrt(8 * np.pi**2 / (2 * np.arange(s.max_l + 1) + 1))[:, None]
+        table *= np.sqrt(haar_weights(s.max_l))[:, None]
     weight = shifted_cosine(fine, cutoff, s.cutoff_width_angstrom)
     if s.decay_angstrom is not None:
         weight = weight * np.exp(-fine / s.decay_angstrom)

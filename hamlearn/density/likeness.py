@@ -1,4 +1,4 @@
-"""How alike two elements are as neighbours, from electronegativity and size."""
+"""How alike two elements are: factors of their overlap, and one made from electronegativity and size."""
 
 from __future__ import annotations
 
@@ -21,10 +21,32 @@ ELECTRONEGATIVITY = {
     49: 1.78, 50: 1.96, 51: 2.05, 52: 2.10, 53: 2.66, 54: 2.60,
 }  # fmt: skip
 ELECTRONEGATIVITY_UNIT, RADIUS_UNIT = 0.5, 0.2  # what counts as a distance of 1; radii in Å
+ROUNDING = 1e-12  # relative to the largest eigenvalue
+
+
+def factorised(kappa: FloatArray) -> FloatArray:
+    """Return u with u^T u = kappa [archetype, element], the archetype of the largest eigenvalue first.
+
+    Args:
+        kappa: symmetric [element, element].
+
+    Raises:
+        ConfigError: for a negative eigenvalue.
+
+    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eqs. 48-52.
+    """
+    values, vectors = np.linalg.eigh(kappa)
+    if values[0] < -ROUNDING * abs(values[-1]):
+        raise ConfigError(
+            f"kappa has the negative eigenvalue {values[0]:.4g}, so that it is no overlap of elements; give a "
+            "positive semi-definite matrix, e.g. with the negative eigenvalues set to zero"
+        )
+    kept = np.flatnonzero(values > ROUNDING * values[-1])[::-1]
+    return (vectors[:, kept] * np.sqrt(values[kept])).T.copy()
 
 
 def coupling_factor(species: Sequence[int], width: float | None) -> FloatArray:
-    """Return u with u^T u = kappa, kappa_ab = exp(-d_ab^2 / 2 width^2) [element, element].
+    """Return u with u^T u = kappa, kappa_ab = exp(-d_ab^2 / 2 width^2) [archetype, element].
 
     d_ab^2 = ((chi_a - chi_b) / 0.5)^2 + ((r_a - r_b) / 0.2 Å)^2 of electronegativities and covalent radii. Densities of
     element channels multiplied by u have kernels in which alike elements share what they learn.
@@ -51,5 +73,4 @@ def coupling_factor(species: Sequence[int], width: float | None) -> FloatArray:
         [[ELECTRONEGATIVITY[z] / ELECTRONEGATIVITY_UNIT, covalent_radii[z] / RADIUS_UNIT] for z in species]
     )
     distance2 = ((points[:, None] - points) ** 2).sum(-1)
-    value, vector = np.linalg.eigh(np.exp(-0.5 * distance2 / width**2))
-    return np.sqrt(np.maximum(value, 0.0))[:, None] * vector.T
+    return factorised(np.exp(-0.5 * distance2 / width**2))

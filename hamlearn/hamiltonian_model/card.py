@@ -48,6 +48,11 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
         *[f"| {words} | {results[key]:.3g} |" for key, words in ERRORS.items() if results.get(key) is not None],
         "",
     ]
+    for name, row in (results.get("error_bars") or {}).items():
+        within = (f"{100 * row[key]:.0f} %" if row[key] is not None else "-" for key in ("coverage_68", "coverage_95"))
+        lines.append("- Error bars of the {}: one holds {}, two hold {} of the errors.".format(name, *within))
+    if results.get("error_bars"):
+        lines.append("")
     curve = results.get("learning_curve") or []
     if curve:
         lines += [

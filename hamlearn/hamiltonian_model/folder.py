@@ -11,16 +11,29 @@ import torch
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.fingerprint import convention_fingerprint
 from hamlearn.blocks import BlockKey
-from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSettings, installed_versions
-from hamlearn.features import Featurizer
+from hamlearn.config import (
+    FeatureSettings,
+    ModelSettings,
+    QMSettings,
+    TargetSettings,
+    WignerSettings,
+    installed_versions,
+)
 from hamlearn.hamiltonian_model.card import model_card
 from hamlearn.hamiltonian_model.model import HamiltonianModel
-from hamlearn.models import BlockModel, Group, saved
+from hamlearn.hamiltonian_model.regressors import largest_l, new_regressor, regressor_tensors, restored_regressor
+from hamlearn.models import Group, saved
 from hamlearn.structures.samples import Family
 
 KIND = "hamiltonian_model"
 FORMAT_VERSION = 1
-SECTIONS = {"qm": QMSettings, "target": TargetSettings, "features": FeatureSettings, "model": ModelSettings}
+SECTIONS = {
+    "qm": QMSettings,
+    "target": TargetSettings,
+    "features": FeatureSettings,
+    "wigner": WignerSettings,
+    "model": ModelSettings,
+}
 
 
 def save_model(model: HamiltonianModel, folder: Path) -> None:
@@ -61,6 +74,7 @@ def _spec(model: HamiltonianModel) -> dict[str, Any]:
         "format_version": FORMAT_VERSION,
         **{name: getattr(model, name).model_dump(mode="json") for name in SECTIONS},
         "training": dict(model.training_),
+        "calibration": list(model.calibration_),
         "versions": installed_versions(),
         "orbitals": model.orbitals_.to_dict(),
         "groups": groups,
@@ -68,25 +82,21 @@ def _spec(model: HamiltonianModel) -> dict[str, Any]:
 
 
 def _tensors(model: HamiltonianModel) -> dict[str, torch.Tensor]:
-    fitted = model.block_model_
-    out = dict(fitted.featurizer_.tensors())
-    for position, group in enumerate(fitted.blocks_):
-        for name in ("weights", "offsets", "alphas", "cv_mse"):
-            out[f"group.{position}.{name}"] = getattr(fitted, name + "_")[group]
-    out["conventions"] = torch.from_numpy(convention_fingerprint(model.features.max_l))
-    return out
+    conventions = torch.from_numpy(convention_fingerprint(largest_l(model)))
+    return regressor_tensors(model.block_model_) | {"conventions": conventions}
 
 
 def _rebuild(spec: Mapping[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[HamiltonianModel, int]:
-    model = HamiltonianModel(**{name: section(**spec[name]) for name, section in SECTIONS.items()})
+    sections = {name: section(**spec.get(name, {})) for name, section in SECTIONS.items()}
+    model = HamiltonianModel(**sections)
     model.orbitals_ = Orbitals.from_dict(spec["orbitals"])
     model.training_ = dict(spec["training"])
-    fitted = model.block_model_ = BlockModel(model.features, model.model)
-    fitted.featurizer_ = Featurizer.from_tensors(model.features, tensors)
-    for position, entry in enumerate(spec["groups"]):
-        family = Family(entry["kind"], *entry["species"])
-        group = Group(family, entry["L"], entry["sigma"])
-        fitted.blocks_[group] = [BlockKey.of(family, (a[0], a[1]), (b[0], b[1]), group.L) for a, b in entry["shells"]]
-        for name in ("weights", "offsets", "alphas", "cv_mse"):
-            getattr(fitted, name + "_")[group] = tensors[f"group.{position}.{name}"]
-    return model, model.features.max_l
+    levels, gap = spec.get("calibration", (1.0, 1.0))  # absent from older folders
+    model.calibration_ = float(levels), float(gap)
+    groups = []
+    for entry in spec["groups"]:
+        group = Group(Family(entry["kind"], *entry["species"]), entry["L"], entry["sigma"])
+        keys = [BlockKey.of(group.family, (a[0], a[1]), (b[0], b[1]), group.L) for a, b in entry["shells"]]
+        groups.append((group, keys))
+    model.block_model_ = restored_regressor(new_regressor(model.features, model.wigner, model.model), groups, tensors)
+    return model, largest_l(model)

@@ -12,12 +12,18 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import Orbitals
-from hamlearn.blocks import assemble_matrices, split_matrices
-from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSettings
+from hamlearn.blocks import BlockCovariance, Blocks, assemble_matrices, split_matrices
+from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSettings, WignerSettings
 from hamlearn.errors import ConfigError
-from hamlearn.models import BlockModel
+from hamlearn.hamiltonian_model.regressors import Regressor, new_regressor
 from hamlearn.models.saved import describe_training
-from hamlearn.observables import Prediction
+from hamlearn.observables import (
+    Prediction,
+    calibration_factor,
+    calibration_metrics,
+    errors_with_stds,
+    reference_prediction,
+)
 from hamlearn.parallel import open_executor
 from hamlearn.structures import check_structures
 from hamlearn.targets import Target, n_occupied, needs_calculation, predict_side
@@ -40,12 +46,15 @@ class HamiltonianModel:
         qm: how the matrices were computed; needed for what a prediction computes analytically (overlap, guess).
         target: which matrix is learned.
         features: neighbour densities and features.
+        wigner: kernels, in place of features with model.kind wigner.
         model: regression.
 
     Attributes:
         block_model_: the fitted regressors.
         orbitals_: shells and order of every species.
         training_: size, formulas and hash of the training set.
+        calibration_: factors of the standard deviations of levels and gap, from structures left out in
+            cross-validation; 1 without error bars.
 
     Predictions obey H(R A) = T H(A) T^T for R in O(3), T block-diagonal in Wigner matrices, follow permutations of
     the atoms and do not change under translations.
@@ -54,10 +63,12 @@ class HamiltonianModel:
     qm: QMSettings = field(default_factory=QMSettings)
     target: TargetSettings = field(default_factory=TargetSettings)
     features: FeatureSettings = field(default_factory=FeatureSettings)
+    wigner: WignerSettings = field(default_factory=WignerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
-    block_model_: BlockModel = field(init=False)
+    block_model_: Regressor = field(init=False)
     orbitals_: Orbitals = field(init=False)
     training_: dict[str, object] = field(init=False, default_factory=dict)
+    calibration_: tuple[float, float] = field(init=False, default=(1.0, 1.0))
 
     def fit(
         self,
@@ -65,6 +76,7 @@ class HamiltonianModel:
         targets: Sequence[Target],
         echo: Callable[[str], object] | None = None,
         label: str = "fit",
+        executor: str = "serial",
     ) -> HamiltonianModel:
         """Fit on matrices of known molecules.
 
@@ -73,6 +85,8 @@ class HamiltonianModel:
             targets: the matrix of each, from :func:`hamlearn.targets.build_target`.
             echo: receives lines about the progress; None for silence.
             label: begins these lines.
+            executor: where kernels are computed; see :func:`hamlearn.parallel.open_executor`. Ridge regression works
+                in this process.
 
         Raises:
             ConfigError: if there are no structures, or not one target for each, made for it by the same settings.
@@ -85,35 +99,80 @@ class HamiltonianModel:
         self.orbitals_ = Orbitals.merge(target.orbitals for target in targets)
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
         blocks = split_matrices([target.matrix for target in targets], numbers, self.orbitals_)
-        self.block_model_ = BlockModel(self.features, self.model).fit(structures, blocks, echo, label)
+        self.block_model_ = new_regressor(self.features, self.wigner, self.model)
+        self.block_model_.fit(structures, blocks, echo, label, self.model.error_bars, executor)
+        self.calibration_ = self._calibrate(targets, echo) if self.model.error_bars else (1.0, 1.0)
         self.training_ = describe_training(structures, [target.matrix for target in targets])
         return self
 
     def predict(
-        self, structures: Sequence[Atoms], executor: str = "serial", sides: Sequence[Side] | None = None
+        self,
+        structures: Sequence[Atoms],
+        executor: str = "serial",
+        sides: Sequence[Side] | None = None,
+        std: bool = False,
     ) -> list[Prediction]:
         """Predict the Hamiltonian of new molecules.
 
         Args:
             structures: geometries, Å.
-            executor: where overlaps and guess matrices are computed, if the target needs them; see
+            executor: where kernels, and overlaps and guess matrices if the target needs them, are computed; see
                 :func:`hamlearn.parallel.open_executor`.
             sides: metric and baseline of every molecule, where they are known already.
+            std: with error bars of levels, gap and matrix; takes longer.
 
         Raises:
             StructureError: if a geometry is not acceptable.
             DomainError: for elements or pairs of elements that were not in the training set.
+            ConfigError: if error bars are asked of a model that was fitted without (``model.error_bars``).
         """
         check_structures(structures, source="the structures to predict")
-        blocks = self.block_model_.predict(structures)
+        covariances: list[BlockCovariance] | None = None
+        if std:
+            blocks, covariances = self.block_model_.predict_with_covariance(structures, executor)
+        else:
+            blocks = self.block_model_.predict(structures, executor)
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
-        matrices = assemble_matrices(blocks, numbers, self.orbitals_)
         sides = sides or self._sides(numbers, [atoms.positions / BOHR_ANGSTROM for atoms in structures], executor)
+        return self._predictions(numbers, blocks, sides, covariances, self.calibration_)
+
+    def _predictions(
+        self,
+        numbers: Sequence[IntArray],
+        blocks: Blocks,
+        sides: Sequence[Side],
+        covariances: Sequence[BlockCovariance] | None,
+        calibration: tuple[float, float],
+    ) -> list[Prediction]:
+        """Put predicted blocks together and add what is known of every molecule."""
+        matrices = assemble_matrices(blocks, numbers, self.orbitals_)
         out = []
-        for z, matrix, (metric, baseline) in zip(numbers, matrices, sides, strict=True):
+        for k, (z, matrix, (metric, baseline)) in enumerate(zip(numbers, matrices, sides, strict=True)):
             full = matrix if baseline is None else matrix + baseline
-            out.append(Prediction(z, full, metric, n_occupied(z, self.target), self.orbitals_))
+            covariance = covariances[k] if covariances else None
+            n = n_occupied(z, self.target)
+            out.append(Prediction(z, full, metric, n, self.orbitals_, covariance, calibration))
         return out
+
+    def _calibrate(self, targets: Sequence[Target], echo: Callable[[str], object] | None) -> tuple[float, float]:
+        """Return the factors that let error bars of levels and gap cover 68.3 % of the errors of held-out molecules."""
+        predictions, references = [], []
+        for fold in self.block_model_.held_out_:
+            known = [targets[int(k)] for k in fold.indices]
+            sides = [(target.metric, target.baseline) for target in known]
+            numbers = [target.numbers for target in known]
+            predictions += self._predictions(numbers, fold.blocks, sides, fold.covariances, (1.0, 1.0))
+            references += [reference_prediction(target) for target in known]
+        self.block_model_.held_out_.clear()
+        found = errors_with_stds(predictions, references)
+        levels, gap = (calibration_factor(*found[name]) for name in ("levels", "gap"))
+        if echo:
+            spread = [calibration_metrics(*found[name])["rms_z"] for name in ("levels", "gap")]
+            echo(
+                f"error bars: scaled by {levels:.3g} (levels) and {gap:.3g} (gap) to cover 68 % of the errors of "
+                f"{len(predictions)} structures left out; rms z {spread[0] / levels:.3g} and {spread[1] / gap:.3g}"
+            )
+        return levels, gap
 
     def _sides(self, numbers: list[IntArray], positions_bohr: list[FloatArray], executor: str) -> list[Side]:
         """Return the metric and the baseline of every molecule, as far as the target has them."""
@@ -122,6 +181,11 @@ class HamiltonianModel:
         side = partial(predict_side, qm=self.qm, target=self.target)
         with open_executor(executor) as pool:
             return list(pool.map(side, numbers, positions_bohr, chunksize=8))
+
+    @property
+    def pair_cutoff_angstrom(self) -> float:
+        """Largest distance of a coupled atom pair, Å; blocks of pairs beyond it are zero."""
+        return (self.wigner if self.model.kind == "wigner" else self.features).pair_cutoff_angstrom
 
     def save(self, folder: str | Path) -> None:
         """Write the model to a new folder: model.yaml, tensors.safetensors, MODEL_CARD.md.

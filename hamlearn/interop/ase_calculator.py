@@ -32,7 +32,7 @@ class HamlearnCalculator(Calculator):
         model: a model of an energy, or the folder of a saved one; its target.unit says in what unit.
 
     Raises:
-        ConfigError: if the model's property is no energy with derivatives, or its unit is not known.
+        ConfigError: if the model is not fitted, its property is no energy with derivatives, or its unit is not known.
         ArtifactError: for a folder that holds no such model.
 
     The energy is invariant under O(3), translations and permutations of like atoms; forces are minus its gradient, so
@@ -44,6 +44,7 @@ class HamlearnCalculator(Calculator):
     def __init__(self, model: PropertyModel | str | Path, **settings: Any) -> None:
         super().__init__(**settings)
         self.model = model if isinstance(model, PropertyModel) else load_property_model(model)
+        self.model.check_fitted()
         self.model.check_forces()
         unit = self.model.target.unit
         if unit is None or unit.lower() not in UNITS_EV:

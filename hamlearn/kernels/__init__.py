@@ -1,9 +1,12 @@
 """Kernels: functions on O(3), their products, and every kernel that is made of them."""
 
+from hamlearn.angular.rotation_grid import haar_weights as haar_weights
 from hamlearn.kernels.alchemical import SpeciesCoupling as SpeciesCoupling
 from hamlearn.kernels.analytic import analytic_density_kernel as analytic_density_kernel
+from hamlearn.kernels.block_kernel import BlockKernel as BlockKernel
 from hamlearn.kernels.body_order import PairKernel as PairKernel
 from hamlearn.kernels.body_order import TriangleKernel as TriangleKernel
+from hamlearn.kernels.centres import Centres as Centres
 from hamlearn.kernels.environment_kernel import EnvironmentKernel as EnvironmentKernel
 from hamlearn.kernels.environments import Environments as Environments
 from hamlearn.kernels.gradients import derivative_between as derivative_between
@@ -19,7 +22,6 @@ from hamlearn.kernels.message_passing import tagged_kernel as tagged_kernel
 from hamlearn.kernels.mixtures import check_same_settings as check_same_settings
 from hamlearn.kernels.mixtures import check_weights as check_weights
 from hamlearn.kernels.mixtures import haar_weighted as haar_weighted
-from hamlearn.kernels.mixtures import haar_weights as haar_weights
 from hamlearn.kernels.mixtures import mixture_weights as mixture_weights
 from hamlearn.kernels.soap import lambda_soap_kernel as lambda_soap_kernel
 from hamlearn.kernels.soap import normalised_kernel as normalised_kernel

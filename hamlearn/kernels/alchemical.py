@@ -10,9 +10,8 @@ import torch
 from numpy.typing import ArrayLike
 from torch import Tensor
 
+from hamlearn.density.likeness import ROUNDING, factorised
 from hamlearn.errors import ConfigError, DomainError
-
-ROUNDING = 1e-12  # relative to the largest eigenvalue
 
 
 @dataclass(frozen=True)
@@ -59,14 +58,7 @@ class SpeciesCoupling:
             raise ConfigError(
                 f"kappa of shape {matrix.shape} for {n} species; expected a finite, symmetric [{n}, {n}] matrix"
             )
-        values, vectors = np.linalg.eigh(matrix)
-        if values[0] < -ROUNDING * abs(values[-1]):
-            raise ConfigError(
-                f"kappa has the negative eigenvalue {values[0]:.4g}, so that it is no overlap of elements; give a "
-                "positive semi-definite matrix, e.g. with the negative eigenvalues set to zero"
-            )
-        kept = np.flatnonzero(values > ROUNDING * values[-1])[::-1][:n_archetypes]
-        return cls(tuple(species), torch.from_numpy((vectors[:, kept] * np.sqrt(values[kept])).T.copy()))
+        return cls(tuple(species), torch.from_numpy(factorised(matrix)[:n_archetypes]))
 
     @property
     def matrix(self) -> Tensor:

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.angular.harmonics import spherical_harmonics
+from hamlearn.angular.rotation_grid import haar_weights
 from hamlearn.config import KernelSettings
 from hamlearn.density import Batch
 from hamlearn.density.cutoff import shifted_cosine
@@ -18,7 +19,6 @@ from hamlearn.density.gaussian_overlap import neighbour_width, radial_overlap
 from hamlearn.density.likeness import coupling_factor
 from hamlearn.kernels.group_function import GroupFunction
 from hamlearn.kernels.layout import component_slice, n_components
-from hamlearn.kernels.mixtures import haar_weights
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -35,21 +35,26 @@ class _Matrix(ctypes.Structure):
     ]
 
 
-@cache
-def _loop() -> Callable[..., Any] | None:
-    """Return the compiled loop, None where it was not built."""
-    spec = importlib.util.find_spec("hamlearn.kernels._bilinear")
+def load_function(module: str, name: str, argtypes: list[Any]) -> Callable[..., Any] | None:
+    """Return a function of an extension module of this folder, None where it was not built."""
+    spec = importlib.util.find_spec(f"hamlearn.kernels.{module}")
     if spec is None or spec.origin is None:
         return None
     try:
-        loop = ctypes.CDLL(spec.origin).hamlearn_bilinear
+        function = getattr(ctypes.CDLL(spec.origin), name)
     except (OSError, AttributeError):  # built for another machine or by another version
         return None
+    function.argtypes, function.restype = argtypes, None
+    return function
+
+
+@cache
+def _loop() -> Callable[..., Any] | None:
+    """Return the compiled loop, None where it was not built."""
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     matrix = ctypes.POINTER(_Matrix)
-    loop.argtypes = [number] * 3 + [pointer] * 4 + [matrix] * 2 + [pointer, number, pointer]
-    loop.restype = None
-    return loop
+    argtypes = [number] * 3 + [pointer] * 4 + [matrix] * 2 + [pointer, number, pointer]
+    return load_function("_bilinear", "hamlearn_bilinear", argtypes)
 
 
 def is_compiled() -> bool:

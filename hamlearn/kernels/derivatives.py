@@ -26,7 +26,7 @@ class Mixture:
     """F = sum_nu w_nu <f^nu> of pairs of environments, with what its derivatives need.
 
     Attributes:
-        value: F [*samples].
+        value: F without order 0, which is the same for all samples [*samples].
         slope: dF/dk^1 [component, *samples].
         powers: f^0, f^1, ... up to max_nu - 1.
         weights: first derivatives of F with respect to each <f^nu>.
@@ -54,15 +54,14 @@ def mixture_of(k1: GroupFunction, settings: KernelSettings, weights: Sequence[fl
         powers.append(powers[-1].product(k1, plus_only=last))
     if settings.kind == "wigner":
         per_order: list[Weight] = list(weights)
-        value = sum(w * _invariant(powers, nu) for nu, w in enumerate(per_order))
-        return Mixture(torch.as_tensor(value), _slope(powers, per_order), powers, per_order, None)
+        terms = [w * _invariant(powers, nu) for nu, w in enumerate(weights) if nu > 0]
+        return Mixture(torch.stack(terms).sum(0), _slope(powers, per_order), powers, per_order, None)
     nu, zeta, w = settings.max_nu, settings.zeta, weights[1]
     kernel = _invariant(powers, nu)
-    value = weights[0] + w * kernel**zeta
     first = w * zeta * kernel ** (zeta - 1)
     alone = _slope(powers, [0.0] * nu + [1.0])
     second = w * zeta * (zeta - 1) * kernel ** max(zeta - 2, 0)
-    return Mixture(value, first * alone, powers, [0.0] * nu + [first], (second, alone) if zeta > 1 else None)
+    return Mixture(w * kernel**zeta, first * alone, powers, [0.0] * nu + [first], (second, alone) if zeta > 1 else None)
 
 
 def slope_derivative(mixture: Mixture, t: Tensor) -> Tensor:

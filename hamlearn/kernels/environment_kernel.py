@@ -127,14 +127,14 @@ class EnvironmentKernel:
         self._check_differentiable()
         self._check_settings(a, active)
         self._check_memory((a.n_structures + 3 * a.n_atoms) * len(active))
-        return gradient_rows(self.settings, a, active, weights)
+        return gradient_rows(self.settings, a, active, weights, self.memory_gb)
 
     def derivative_between(self, a: Environments, b: Environments, weights: Sequence[float]) -> FloatArray:
         """Return a mixture with derivatives on both sides; see :func:`hamlearn.kernels.derivative_between`."""
         self._check_differentiable()
         self._check_settings(a, b)
         self._check_memory((a.n_structures + 3 * a.n_atoms) * (b.n_structures + 3 * b.n_atoms))
-        return derivative_between(self.settings, a, b, weights)
+        return derivative_between(self.settings, a, b, weights, self.memory_gb)
 
     def energies_and_gradients(
         self,
@@ -147,7 +147,7 @@ class EnvironmentKernel:
         """Return predicted energies and gradients; see :func:`hamlearn.kernels.energies_and_gradients`."""
         self._check_differentiable()
         self._check_settings(a, basis)
-        return energies_and_gradients(self.settings, a, basis, coefficients, directions, weights)
+        return energies_and_gradients(self.settings, a, basis, coefficients, directions, weights, self.memory_gb)
 
     def environment_matrix(self, a: Environments, b: Environments, irrep: Irrep | None = None) -> dict[int, FloatArray]:
         """Return k(i, j) of single environments by species [n_parts, i, j]; with an irrep [n_parts, m, m', i, j]."""

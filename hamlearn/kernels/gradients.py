@@ -22,7 +22,7 @@ from hamlearn.kernels.wigner import density_kernel
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
-TILE_BYTES = 2e8  # of the largest intermediate
+TILE_SHARE = 0.05  # of memory_gb, for the largest intermediate of a tile; a few are as large
 LARGEST_TILE = 4096  # pairs of environments
 
 
@@ -63,7 +63,11 @@ class Moves:
 
 
 def gradient_rows(
-    settings: KernelSettings, a: Environments, active: Environments, weights: Sequence[float]
+    settings: KernelSettings,
+    a: Environments,
+    active: Environments,
+    weights: Sequence[float],
+    memory_gb: float = 4.0,
 ) -> tuple[FloatArray, FloatArray]:
     """Return sum_{i in A} F(i, j) [A, active] and its derivatives with respect to positions [3 n_atoms, active].
 
@@ -72,6 +76,7 @@ def gradient_rows(
         a: environments with gradients; row 3 k + x of the derivatives belongs to atom k.
         active: environments of the basis, columns by species, then row.
         weights: of the parts.
+        memory_gb: bound on tiles; the results themselves are not counted.
 
     Gradients rotate as vectors, those of one structure add up to zero.
     """
@@ -79,8 +84,10 @@ def gradient_rows(
     forces = torch.zeros((a.n_atoms, 3, len(active)), dtype=torch.float64)
     where = active.slices()
     all_moves = _moves(a)
+    for z, own in where.items():
+        energies[:, own] = weights[0] * _atoms_of(z, a)[:, None]
     width = max((3 * m.atom.shape[1] for m in all_moves.values()), default=0)
-    for z, rows, columns, k1 in _tiles(settings, a, active, 8 * (width + 3 * _numbers_per_density(a))):
+    for z, rows, columns, k1 in _tiles(settings, a, active, memory_gb, 8 * (width + 3 * _numbers_per_density(a))):
         mixture, moves = mixture_of(k1, settings, weights), all_moves[z].rows(rows)
         column = slice(where[z].start + columns.start, where[z].start + columns.stop)
         structure = torch.from_numpy(a.structure[z][rows])
@@ -93,7 +100,7 @@ def gradient_rows(
 
 
 def derivative_between(
-    settings: KernelSettings, a: Environments, b: Environments, weights: Sequence[float]
+    settings: KernelSettings, a: Environments, b: Environments, weights: Sequence[float], memory_gb: float = 4.0
 ) -> FloatArray:
     """Return [[K, dK/dr'], [dK/dr, d2K/dr dr']] of summed mixtures [A + 3 n_atoms, B + 3 n_atoms'].
 
@@ -102,16 +109,19 @@ def derivative_between(
         a: environments with gradients.
         b: environments with gradients; the same object as ``a`` for the symmetric matrix.
         weights: of the parts.
+        memory_gb: bound on tiles; the result itself is not counted.
 
     Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024); Chmiela et al., Sci. Adv. 3, e1603015 (2017).
     """
     n_a, n_b = a.n_structures, b.n_structures
     out = torch.zeros((n_a + 3 * a.n_atoms, n_b + 3 * b.n_atoms), dtype=torch.float64)
+    for z in a.species:
+        out[:n_a, :n_b] += weights[0] * torch.outer(_atoms_of(z, a), _atoms_of(z, b))
     all_left = _moves(a)
     all_right = all_left if a is b else _moves(b)
     width = max((3 * m.atom.shape[1] for m in all_left.values()), default=0)
     per_pair = 8 * width * (_numbers_per_density(a) + 3 * settings.max_nu * n_components(settings.max_l))
-    for z, rows, columns, k1 in _tiles(settings, a, b, per_pair, upper=a is b):
+    for z, rows, columns, k1 in _tiles(settings, a, b, memory_gb, per_pair, upper=a is b):
         mixture, left, right = mixture_of(k1, settings, weights), all_left[z].rows(rows), all_right[z].rows(columns)
         at_left = left.targets(a.structure[z][rows], n_a)
         at_right = right.targets(b.structure[z][columns], n_b)
@@ -129,6 +139,7 @@ def energies_and_gradients(
     coefficients: Mapping[int, Tensor],
     directions: Mapping[int, Tensor] | None,
     weights: Sequence[float],
+    memory_gb: float = 4.0,
 ) -> tuple[FloatArray, FloatArray | None]:
     """Return E = sum_ij (x_j + delta c_j . d/dc_j) F(i, j) [A] and dE/dr [n_atoms, 3], None if ``a`` has no gradients.
 
@@ -142,16 +153,19 @@ def energies_and_gradients(
         coefficients: x_j by species [j].
         directions: change of density delta c_j by species [j, lm, q], see :func:`directions_of`; None for none.
         weights: of the parts.
+        memory_gb: bound on tiles.
     """
     energy = torch.zeros(a.n_structures, dtype=torch.float64)
+    for z, x in coefficients.items():
+        energy += weights[0] * x.sum() * _atoms_of(z, a)
     pulls = {z: torch.zeros_like(c) for z, c in a.densities.items()}
     max_l = settings.max_l
-    for z, rows, columns, k1 in _tiles(settings, a, basis):
+    for z, rows, columns, k1 in _tiles(settings, a, basis, memory_gb):
         x, c_i, c_j = coefficients[z][columns], a.densities[z][rows], basis.densities[z][columns]
         structure = torch.from_numpy(a.structure[z][rows])
         if a.gradients is None and directions is None:
-            parts = torch.tensordot(torch.tensor(weights, dtype=x.dtype), invariant_parts(k1, settings), 1)
-            energy.index_add_(0, structure, parts @ x)
+            orders = torch.tensor(weights[1:], dtype=x.dtype)
+            energy.index_add_(0, structure, torch.tensordot(orders, invariant_parts(k1, settings)[1:], 1) @ x)
             continue
         mixture = mixture_of(k1, settings, weights)
         value, slope = mixture.value @ x, mixture.slope
@@ -190,7 +204,12 @@ def directions_of(basis: Environments, coefficients: FloatArray) -> dict[int, Te
 
 
 def _tiles(
-    settings: KernelSettings, a: Environments, b: Environments, bytes_per_pair: int = 0, upper: bool = False
+    settings: KernelSettings,
+    a: Environments,
+    b: Environments,
+    memory_gb: float,
+    bytes_per_pair: int = 0,
+    upper: bool = False,
 ) -> Iterator[tuple[int, slice, slice, GroupFunction]]:
     """Yield species, rows, columns and the kernel of order 1 of tiles of pairs of environments.
 
@@ -198,11 +217,12 @@ def _tiles(
         settings: of the kernel.
         a: rows.
         b: columns.
+        memory_gb: of which a share is for the largest intermediate.
         bytes_per_pair: what the caller needs beside the powers of the kernel.
         upper: leave out the tiles below the diagonal.
     """
     bytes_per_pair += 8 * n_components(settings.max_l) * 3 * settings.max_nu
-    side = max(1, int(np.sqrt(min(LARGEST_TILE, TILE_BYTES / bytes_per_pair))))
+    side = max(1, int(np.sqrt(min(LARGEST_TILE, TILE_SHARE * 1e9 * memory_gb / bytes_per_pair))))
     for z in a.species:
         if z not in b.species:
             continue
@@ -219,6 +239,12 @@ def _moves(a: Environments) -> dict[int, Moves]:
     if a.gradients is None:
         raise ConfigError("these environments have no gradients; make them with gradients=True")
     return {z: Moves.of(g, a.atom[z]) for z, g in a.gradients.items()}
+
+
+def _atoms_of(z: int, a: Environments) -> Tensor:
+    """Return how many atoms of one species each structure has [A]."""
+    of_species = a.structure.get(z, np.zeros(0, dtype=np.int64))
+    return torch.from_numpy(np.bincount(of_species, minlength=a.n_structures)).to(torch.float64)
 
 
 def _numbers_per_density(a: Environments) -> int:

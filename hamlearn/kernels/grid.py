@@ -140,11 +140,11 @@ def _tiles(a: Tensor, b: Tensor) -> list[slice]:
 
 def _signed_sums(x: Tensor) -> Tensor:
     """Return sum_s (+-1) x[s] for every group element, or the other way round [8, node, sample]."""
-    return (_signs(x.dtype, x.device) @ x.flatten(1)).view_as(x)
+    return (signs(x.dtype, x.device) @ x.flatten(1)).view_as(x)
 
 
 @cache
-def _signs(dtype: torch.dtype, device: torch.device) -> Tensor:
+def signs(dtype: torch.dtype, device: torch.device) -> Tensor:
     """Sign with which group element g multiplies pattern s: -1 to the number of bits they share [g, s]."""
     shared = np.arange(ELEMENTS)[:, None] & np.arange(ELEMENTS)
     bits = sum((shared >> k) & 1 for k in range(3))
@@ -156,8 +156,8 @@ def _evaluators(
     max_l: int, degree: int, n_sigma: int, dtype: torch.dtype, device: torch.device
 ) -> list[tuple[Tensor, Tensor]]:
     """For every sign pattern its rows (sigma, component) and their D^l_{mm'}(R) [node, row]."""
-    d, _ = _eighth(max_l, degree)
-    rows = _rows_of_patterns(max_l, n_sigma)
+    d, _ = eighth_of_nodes(max_l, degree)
+    rows = rows_of_patterns(max_l, n_sigma)
     n = n_components(max_l)
     return [(_to(chosen, device), _to(d[:, chosen % n], device, dtype)) for chosen in rows]
 
@@ -167,14 +167,14 @@ def _projectors(
     max_l: int, degree: int, n_sigma: int, dtype: torch.dtype, device: torch.device
 ) -> list[tuple[Tensor, Tensor]]:
     """For every sign pattern its rows (sigma, component) and (2l + 1) w_R D^l_{mm'}(R) [row, node]."""
-    d, weights = _eighth(max_l, degree)
+    d, weights = eighth_of_nodes(max_l, degree)
     d = d * (2 * l_of_component(max_l) + 1) * weights[:, None]
-    rows = _rows_of_patterns(max_l, n_sigma)
+    rows = rows_of_patterns(max_l, n_sigma)
     n = n_components(max_l)
     return [(_to(chosen, device), _to(d[:, chosen % n].T, device, dtype)) for chosen in rows]
 
 
-def _eighth(max_l: int, degree: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
+def eighth_of_nodes(max_l: int, degree: int) -> tuple[NDArray[np.float64], NDArray[np.float64]]:
     """Return D^l_{mm'} [node, component] and weights at the nodes with alpha and gamma below pi."""
     grid = rotation_grid(degree | 1)  # an odd degree has an even number of angles, half of them below pi
     half, n_beta = len(grid.alpha) // 2, len(grid.beta)
@@ -184,7 +184,8 @@ def _eighth(max_l: int, degree: int) -> tuple[NDArray[np.float64], NDArray[np.fl
     return d.reshape(half * n_beta * half, -1), weights.ravel() / 2  # the other half: improper ones
 
 
-def _rows_of_patterns(max_l: int, n_sigma: int) -> list[NDArray[np.int64]]:
+def rows_of_patterns(max_l: int, n_sigma: int) -> list[NDArray[np.int64]]:
+    """Return the rows (sigma, component) of every sign pattern."""
     pattern = sign_pattern(max_l, n_sigma)
     return [np.flatnonzero(pattern == s) for s in range(ELEMENTS)]
 

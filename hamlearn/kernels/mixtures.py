@@ -10,6 +10,7 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hamlearn.angular.rotation_grid import haar_weights
 from hamlearn.errors import ConfigError
 
 FloatArray = NDArray[np.float64]
@@ -47,14 +48,6 @@ def check_weights(weights: Sequence[float]) -> None:
         raise ConfigError("a mixture has no weights; give one number for every order nu = 0, 1, ...")
     for nu, value in enumerate(weights):
         _check_weight(f"order nu = {nu}", value)
-
-
-def haar_weights(max_l: int) -> FloatArray:
-    """Return 8 pi^2 / (2l + 1) for l = 0 ... max_l [max_l + 1], the published weights of the kernel of order 1.
-
-    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), eq. 5.
-    """
-    return 8 * np.pi**2 / (2 * np.arange(max_l + 1) + 1)
 
 
 def haar_weighted(density: Tensor) -> Tensor:

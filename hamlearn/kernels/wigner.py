@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from numbers import Integral
 from typing import Any
 
 import numpy as np
@@ -82,14 +83,17 @@ def wigner_kernels(
         (1, L, -1) is zero.
 
     Raises:
-        ConfigError: if a density is missing or shapes do not fit.
+        ConfigError: if a density is missing, not real or not finite, if shapes do not fit, or if max_nu or max_l is no
+            whole number.
 
     For R, S in O(3), k(R i, S j) = s D^L(R) k D^L(S)^T, s = 1 for proper and sigma for improper ones.
 
     Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), eqs. 5 and 6, without l-dependent weights.
     """
-    left, right = _checked(c_i, max_nu, max_l), _checked(c_j, max_nu, max_l)
-    is_numpy = not isinstance(c_i[0], Tensor)
+    _check_whole("max_nu", max_nu, 1)
+    _check_whole("max_l", max_l, 0)
+    left, right = _checked("c_i", c_i, max_l), _checked("c_j", c_j, max_l)
+    is_numpy = not any(isinstance(c[l], Tensor) for c in (c_i, c_j) for l in left)
     if len({(density.dtype, density.device) for c in (left, right) for density in c.values()}) > 1:
         raise ConfigError("the densities differ in dtype or device; give all in one, float64 or float32")
     if any(left[l].shape[2] != right[l].shape[2] for l in left):
@@ -109,30 +113,38 @@ def wigner_kernels(
     return {key: k.numpy() for key, k in out.items()} if is_numpy else out
 
 
-def _checked(c: Mapping[int, Any], max_nu: int, max_l: int) -> dict[int, Tensor]:
-    if max_nu < 1 or max_l < 0:
-        raise ConfigError(f"wigner_kernels got max_nu {max_nu} and max_l {max_l}; expected at least 1 and 0")
+def _check_whole(name: str, value: Any, least: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, Integral) or value < least:
+        raise ConfigError(f"wigner_kernels got {name} = {value!r}; expected a whole number, at least {least}")
+
+
+def _checked(name: str, c: Any, max_l: int) -> dict[int, Tensor]:
+    if not isinstance(c, Mapping):
+        raise ConfigError(f"{name} is a {type(c).__name__}; expected a dict {{l: array [n, 2l+1, q]}}")
     missing = [l for l in range(max_l + 1) if l not in c]
     if missing:
-        raise ConfigError(f"densities of l = {missing} are missing; give one array for every l = 0 ... {max_l}")
-    out = {l: _floating(c[l]) for l in range(max_l + 1)}
+        raise ConfigError(f"{name}: densities of l = {missing} are missing; give an array for every l = 0 ... {max_l}")
+    out = {l: _real(f"{name}, l = {l}", c[l]) for l in range(max_l + 1)}
+    n = len(out[0]) if out[0].ndim else 0
     for l, density in out.items():
-        if density.ndim != 3 or density.shape[1] != 2 * l + 1 or len(density) != len(out[0]):
+        if density.ndim != 3 or density.shape[1] != 2 * l + 1 or len(density) != n:
             raise ConfigError(
-                f"the density of l = {l} has shape {tuple(density.shape)}; expected [{len(out[0])}, {2 * l + 1}, q]"
+                f"{name}, l = {l}: the density has shape {tuple(density.shape)}; expected [{n}, {2 * l + 1}, q]"
             )
+        if not torch.isfinite(density).all():
+            raise ConfigError(f"{name}, l = {l}: the density has NaN or infinite numbers; leave such environments out")
     return out
 
 
-def _floating(density: Any) -> Tensor:
-    """Return a density as a tensor of floating numbers."""
-    if isinstance(density, Tensor):
-        return density if density.is_floating_point() else density.to(torch.float64)
+def _real(where: str, density: Any) -> Tensor:
+    """Return a density as a tensor of float32 or float64."""
     try:
-        array = np.array(density, dtype=np.float32 if getattr(density, "dtype", None) == np.float32 else np.float64)
-    except (TypeError, ValueError):
-        raise ConfigError("a density is no array of real numbers; give arrays [n, 2l+1, q]") from None
-    return torch.from_numpy(array)
+        given = density if isinstance(density, Tensor) else torch.from_numpy(np.array(density))
+    except (TypeError, ValueError):  # text, objects, lists of unequal lengths
+        given = None
+    if given is None or given.is_complex():
+        raise ConfigError(f"{where}: the density is no array of real numbers; expected [n, 2l+1, q] of real harmonics")
+    return given if given.dtype in (torch.float32, torch.float64) else given.to(torch.float64)
 
 
 def _padded(c: dict[int, Tensor], n: int) -> dict[int, Tensor]:

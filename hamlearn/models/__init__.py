@@ -12,6 +12,7 @@ from hamlearn.models.hyperparameters import fold_indices as fold_indices
 from hamlearn.models.hyperparameters import fold_residuals as fold_residuals
 from hamlearn.models.hyperparameters import grid_mixture as grid_mixture
 from hamlearn.models.hyperparameters import optimise_mixture as optimise_mixture
+from hamlearn.models.kernel_blocks import KernelBlockModel as KernelBlockModel
 from hamlearn.models.kernel_ridge import KernelRidge as KernelRidge
 from hamlearn.models.kernel_ridge import SparseKernelRidge as SparseKernelRidge
 from hamlearn.models.kernel_ridge import duplicate_points as duplicate_points

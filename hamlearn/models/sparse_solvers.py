@@ -175,22 +175,28 @@ class SparseAccumulator:
         Raises:
             ConfigError: if nothing was added, the factor is not acceptable, or the weights are not determined.
         """
-        return self.solution(regulariser_scale).weights
+        return self._solve(regulariser_scale, posterior=False).weights
 
     def solution(self, regulariser_scale: float = 1.0) -> SparseSolution:
         """Return weights and factors of the variance; see :meth:`solve`."""
+        return self._solve(regulariser_scale, posterior=True)
+
+    def _solve(self, regulariser_scale: float, posterior: bool) -> SparseSolution:
+        """Return weights and factors of the variance, that of the posterior only if asked for."""
         scale = float(finite_array(regulariser_scale, "regulariser_scale"))
         if scale < 0:
             raise ConfigError(f"regulariser_scale is {scale}; expected a number that is not negative")
         reduced = self._reduce()
         if reduced is None or self._targets is None:
             raise ConfigError("there are no data; add rows before solving")
-        z, posterior = self._solve(reduced, 0.0 if self._exact else scale)
+        z, w = self._solve_reduced(reduced, 0.0 if self._exact else scale, posterior)
         weights = self._expand(z).reshape(self.n_active, *self._targets)
-        prior = self._expand(_inverse_of_triangle(self._prior))
-        return SparseSolution(weights, prior, None if posterior is None else self._expand(posterior))
+        prior = self._expand(_inverse_of_triangle(self._prior)) if posterior else self._prior
+        return SparseSolution(weights, prior, None if w is None else self._expand(w))
 
-    def _solve(self, reduced: FloatArray, scale: float) -> tuple[FloatArray, FloatArray | None]:
+    def _solve_reduced(
+        self, reduced: FloatArray, scale: float, posterior: bool
+    ) -> tuple[FloatArray, FloatArray | None]:
         """Return weights [r, t], and W [r, r] of the variance, in the basis of the rows."""
         r = len(self._prior)
         a, b = reduced[:, :r], reduced[:, r:]
@@ -205,9 +211,9 @@ class SparseAccumulator:
             padded = np.hstack([np.sqrt(scale) * self._prior, np.zeros((r, b.shape[1]))])
             upper = _triangle(np.vstack([reduced, padded]))
             z = solve_triangular(upper[:r, :r], upper[:r, r:], check_finite=False)
-            return z, np.sqrt(scale) * _inverse_of_triangle(upper[:r, :r])
+            return z, np.sqrt(scale) * _inverse_of_triangle(upper[:r, :r]) if posterior else None
         normal = PositiveFactor.of(a + scale * self._prior.T @ self._prior, "the matrix of the normal equations")
-        return normal.solve(b), np.sqrt(scale) * normal.whiten(np.eye(r)).T
+        return normal.solve(b), np.sqrt(scale) * normal.whiten(np.eye(r)).T if posterior else None
 
     def _expand(self, z: FloatArray) -> FloatArray:
         return z if self._basis is None else self._basis @ z

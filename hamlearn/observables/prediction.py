@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, eigh
 
 from hamlearn.angular.ao_order import Orbitals
+from hamlearn.blocks import BlockCovariance, element_variances, linear_variances
 from hamlearn.errors import DomainError
 from hamlearn.targets.target import Target
 from hamlearn.units import HARTREE_EV
@@ -27,9 +28,12 @@ class Prediction:
         metric: overlap of the basis [ao, ao]; None if orthonormal.
         n_occupied: number of doubly occupied levels.
         basis: shells and order, of at least the elements of the molecule.
+        covariance: of the irreducible blocks of the matrix; None without error bars.
+        calibration: factors of the standard deviations of levels and of the gap, found on structures that were left
+            out of training.
 
     Rotation or permutation of the molecule turns ``hamiltonian`` and ``metric`` into T A T^T and ``orbitals``
-    into T C, up to signs and rotations among degenerate levels; levels are invariant.
+    into T C, up to signs and rotations among degenerate levels; levels and their standard deviations are invariant.
     """
 
     numbers: NDArray[np.int64]
@@ -37,6 +41,8 @@ class Prediction:
     metric: FloatArray | None
     n_occupied: int
     basis: Orbitals
+    covariance: BlockCovariance | None = None
+    calibration: tuple[float, float] = (1.0, 1.0)
 
     def __post_init__(self) -> None:
         n_ao = self.basis.n_ao(self.numbers)
@@ -85,6 +91,40 @@ class Prediction:
     def gap_ev(self) -> float:
         """HOMO-LUMO gap, eV; nan if either level is missing."""
         return self.lumo_ev - self.homo_ev
+
+    @cached_property
+    def eigenvalues_std_ev(self) -> FloatArray:
+        """Standard deviations of the levels to first order [level], eV; nan without error bars.
+
+        Var eps_k = (c_k x c_k)^T Sigma (c_k x c_k), Sigma the covariance of the matrix elements; among degenerate
+        levels it belongs to the orbitals as they are.
+        """
+        c = self.orbitals
+        return self.calibration[0] * self._std_ev([np.outer(column, column) for column in c.T])
+
+    @cached_property
+    def gap_std_ev(self) -> float:
+        """Standard deviation of the gap to first order, eV, with c_L x c_L - c_H x c_H; nan without error bars or gap.
+
+        HOMO and LUMO errors are correlated, so that it is not the root of the sum of their variances.
+        """
+        if not 0 < self.n_occupied < len(self.hamiltonian):
+            return float("nan")
+        homo, lumo = self.orbitals[:, self.n_occupied - 1], self.orbitals[:, self.n_occupied]
+        return self.calibration[1] * float(self._std_ev([np.outer(lumo, lumo) - np.outer(homo, homo)])[0])
+
+    @property
+    def hamiltonian_std(self) -> FloatArray:
+        """Standard deviation of every matrix element in this frame, not calibrated [ao, ao], Hartree; nan without."""
+        if self.covariance is None:
+            return np.full_like(self.hamiltonian, np.nan)
+        return np.sqrt(element_variances(self.covariance, self.numbers, self.basis))
+
+    def _std_ev(self, weights: list[FloatArray]) -> FloatArray:
+        """Return the standard deviation of sum_pq A_pq H_pq for some A [A], eV."""
+        if self.covariance is None:
+            return np.full(len(weights), np.nan)
+        return HARTREE_EV * np.sqrt(linear_variances(self.covariance, weights, self.numbers, self.basis))
 
     @property
     def occupied(self) -> NDArray[np.bool_]:

@@ -4,6 +4,7 @@
 """
 
 from hamlearn.plots.blocks import block_errors, block_name
+from hamlearn.plots.calibration import error_against_std, reliability
 from hamlearn.plots.diagnostics import histogram
 from hamlearn.plots.learning import PROPERTY_CURVES, learning_curve
 from hamlearn.plots.levels import eigenvalue_parity, error_histogram, level_errors, spectrum
@@ -17,12 +18,14 @@ __all__ = [
     "block_errors",
     "block_name",
     "eigenvalue_parity",
+    "error_against_std",
     "error_histogram",
     "histogram",
     "learning_curve",
     "level_errors",
     "new_figure",
     "parity",
+    "reliability",
     "save_figure",
     "spectrum",
 ]

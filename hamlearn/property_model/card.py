@@ -21,7 +21,10 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
     target, kernel, hyper = spec["target"], spec["kernel"], spec["hyperparameters"]
     forces = ", learned with forces" if target["forces_key"] else ""
     parity = "" if target["sigma"] == 1 else ", odd (pseudo)"
-    mixture = ", ".join(f"{name} {hyper[name]:.3g}" for name in ("a", "b", "c0"))
+    mixture = ", ".join(f"{name} {value:.3g}" for name, value in hyper.items() if name != "cv_error")
+    settings = ", ".join(
+        f"{name} {_setting(value)}" for name, value in kernel.items() if name not in ("grid", "a", "b", "c0")
+    )
     elements = spec["elements"]
     unit = target["unit"] or "unit of the data"
     lines = [
@@ -30,6 +33,8 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
         f"- Predicts: {target['key']}, a {KINDS[target['l']]}{parity}, {unit}{forces}",
         f"- Kernel: {kernel['kind']}, order {kernel['max_nu']}, l <= {kernel['max_l']}, "
         f"cut-off {kernel['cutoff_angstrom']:g} Å; {mixture}",
+        f"- Settings of the kernel, those chosen on a grid included: {settings}",
+        f"- Cross-validated error: {hyper['cv_error']:.3g}, in units of the spread of the data",
         f"- Basis: {spec['basis']['kind']}, {spec['basis']['size']} functions",
         f"- Elements: {', '.join(symbol(int(z)) for z in elements)}",
         *training_lines(spec),
@@ -62,6 +67,12 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
             "",
         ]
     return "\n".join(lines)
+
+
+def _setting(value: object) -> str:
+    if isinstance(value, list):
+        return f"[{', '.join(map(str, value))}]"
+    return "none" if value is None else str(value)
 
 
 def _quantity(name: str, target: Mapping[str, Any], unit: str) -> str:

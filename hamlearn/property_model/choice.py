@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+import warnings
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING
 
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings, changed_section
+from hamlearn.errors import HamlearnWarning
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -45,15 +47,18 @@ def choose_kernel(
     full = model.model_copy(update={"basis": "full", "active": None})
     errors = []
     for option in options:
-        fitted = PropertyModel(without_forces, option, full).fit(structures)
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore", HamlearnWarning)  # of options that learn nothing; the choice will warn
+            fitted = PropertyModel(without_forces, option, full).fit(structures)
         errors.append(fitted.hyperparameters_["cv_error"])
         if echo:
-            echo(f"kernel: {difference(option, options[0])}: cross-validated {model.loss} {errors[-1]:.4g}")
+            echo(f"kernel: {_varied(option, options)}: cross-validated {model.loss} {errors[-1]:.4g}")
     return options[errors.index(min(errors))]
 
 
-def difference(option: KernelSettings, reference: KernelSettings) -> str:
-    """Return the settings in which an option differs from the first one, or its widths if in none."""
-    names = [name for name in type(option).model_fields if getattr(option, name) != getattr(reference, name)]
+def _varied(option: KernelSettings, options: Sequence[KernelSettings]) -> str:
+    """Return what an option has of the settings in which options differ, or its widths if in none."""
+    values = {name: {getattr(other, name) for other in options} for name in type(option).model_fields}
+    names = [name for name, found in values.items() if len(found) > 1]
     names = names or ["smearing_angstrom", "smearing_growth_angstrom"]
-    return ", ".join(f"{name} {getattr(option, name)}" for name in names)
+    return ", ".join(f"{name} {'none' if (x := getattr(option, name)) is None else x}" for name in names)

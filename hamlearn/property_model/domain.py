@@ -13,12 +13,18 @@ from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
 from hamlearn.density import Batch
 from hamlearn.density.gaussian_expansion import seen_pairs
 from hamlearn.errors import ConfigError, DomainError, nearest
+from hamlearn.kernels import EnvironmentKernel
+from hamlearn.property_model.basis import FloatArray, Irrep
+from hamlearn.property_model.structure_kernel import is_of_structures
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 MATRICES_AT_ONCE = 4
 """Matrices of the size of the derivative basis held while it is solved."""
+
+VANISHING = 1e-12
+"""Kernels of structures below are rounding: densities have a squared norm of 1 on average."""
 
 
 def check_settings(
@@ -29,6 +35,8 @@ def check_settings(
         raise ConfigError(f"a kernel model got {len(structures)} training structure; it needs 2 for cross-validation")
     _check_symmetry(target, kernel)
     forces = target.forces_key is not None
+    if is_of_structures(kernel):
+        _check_of_structures(target, kernel, model)
     if forces and kernel.kind == "soap":
         raise ConfigError(
             "forces (target.forces_key) need a kernel with derivatives, which kernel.kind soap has not; use wigner or "
@@ -51,6 +59,41 @@ def check_settings(
                 f"derivatives), more than memory_gb = {model.memory_gb:g}; use fewer structures, more memory, or "
                 "basis sparse"
             )
+
+
+def _check_of_structures(target: TargetSettings, kernel: KernelSettings, model: ModelSettings) -> None:
+    """Raise ConfigError if a kernel of structures is asked for more than scalars in the basis full."""
+    named = {"structure": kernel.structure, "message_nu": kernel.message_nu, "additive": list(kernel.additive)}
+    name, value = next((name, value) for name, value in named.items() if value not in ("sum", None, []))
+    given = f"kernel.{name} {value}"
+    if (target.l, target.sigma) != (0, 1):
+        raise ConfigError(
+            f"{given} compares invariants only, but target has l {target.l}, sigma {target.sigma}; drop it"
+        )
+    if target.forces_key is not None:
+        raise ConfigError(f"{given} learns no forces; drop it, or target.forces_key")
+    if model.basis not in (None, "full") or model.active is not None:
+        wrong = f"basis {model.basis}" if model.active is None else f"active {model.active}"
+        raise ConfigError(f"{given} compares whole structures, in the basis full, got model.{wrong}; drop one of them")
+
+
+def check_not_vanishing(parts: FloatArray, kernel: EnvironmentKernel, irrep: Irrep) -> None:
+    """Raise ConfigError if symmetry makes every kernel of the training set zero.
+
+    Args:
+        parts: kernels of the training set with itself [part, row, row].
+        kernel: fitted.
+        irrep: (L, sigma) of the property.
+    """
+    if irrep == (0, 1):
+        return
+    diagonal = np.abs(np.diagonal(parts[1:], axis1=1, axis2=2)).max(initial=0.0)
+    if diagonal < VANISHING:
+        raise ConfigError(
+            f"the kernels of l {irrep[0]}, sigma {irrep[1]} vanish for all training structures (largest "
+            f"{diagonal:.1e}): by symmetry the property is zero for them, as one that is odd in the mirror is for "
+            f"planar molecules; check target.l and target.sigma, or raise kernel.max_nu {kernel.settings.max_nu}"
+        )
 
 
 def _check_symmetry(target: TargetSettings, kernel: KernelSettings) -> None:

@@ -20,6 +20,7 @@ from hamlearn.models.block_ridge import BlockRidge
 from hamlearn.models.hyperparameters import fold_residuals
 from hamlearn.models.kernel_ridge import KernelRidge
 from hamlearn.models.positive import eigen_root
+from hamlearn.models.sparse_solvers import Solver, SparseAccumulator
 from hamlearn.models.tiled_qr import merge
 
 FloatArray = NDArray[np.float64]
@@ -127,7 +128,9 @@ def solve_scaled(
 
 
 def _amplitude_full(inverse: FloatArray, weights: FloatArray, folds: Sequence[IntArray], n_values: int) -> float:
-    """Return the ratio of squared errors of values to their variances, each fold predicted from the others.
+    """Return the mean ratio of squared errors of values to their variances, each fold predicted from the others.
+
+    The most likely factor of all variances, were they independent.
 
     Args:
         inverse: of kernel and regulariser [row, row].
@@ -137,12 +140,11 @@ def _amplitude_full(inverse: FloatArray, weights: FloatArray, folds: Sequence[In
 
     Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), sec. 5.4.2, for whole folds.
     """
-    squares = variance = 0.0
+    ratios = []
     for fold in folds:
         covariance, are_values = np.linalg.inv(inverse[np.ix_(fold, fold)]), fold < n_values
-        squares += float(((covariance @ weights[fold])[are_values] ** 2).sum())
-        variance += float(np.diagonal(covariance)[are_values].sum())
-    return squares / variance
+        ratios.append(((covariance @ weights[fold]) ** 2 / np.diagonal(covariance))[are_values])
+    return float(np.concatenate(ratios).mean())
 
 
 def solve_active(
@@ -151,12 +153,15 @@ def solve_active(
     mixture: FloatArray,
     diagonal: FloatArray,
     noise: float,
+    owner: IntArray,
     scale: float | None = None,
+    solver: Solver = "rkhs-qr",
 ) -> Solution:
     """Return the solution for active environments, with the scale of the kernel found by cross-validation or given.
 
     Rows come in tiles and are reduced to one triangular factor per fold, in the basis where the kernel of the active
-    environments is the identity; those of values are kept for the calibration of the uncertainty.
+    environments is the identity; those of values are kept for the calibration of the uncertainty. Another solver than
+    rkhs-qr takes the same rows and the same scale.
 
     Args:
         folds: tiles of rows of every fold.
@@ -164,7 +169,9 @@ def solve_active(
         mixture: weights of the parts of the kernel.
         diagonal: kernel of every value with itself, in the order of the rows [value].
         noise: variance of a value.
+        owner: fold of the structure that each basis function is centred on [basis].
         scale: of the kernel; None: cross-validated.
+        solver: of the weights, see :func:`hamlearn.models.solve_sparse`.
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018); variance: Rasmussen, Williams, Gaussian
     Processes for Machine Learning (2006), eq. 8.27.
@@ -172,9 +179,12 @@ def solve_active(
     projection = eigen_root(gram, RELATIVE_RANK, "the kernel of the active environments")
     rank = projection.shape[1]
     factors, values, n_rows = [], [], []
+    other = None if solver == "rkhs-qr" else SparseAccumulator(gram, solver)
     for tiles in folds:
         pieces, kept, count = [], [np.zeros((0, rank + 1))], 0
         for rows in tiles:
+            if other is not None:
+                other.add(rows.kernels, rows.y)
             phi_y = np.column_stack([rows.kernels @ projection, rows.y])
             pieces.append(torch.from_numpy(phi_y))
             if sum(map(len, pieces)) > 3 * rank:  # few merges of many rows: a merge costs as much as 2 rank rows
@@ -193,7 +203,13 @@ def solve_active(
         ridge = 1.0 / scale
     if not ridge > 0:
         raise ConfigError("the kernels of all active environments vanish; give a larger cutoff_angstrom")
-    amplitude = _amplitude_active(factors, values, ridge, diagonal, noise)
+    features = projection.T @ gram
+    maps = (_restriction(features, gram, owner != fold) for fold in range(len(factors)))
+    amplitude = _amplitude_active(factors, values, maps, ridge, diagonal, noise)
+    if other is not None:
+        found = other.solution(ridge)
+        plus = np.sqrt(ridge) * np.asarray(found.posterior)
+        return Solution(ridge * found.weights, mixture / ridge, np.sqrt(ridge) * found.prior, plus, noise, amplitude)
     plain, half = _ridge(total, ridge)
     minus = projection * np.sqrt(ridge)  # where the scaled kernel of the active set is the identity
     plus = ridge * (projection @ half)
@@ -209,18 +225,49 @@ def _ridge(factor: FloatArray, ridge: float) -> tuple[FloatArray, FloatArray]:
     return half @ r[:rank, rank], half
 
 
+def _restriction(features: FloatArray, gram: FloatArray, kept: NDArray[np.bool_]) -> FloatArray:
+    """Return the map from the features of all active environments to those of some of them [r, s].
+
+    Args:
+        features: of the active environments [r, basis].
+        gram: kernel of the active environments [basis, basis].
+        kept: those that remain [basis].
+    """
+    if not kept.any():
+        return np.zeros((len(features), 0))
+    root = eigen_root(gram[np.ix_(kept, kept)], RELATIVE_RANK, "the kernel of the active environments")
+    return features[:, kept] @ root
+
+
 def _amplitude_active(
-    factors: Sequence[torch.Tensor], values: Sequence[FloatArray], ridge: float, diagonal: FloatArray, noise: float
+    factors: Sequence[torch.Tensor],
+    values: Sequence[FloatArray],
+    maps: Iterable[FloatArray],
+    ridge: float,
+    diagonal: FloatArray,
+    noise: float,
 ) -> float:
-    """Return the ratio of squared errors of values to their variances, each fold predicted from the others."""
-    if len(factors) < 2:
-        return 1.0
-    squares, variance, first = 0.0, 0.0, 0
-    for k, own in enumerate(values):
-        weights, half = _ridge(merge(f for j, f in enumerate(factors) if j != k).numpy(), ridge)
-        phi, y = own[:, :-1], own[:, -1]
-        prior = np.maximum(diagonal[first : first + len(y)] - (phi**2).sum(1), 0.0) / ridge
-        squares += float(((phi @ weights - y) ** 2).sum())
-        variance += float((prior + ((phi @ half) ** 2).sum(1) + noise).sum())
-        first += len(y)
-    return squares / variance
+    """Return the mean ratio of squared errors of values to their variances, each fold predicted from the others.
+
+    A fold is left out of the active environments as well: those of new structures are not among them, and what the
+    basis cannot express is most of their variance.
+
+    Args:
+        factors: of the rows of every fold [k, r + 1].
+        values: rows of the values of every fold [value, r + 1].
+        maps: features without the active environments of a fold, of every fold [r, s].
+        ridge: regulariser.
+        diagonal: kernel of every value with itself [value].
+        noise: variance of a value.
+    """
+    ratios, first = [], 0
+    for k, (own, restrict) in enumerate(zip(values, maps, strict=True)):
+        prior, first = diagonal[first : first + len(own)], first + len(own)
+        if len(factors) < 2 or not restrict.shape[1]:
+            continue
+        rest = merge(f for j, f in enumerate(factors) if j != k).numpy()
+        weights, half = _ridge(np.column_stack([rest[:, :-1] @ restrict, rest[:, -1]]), ridge)
+        phi, y = own[:, :-1] @ restrict, own[:, -1]
+        new = np.maximum(prior - (phi**2).sum(1), 0.0) / ridge
+        ratios.append((phi @ weights - y) ** 2 / (new + ((phi @ half) ** 2).sum(1) + noise))
+    return float(np.concatenate(ratios).mean()) if ratios else 1.0

@@ -14,13 +14,13 @@ from hamlearn.angular.fingerprint import convention_fingerprint
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings, installed_versions
 from hamlearn.hamiltonian_model import HamiltonianModel
 from hamlearn.hamiltonian_model import load_model as load_hamiltonian_model
-from hamlearn.kernels import EnvironmentKernel
 from hamlearn.models import saved
 from hamlearn.property_model.baseline import Baseline
 from hamlearn.property_model.basis import make_basis
 from hamlearn.property_model.card import model_card
 from hamlearn.property_model.fitting import Solution
 from hamlearn.property_model.model import PropertyModel
+from hamlearn.property_model.structure_kernel import kernel_class
 
 KIND = "property_model"
 FORMAT_VERSION = 1
@@ -95,7 +95,7 @@ def _rebuild(spec: dict[str, Any], tensors: dict[str, torch.Tensor]) -> tuple[Pr
     model.scale_ = float(spec["scale"])
     solution = {name: tensors[f"solution.{name}"].numpy() for name in SOLUTION}
     model.solution_ = Solution(**solution, noise=float(spec["noise"]), amplitude=float(spec["amplitude"]))
-    model.kernel_ = EnvironmentKernel.from_tensors(model.kernel, model.model.memory_gb, tensors)
+    model.kernel_ = kernel_class(model.kernel).from_tensors(model.kernel, model.model.memory_gb, tensors)
     ends = np.cumsum(tensors["basis.sizes"].numpy())[:-1]
     numbers, positions = (np.split(tensors[f"basis.{name}"].numpy(), ends) for name in ("numbers", "positions"))
     structures = [Atoms(z, x) for z, x in zip(numbers, positions, strict=True)]

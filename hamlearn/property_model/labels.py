@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 
 SQRT2, SQRT6 = 2**0.5, 6**0.5
+MOST_SHOWN = 9
+"""Numbers that a message shows rather than their shape."""
 
 
 @dataclass(frozen=True)
@@ -78,7 +80,7 @@ def read_labels(
     names = [int(k) for k in (range(len(structures)) if indices is None else indices)]
     key = str(target.key)
     found = [_find(atoms, key, False) for atoms in structures]
-    _refuse(found, lambda value: value is None, names, lambda k: _missing(structures[k], key))
+    _refuse(found, lambda value: value is None, names, lambda k: _missing(structures[k], key, "number or list"))
     sizes = {0: (1, 9), 1: (3,), 2: (9,)}[target.l]
     wanted = " or ".join(map(str, sizes))
     arrays = [_numbers(value) for value in found]
@@ -86,7 +88,9 @@ def read_labels(
         arrays,
         lambda value: value.size not in sizes,
         names,
-        lambda k: f"'{key}' is {found[k]!r}, expected {wanted} number{'' if wanted == '1' else 's'} for l = {target.l}",
+        lambda k: (
+            f"'{key}' {_shown(found[k])}, expected {wanted} number{'' if wanted == '1' else 's'} for l = {target.l}"
+        ),
     )
     _refuse(arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' is {found[k]!r}, not finite")
     values = [components(target.l, value.size) @ value.ravel() for value in arrays]
@@ -96,11 +100,14 @@ def read_labels(
 
 def _forces(structures: Sequence[Atoms], key: str, names: list[int]) -> FloatArray:
     found = [_find(atoms, key, True) for atoms in structures]
-    _refuse(found, lambda value: value is None, names, lambda k: _missing(structures[k], key))
+    wanted = "array with a row per atom"
+    _refuse(found, lambda value: value is None, names, lambda k: _missing(structures[k], key, wanted))
     arrays = [_numbers(value) for value in found]
     shapes = [(len(atoms), 3) for atoms in structures]
     fits = [value.shape == shape for value, shape in zip(arrays, shapes, strict=True)]
-    _refuse(fits, lambda fit: not fit, names, lambda k: f"'{key}' is not an array of {shapes[k]} numbers")
+    _refuse(
+        fits, lambda fit: not fit, names, lambda k: f"'{key}' {_shown(found[k])}, not an array of {shapes[k]} numbers"
+    )
     _refuse(arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' is not finite everywhere")
     return np.concatenate([np.zeros((0, 3)), *arrays])
 
@@ -117,10 +124,21 @@ def _results(atoms: Atoms) -> dict[str, Any]:
     return atoms.calc.results if atoms.calc is not None else {}
 
 
-def _missing(atoms: Atoms, key: str) -> str:
+def _missing(atoms: Atoms, key: str, wanted: str) -> str:
+    """Say what there is where a key was not found as a value of the structure or of its atoms."""
     known = {**atoms.info, **atoms.arrays, **_results(atoms)}
+    if known.get(key) is not None:
+        kind = "atoms" if key in atoms.arrays else "whole structure"
+        return f"'{key}' is there, but of the {kind}: it {_shown(known[key])}; expected a {wanted}"
     present = sorted({name for name, value in known.items() if value is not None} - {"numbers", "positions"})
     return f"key '{key}' is missing; there is {', '.join(present) or 'none at all'}{nearest(key, present)}"
+
+
+def _shown(value: Any) -> str:
+    """Say what a value is, or what shape it has."""
+    if not isinstance(value, np.ndarray):
+        return f"is {value!r}"
+    return f"is {value.tolist()}" if value.ndim < 2 and value.size <= MOST_SHOWN else f"has shape {value.shape}"
 
 
 def _numbers(value: Any) -> FloatArray:

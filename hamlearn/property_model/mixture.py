@@ -10,7 +10,8 @@ from numpy.typing import NDArray
 
 from hamlearn.config import KernelSettings, ModelSettings
 from hamlearn.kernels.mixtures import mixture_weights
-from hamlearn.models.hyperparameters import grid_mixture, optimise_mixture
+from hamlearn.kernels.parts import n_parts
+from hamlearn.models.hyperparameters import cross_validate_mixture, grid_mixture, optimise_mixture
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -24,11 +25,16 @@ FINER = ((-1.0, -0.5, 0.0, 0.5, 1.0), (0.5, 0.7, 1.0, 1.4, 2.0), (-1.5, 0.0, 1.5
 BOUNDS = ((0.0, 9.0), (0.02, 30.0), (0.0, 5.0))
 NARROW = 1e-9
 """Width of the interval in which the annealer looks for a value that is given."""
+ADDITIVE = (0.0, *(10.0**k for k in range(-2, 10)))
+"""Weights tried of kernels of pairs and triangles."""
+REDUCED = tuple(10.0**k for k in range(-8, 2))
+"""Factors tried of the orders from 1 beside them."""
+ROUNDS = 2
 
 
 @dataclass(frozen=True)
 class MixtureFit:
-    """The best mixture: hyperparameters, weights of the parts [n_parts], cross-validated error in tolerances."""
+    """The best mixture: hyperparameters, weights of the parts [part], cross-validated error in tolerances."""
 
     a: float
     b: float
@@ -47,10 +53,11 @@ def search_mixture(
 ) -> MixtureFit:
     """Return the mixture c0 k^0 + a sum_nu b^nu / nu! k^nu that predicts folds left out best, with regulariser 1.
 
-    What the settings give is kept. A single order has b = 1, tensors have c0 = 0.
+    What the settings give is kept. A single order has b = 1, tensors have c0 = 0. Kernels of pairs and triangles get
+    their weights afterwards, in turns with the scale of the orders.
 
     Args:
-        parts: kernels of the data, order by order [n_parts, row, row].
+        parts: kernels of the data, order by order, then those of pairs and triangles [part, row, row].
         y: data [row].
         variance: squared tolerances [row], in which errors are counted.
         kernel: a, b and c0 where they are given.
@@ -62,6 +69,7 @@ def search_mixture(
     if not (variance == 1.0).all():
         tolerance = np.sqrt(variance)
         parts, y = parts / (tolerance[:, None] * tolerance), y / tolerance
+    everything, parts = parts, parts[: n_parts(kernel)]
     if kernel.c0 == 0.0:
         parts = np.concatenate([np.zeros_like(parts[:1]), parts[1:]])
     constant = parts[0].any()
@@ -79,7 +87,45 @@ def search_mixture(
         around = [[log10_a + x for x in FINER[0]], [best.b * x for x in FINER[1]], [log10_c0 + x for x in FINER[2]]]
         best = grid_mixture(parts, y, folds, 1.0, model.loss, *_axes(around, given))
     c0 = best.c0 if constant else 0.0
-    return MixtureFit(best.a, best.b, c0, mixture_weights(best.a, best.b, c0, len(parts) - 1), best.loss)
+    found = MixtureFit(best.a, best.b, c0, mixture_weights(best.a, best.b, c0, len(parts) - 1), best.loss)
+    if len(everything) == len(parts):
+        return found
+    return _with_additive(found, everything, y, kernel, model, folds)
+
+
+def _with_additive(
+    found: MixtureFit,
+    parts: FloatArray,
+    y: FloatArray,
+    kernel: KernelSettings,
+    model: ModelSettings,
+    folds: Sequence[IntArray],
+) -> MixtureFit:
+    """Return the mixture with weights for the parts beyond the orders, found in turns.
+
+    From two starts, the orders as they were found alone and hardly any of them: between them lie worse mixtures.
+    """
+    n = len(found.weights)
+    start = np.concatenate([found.weights, np.zeros(len(parts) - n)])
+
+    def error(weights: FloatArray) -> float:
+        return cross_validate_mixture(parts, y, weights.tolist(), folds, loss=model.loss)
+
+    part = np.arange(len(parts))
+    orders = (part >= 1) & (part < n)
+    turns = [(part == p, np.ones(len(parts)), ADDITIVE) for p in part[n:]]
+    starts = [start]
+    if kernel.a is None:
+        turns.append((orders, start, REDUCED))
+        starts.append(np.where(orders, REDUCED[0] * start, start))
+    reached = []
+    for weights in starts:
+        for chosen, unit, factors in ROUNDS * turns:
+            weights = min((np.where(chosen, factor * unit, weights) for factor in factors), key=error)
+        reached.append(weights)
+    best = min(reached, key=error)
+    a = found.a * float(best[n - 1] / start[n - 1])
+    return MixtureFit(a, found.b, found.c0, best, error(best))
 
 
 def _axes(axes: Sequence[Sequence[float]], given: Sequence[float | None]) -> list[tuple[float, ...]]:

@@ -15,12 +15,20 @@ from hamlearn.errors import ConfigError
 from hamlearn.kernels import EnvironmentKernel, Environments
 from hamlearn.models.saved import describe_training
 from hamlearn.property_model.baseline import Baseline, baseline_kind
-from hamlearn.property_model.basis import Basis, DerivativeBasis, Functional, Irrep, structure_diagonal
+from hamlearn.property_model.basis import (
+    Basis,
+    DerivativeBasis,
+    Functional,
+    Irrep,
+    StructureBasis,
+    structure_diagonal,
+)
 from hamlearn.property_model.choice import candidates, choose_kernel
 from hamlearn.property_model.domain import check_elements, check_neighbours, check_settings
 from hamlearn.property_model.fitting import Solution
 from hamlearn.property_model.labels import Labels, in_own_shape, read_labels
 from hamlearn.property_model.prediction import PropertyPrediction
+from hamlearn.property_model.structure_kernel import make_kernel
 from hamlearn.property_model.tiles import structure_tiles
 from hamlearn.property_model.training import TrainingSet, train
 from hamlearn.structures import check_structures
@@ -48,8 +56,8 @@ class PropertyModel:
         solution_: weights, mixture of orders, uncertainty.
         baseline_: what is added to every prediction.
         scale_: unit of the weights, in the unit of the property.
-        hyperparameters_: a, b and c0 of the mixture, and cv_error, the cross-validated error of the data that chose
-            them, in units of their spreads.
+        hyperparameters_: a, b and c0 of the mixture, the weights of kernel.additive, and cv_error, the cross-validated
+            error of the data that chose them, in units of their spreads.
         training_: size, formulas and hash of the training set.
 
     Predictions obey y(R A) = s D^L(R) y(A) for R in O(3), s = 1 for proper and sigma for improper R, and do not change
@@ -125,7 +133,7 @@ class PropertyModel:
         if self.kernel.grid:
             options = candidates(self.kernel)
             self.kernel = choose_kernel(structures[:MOST_TO_CHOOSE], self.target, options, self.model, echo)
-        self.kernel_ = EnvironmentKernel(self.kernel, self.model.memory_gb).fit(structures)
+        self.kernel_ = make_kernel(self.kernel, self.model.memory_gb).fit(structures)
         fitted = train(self.kernel_, self.basis_kind, self.irrep, self._normalised(structures, labels), echo, label)
         self.basis_, self.solution_, self.hyperparameters_ = fitted.basis, fitted.solution, fitted.hyperparameters
         self.training_ = describe_training(structures, list(labels.values))
@@ -143,8 +151,9 @@ class PropertyModel:
         Raises:
             StructureError: if a geometry is not acceptable.
             DomainError: for elements that were not in the training set.
-            ConfigError: if forces are asked of a property or kernel that has none.
+            ConfigError: before a fit, or if forces are asked of a property or kernel that has none.
         """
+        self.check_fitted()
         check_structures(structures, "the structures to predict", closed_shell=False)
         check_elements(structures, self.elements_)
         check_neighbours(structures, self.neighbours_, self.kernel)
@@ -171,15 +180,26 @@ class PropertyModel:
         With the baseline, the parts add up to the prediction. Parts of a mixture are its orders of correlation: order
         nu holds terms of nu neighbours and all smaller numbers. They transform as the property.
 
+        Parts of kernel.additive follow, in its order.
+
         Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), on sums of models.
         """
+        self.check_fitted()
         check_structures(structures, "the structures to predict", closed_shell=False)
         check_elements(structures, self.elements_)
         check_neighbours(structures, self.neighbours_, self.kernel)
         env = self.kernel_.environments(structures, gradients=isinstance(self.basis_, DerivativeBasis))
-        mixtures = np.diag(self.solution_.mixture)
-        parts = np.stack([self.basis_.values(env, mixture) @ self.solution_.weights for mixture in mixtures])
+        mixture, weights = self.solution_.mixture, self.solution_.weights
+        if isinstance(self.basis_, StructureBasis):
+            parts = mixture[:, None] * (self.basis_.parts(env) @ weights)
+        else:
+            parts = np.stack([self.basis_.values(env, part) @ weights for part in np.diag(mixture)])
         return self.scale_ * parts.reshape(len(parts), len(structures), -1)
+
+    def check_fitted(self) -> None:
+        """Raise ConfigError before a fit."""
+        if not hasattr(self, "solution_"):
+            raise ConfigError("this PropertyModel was not fitted; call fit first, or load a saved model")
 
     def check_forces(self) -> None:
         """Raise ConfigError unless the model can give forces."""
@@ -187,20 +207,22 @@ class PropertyModel:
             raise ConfigError(
                 f"forces belong to energies (l 0, sigma 1), but {self.target.key} has l, sigma {self.irrep}"
             )
-        if not EnvironmentKernel(self.kernel).differentiable:
+        if not make_kernel(self.kernel, self.model.memory_gb).differentiable:
             raise ConfigError(
-                f"kernels of kind {self.kernel.kind} have no derivatives, so that there are no forces; train with "
-                "kernel.kind wigner or order"
+                f"{_in_words(self.kernel)} have no derivatives, so that there are no forces; train with kernel.kind "
+                "wigner or order, summed over atoms, without messages"
             )
 
     def save(self, folder: str | Path) -> None:
         """Write the model to a new folder: model.yaml, tensors.safetensors, MODEL_CARD.md.
 
         Raises:
+            ConfigError: before a fit.
             ArtifactError: if the folder exists and is not empty; nothing is overwritten.
         """
         from hamlearn.property_model.folder import save_model
 
+        self.check_fitted()
         save_model(self, Path(folder))
 
     def _normalised(self, structures: Sequence[Atoms], labels: Labels) -> TrainingSet:
@@ -233,3 +255,10 @@ class PropertyModel:
         diagonal = structure_diagonal(self.kernel_, structures, self.irrep, mixture)
         std = self.solution_.std(diagonal, self.basis_.values(env, mixture)).reshape(len(structures), -1)
         return [self.scale_ * float(x) for x in np.sqrt((std**2).mean(axis=1))]
+
+
+def _in_words(kernel: KernelSettings) -> str:
+    """Return what makes a kernel have no derivatives."""
+    if kernel.message_nu is not None:
+        return "kernels with messages"
+    return f"kernels of kind {kernel.kind}" if kernel.kind == "soap" else f"kernels of structure {kernel.structure}"

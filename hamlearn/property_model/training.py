@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
@@ -10,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hamlearn.config import ModelSettings
+from hamlearn.errors import HamlearnWarning
 from hamlearn.kernels import EnvironmentKernel
 from hamlearn.models.hyperparameters import fold_indices
 from hamlearn.progress import Progress
@@ -22,6 +24,7 @@ from hamlearn.property_model.basis import (
     StructureBasis,
     structure_diagonal,
 )
+from hamlearn.property_model.domain import check_not_vanishing
 from hamlearn.property_model.fitting import SCALES, Rows, Solution, solve_active, solve_full, solve_scaled
 from hamlearn.property_model.mixture import MixtureFit, search_mixture
 from hamlearn.property_model.tiles import structure_tiles
@@ -32,6 +35,14 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Echo = Callable[[str], object] | None
+
+NOTHING_LEARNED = (
+    "the cross-validated error is no smaller than the spread of the data: nothing was learned; look at labels, kernel "
+    "and number of structures"
+)
+
+LEAST_TO_JUDGE = 20
+"""Structures below which a large cross-validated error is no surprise."""
 
 MOST_VALUES, MOST_DERIVATIVES = 800, 450
 """Data (of the first structures) that decide on the mixture where the basis is not the values themselves: kernels of
@@ -99,6 +110,7 @@ def train(
     deciding = data if basis_kind == "derivatives" else replace(data, gradients=None)
     n = len(data.structures) if basis_kind == "full" else _n_for_mixture(deciding)
     parts = _parts(kernel, irrep, deciding, n)
+    check_not_vanishing(parts, kernel, irrep)
     y, variance, folds = deciding.rows(n)
     found = search_mixture(parts, y, variance, kernel.settings, data.model, folds)
     if basis_kind == "full":
@@ -113,8 +125,12 @@ def train(
     else:
         basis = ActiveBasis(kernel, *active_rows(kernel, data.structures, irrep, data.model, found.weights))
         solution = _solve_active(basis, data, found, echo, label)
-    factor = float(solution.mixture[-1] / found.weights[-1])
-    hyper = {"a": found.a * factor, "b": found.b, "c0": found.c0 * factor, "cv_error": found.error}
+    last = kernel.n_parts - 1
+    factor = float(solution.mixture[last] / found.weights[last])
+    extra = dict(zip(kernel.settings.additive, solution.mixture[last + 1 :].tolist(), strict=True))
+    hyper = {"a": found.a * factor, "b": found.b, "c0": found.c0 * factor, **extra, "cv_error": found.error}
+    if found.error >= 1.0 and len(data.structures) >= LEAST_TO_JUDGE:
+        warnings.warn(NOTHING_LEARNED, HamlearnWarning, stacklevel=3)
     return Trained(basis, solution, hyper)
 
 
@@ -167,4 +183,16 @@ def _solve_active(basis: ActiveBasis, data: TrainingSet, found: MixtureFit, echo
     with Progress(f"{label}, {len(basis.environments)} active environments", len(structures), echo) as progress:
         folds = (tiles(fold, progress) for fold in structure_folds(len(structures), data.model.folds))
         scale = None if basis.kernel.settings.a is None else float(diagonal.mean())
-        return solve_active(folds, basis.gram(mixture), mixture, diagonal / diagonal.mean(), noise, scale)
+        owner = _folds_of(basis, data)
+        relative = diagonal / diagonal.mean()
+        return solve_active(folds, basis.gram(mixture), mixture, relative, noise, owner, scale, data.model.solver)
+
+
+def _folds_of(basis: ActiveBasis, data: TrainingSet) -> IntArray:
+    """Return the fold of the structure that each function of the basis is centred on [basis]."""
+    position = {id(atoms): k for k, atoms in enumerate(data.structures)}
+    holder = np.array([position[id(atoms)] for atoms in basis.structures])
+    active = basis.environments
+    structure = holder[np.concatenate([active.structure[z] for z in active.species])]
+    last = [fold[-1] for fold in structure_folds(len(data.structures), data.model.folds)]
+    return np.repeat(np.searchsorted(last, structure), data.values.shape[1])

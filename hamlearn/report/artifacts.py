@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hamlearn.artifacts import load_arrays
 from hamlearn.errors import ArtifactError
 
+LEVEL_ARRAYS = ("reference_ev", "predicted_ev", "occupied", "structure")
 PROPERTY_ARRAYS = ("structure", "reference", "predicted", "std")
 FORCE_ARRAYS = ("reference_forces", "predicted_forces")
 ADVICE = "delete it and run `hamlearn run` on this folder again"
@@ -29,12 +30,16 @@ class Levels:
         predicted_ev: predicted [level], eV.
         occupied: [level].
         structure: position in the test set of the structure the level belongs to [level].
+        std_ev: standard deviation of each predicted level [level], eV; None without error bars.
+        gap_std_ev: of each predicted gap, in the order of the structures [structure], eV.
     """
 
     reference_ev: NDArray[np.float64]
     predicted_ev: NDArray[np.float64]
     occupied: NDArray[np.bool_]
     structure: NDArray[np.int64]
+    std_ev: NDArray[np.float64] | None = None
+    gap_std_ev: NDArray[np.float64] | None = None
 
     @property
     def errors_ev(self) -> NDArray[np.float64]:
@@ -49,12 +54,22 @@ class Levels:
 
     def gap_spread_ev(self) -> float:
         """Standard deviation of the computed HOMO-LUMO gaps, eV: the error of always answering their mean."""
-        names, place = np.unique(self.structure, return_inverse=True)
-        homo, lumo = np.full(len(names), -np.inf), np.full(len(names), np.inf)
-        np.maximum.at(homo, place[self.occupied], self.reference_ev[self.occupied])
-        np.minimum.at(lumo, place[~self.occupied], self.reference_ev[~self.occupied])
-        gaps = (lumo - homo)[np.isfinite(homo) & np.isfinite(lumo)]
+        gaps = self._gaps(self.reference_ev)
+        gaps = gaps[np.isfinite(gaps)]
         return float(np.std(gaps)) if gaps.size else 0.0
+
+    def gap_errors_ev(self) -> NDArray[np.float64]:
+        """Predicted minus computed HOMO-LUMO gaps, in the order of the structures [structure], eV; nan if none."""
+        return self._gaps(self.predicted_ev) - self._gaps(self.reference_ev)
+
+    def _gaps(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+        """Return the gaps of structures as they come in the list; nan where a frontier level is missing."""
+        _, first, place = np.unique(self.structure, return_index=True, return_inverse=True)
+        homo, lumo = np.full(len(first), -np.inf), np.full(len(first), np.inf)
+        np.maximum.at(homo, place[self.occupied], levels[self.occupied])
+        np.minimum.at(lumo, place[~self.occupied], levels[~self.occupied])
+        gaps = np.where(np.isfinite(homo) & np.isfinite(lumo), lumo - homo, np.nan)
+        return np.asarray(gaps[np.argsort(first)])
 
 
 @dataclass(frozen=True)
@@ -101,11 +116,22 @@ class PropertyValues:
 
 @dataclass(frozen=True)
 class RunArtifacts:
-    """Everything the report is made of."""
+    """Everything the report is made of.
+
+    Attributes:
+        folder: of the run.
+        results: results.json.
+        config: config.yaml; the kernel of a property is the one of the model, with what was chosen on a grid.
+        chosen: settings of the kernel that were chosen on a grid.
+        levels: of the test set.
+        diagnostics: of the projection.
+        properties: of the test set.
+    """
 
     folder: Path
     results: Mapping[str, Any]
     config: Mapping[str, Any]
+    chosen: Mapping[str, Any]
     levels: Levels | None
     diagnostics: ProjectionDiagnostics | None
     properties: PropertyValues | None = None
@@ -119,7 +145,13 @@ def read_run(folder: Path) -> RunArtifacts:
     """
     results = _read_text(folder / "results.json", json.loads, ("n_train",))
     config = _read_text(folder / "config.yaml", yaml.safe_load, ("target", "model"))
-    levels = _read_arrays(folder / "test_levels.npz", ("reference_ev", "predicted_ev", "occupied", "structure"))
+    grid = (config.get("kernel") or {}).get("grid") or {}
+    chosen = {}
+    if grid and (folder / "model" / "model.yaml").exists():
+        model = _read_text(folder / "model" / "model.yaml", yaml.safe_load, ("kernel",))
+        config = {**config, "kernel": model["kernel"]}
+        chosen = {name: model["kernel"].get(name) for name in grid}
+    levels = _read_arrays(folder / "test_levels.npz", LEVEL_ARRAYS, ("std_ev", "gap_std_ev"))
     diagnostics = _read_arrays(folder / "diagnostics.npz", tuple(ProjectionDiagnostics.__dataclass_fields__))
     properties = _read_arrays(folder / "test_properties.npz", PROPERTY_ARRAYS, FORCE_ARRAYS)
     if diagnostics:
@@ -128,6 +160,7 @@ def read_run(folder: Path) -> RunArtifacts:
         folder=folder,
         results=results,
         config=config,
+        chosen=chosen,
         levels=Levels(**levels) if levels and len(levels["structure"]) else None,
         diagnostics=ProjectionDiagnostics(**diagnostics) if diagnostics else None,
         properties=PropertyValues(**properties) if properties else None,

@@ -12,6 +12,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from hamlearn import plots
+from hamlearn.observables import reliability_curve
 from hamlearn.report.artifacts import Levels, ProjectionDiagnostics, PropertyValues
 from hamlearn.report.headline import number
 from hamlearn.units import HARTREE_EV
@@ -104,6 +105,33 @@ def eigenvalue_errors(levels: Levels) -> Drawing:
         for row in _level_rows(levels)
     ]
     return Drawing("eigenvalue_errors", "How often errors of each size occur. Dashed: the RMSE.", figure, rows)
+
+
+def error_bars(levels: Levels) -> list[Drawing]:
+    """Errors of gaps and levels against their error bars, and how often errors lie within them; none without."""
+    if levels.std_ev is None or levels.gap_std_ev is None:
+        return []
+    cases = (("gap", levels.gap_errors_ev(), levels.gap_std_ev), ("levels", levels.errors_ev, levels.std_ev))
+    drawings = []
+    for name, errors, stds in cases:
+        figure, ax = plots.new_figure(4.7, 4.0)
+        plots.error_against_std(ax, 1e3 * errors, 1e3 * stds, f"{name} / meV")
+        pairs = zip(errors.tolist(), stds.tolist(), strict=True)
+        rows = [{"error_mev": 1e3 * e, "std_mev": 1e3 * s} for e, s in pairs]
+        caption = f"Size of the errors of the {name} of test structures against the error bars the model gave them."
+        drawings.append(Drawing(f"error_bars_{name}", caption, figure, rows))
+    figure, ax = plots.new_figure(4.7, 4.0)
+    curves = []
+    for (name, errors, stds), colour in zip(cases, (plots.VIRTUAL, plots.OCCUPIED), strict=True):
+        plots.reliability(ax, errors, stds, name, colour)
+        curves.append(reliability_curve(errors, stds))
+    (expected, gap), (_, of_levels) = curves
+    rows = [
+        {"expected": p, "gap": g, "levels": n}
+        for p, g, n in zip(expected.tolist(), gap.tolist(), of_levels.tolist(), strict=True)
+    ]
+    caption = "How many errors lie within intervals that should hold a given fraction. Below the line: bars too short."
+    return [*drawings, Drawing("reliability", caption, figure, rows)]
 
 
 def spectra(levels: Levels) -> list[Drawing]:

@@ -22,6 +22,8 @@ GRID = 1e-4  # Hartree: PySCF's grids do not turn with the molecule
 
 MOST_FLAGGED = 50
 
+ERROR_BARS = {"gap": "HOMO–LUMO gap", "levels": "orbital energies"}
+
 CURVE_COLUMNS = {
     "hamiltonian_rmse_mev": "matrix RMSE / meV",
     "eigenvalue_rmse_mev": "level RMSE / meV",
@@ -116,6 +118,35 @@ def _levels(run: RunArtifacts) -> Html:
     )
 
 
+def _error_bars(run: RunArtifacts) -> Html:
+    found = run.results.get("error_bars")
+    if not found or run.levels is None:
+        return Html("")
+    drawings = pictures(run, figures.error_bars(run.levels))
+    cells = [
+        (
+            ERROR_BARS[name],
+            *(f"{100 * row[key]:.0f} %" if row.get(key) is not None else "–" for key in ("coverage_68", "coverage_95")),
+            number(row.get("rms_z")),
+            number(row.get("rank_correlation")),
+            row["count"],
+        )
+        for name, row in found.items()
+    ]
+    header = ("", "within 1 std (68 %)", "within 2 std (95 %)", "rms error / std (1)", "rank correlation", "count")
+    note = (
+        "In brackets: what normal errors would give. The error bars were scaled on structures left out in "
+        "cross-validation, never on these. Rank correlation: whether larger errors carry larger bars, 1 at best."
+    )
+    return html.section(
+        "Error bars",
+        html.side_by_side(drawings[:2]),
+        *drawings[2:],
+        html.table(header, cells),
+        html.paragraph(note, "note"),
+    )
+
+
 def _level_errors(run: RunArtifacts) -> Html:
     rows = run.results.get("level_errors")
     if not rows:
@@ -184,4 +215,4 @@ def _flagged(diagnostics: ProjectionDiagnostics) -> Html:
     return html.join([html.paragraph(f"{words} {count}{more}"), html.details("Flagged structures", listing)])
 
 
-MATRIX_PARTS = (_summary, _errors, _learning_curve, _levels, _level_errors, _blocks, _projection)
+MATRIX_PARTS = (_summary, _errors, _learning_curve, _levels, _error_bars, _level_errors, _blocks, _projection)

@@ -92,4 +92,4 @@ def _setting(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, dict):
         return "{" + ", ".join(f"{key}: {entry}" for key, entry in value.items()) + "}"
-    return "automatic" if value is None else str(value)
+    return "not set" if value is None else str(value)

@@ -21,6 +21,9 @@ ROUNDING = 1e-6
 
 def _summary(run: RunArtifacts) -> Html:
     sentences = what_property_was_learned(run.config, run.results)
+    if run.chosen:
+        settings = ", ".join(f"{name} {'none' if value is None else value}" for name, value in run.chosen.items())
+        sentences.append(f"Chosen among the settings of kernel.grid by cross-validation: {settings}.")
     return summary(run, "A model of a molecular property, made by hamlearn", sentences)
 
 
@@ -48,8 +51,16 @@ def _errors(run: RunArtifacts) -> Html:
             f"{verdict}",
             "" if fine else "warning",
         ),
+        _nothing_learned(results.get("hyperparameters") or {}),
         _hyperparameters(results.get("hyperparameters") or {}),
     )
+
+
+def _nothing_learned(found: Mapping[str, Any]) -> Html:
+    if found.get("cv_error", 0.0) < 1.0:
+        return Html("")
+    words = "The cross-validated error is no smaller than the spread of the training data: nothing was learned."
+    return html.paragraph(words, "warning")
 
 
 def _hyperparameters(found: Mapping[str, Any]) -> Html:

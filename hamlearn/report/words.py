@@ -38,6 +38,14 @@ def what_property_was_learned(config: Mapping[str, Any], results: Mapping[str, A
         "order": f"the Wigner kernel of order {kernel['max_nu']}",
         "soap": "the normalised SOAP kernel",
     }
+    sums = {
+        "sum": "a sum over atoms",
+        "average": "an average over atoms",
+        "best_match": "best matches of atoms",
+        "rematch": "regularised matches (REMatch) of atoms",
+    }
+    more = "" if kernel.get("message_nu") is None else f" with messages of order {kernel['message_nu']}"
+    more += "".join(f" and of {name}s" for name in kernel.get("additive") or ())
     n_test = results.get("n_test") or 0
     basis = model.get("basis") or ("sparse" if target.get("forces_key") else "full")
     bases = {
@@ -49,8 +57,9 @@ def what_property_was_learned(config: Mapping[str, Any], results: Mapping[str, A
         f"The property '{target['key']}' ({kind}{unit}){forces} was read from the input file of "
         f"{results.get('n_structures', results['n_train'] + n_test)} structures"
         f"{_formulas(results.get('formulas') or {})}.",
-        f"It was written as a sum over atoms and learned by kernel regression with {kernels[kernel['kind']]} of "
-        f"environments of {kernel['cutoff_angstrom']:g} Å, expanded in {bases[basis]}, with {results['n_train']} "
+        f"It was learned by kernel regression as {sums[kernel.get('structure', 'sum')]}, with "
+        f"{kernels[kernel['kind']]} of environments of {kernel['cutoff_angstrom']:g} Å{more}, expanded in "
+        f"{bases[basis]}, with {results['n_train']} "
         "training structures; every choice was made by cross-validation inside the training set."
         + (f" Errors are those on {n_test} other structures." if n_test else ""),
     ]

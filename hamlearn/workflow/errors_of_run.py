@@ -14,7 +14,15 @@ from hamlearn.artifacts import save_arrays
 from hamlearn.config import TargetSettings
 from hamlearn.hamiltonian_model import HamiltonianModel
 from hamlearn.hamiltonian_model.equivariance import equivariance_error
-from hamlearn.observables import Prediction, block_errors, level_errors, metrics, reference_prediction
+from hamlearn.observables import (
+    Prediction,
+    block_errors,
+    calibration_metrics,
+    errors_with_stds,
+    level_errors,
+    metrics,
+    reference_prediction,
+)
 from hamlearn.targets import Target
 
 if TYPE_CHECKING:
@@ -47,11 +55,25 @@ def measure(
     _write_levels(out / "test_levels.npz", predictions, references, indices)
     return {
         **metrics(predictions, references),
+        **error_bars(predictions, references),
         "equivariance_error": equivariance_error(model, structures[:N_EQUIVARIANCE]),
         "levels_note": levels_note(model.target),
         "level_errors": level_errors(predictions, references),
         "block_errors": _blocks(model, predictions, references),
     }
+
+
+def error_bars(predictions: Sequence[Prediction], references: Sequence[Prediction]) -> dict[str, Any]:
+    """Return under ``error_bars`` how well those of levels and gap describe the errors; nothing if there are none.
+
+    Args:
+        predictions: of some molecules.
+        references: the same as computed.
+    """
+    if predictions[0].covariance is None:
+        return {}
+    found = errors_with_stds(predictions, references)
+    return {"error_bars": {name: calibration_metrics(*found[name]) for name in ("gap", "levels")}}
 
 
 def levels_note(target: TargetSettings) -> str:
@@ -98,17 +120,20 @@ def _write_levels(
     path: Path, predictions: Sequence[Prediction], references: Sequence[Prediction], indices: IntArray
 ) -> None:
     counts = [len(r.eigenvalues_ev) for r in references]
-    save_arrays(
-        path,
-        {
-            "kind": "test_levels",
-            "format_version": 1,
-            "reference_ev": np.concatenate([r.eigenvalues_ev for r in references]),
-            "predicted_ev": np.concatenate([p.eigenvalues_ev for p in predictions]),
-            "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, references, strict=True)]),
-            "structure": np.repeat(indices, counts),
-        },
-    )
+    arrays = {
+        "kind": "test_levels",
+        "format_version": 1,
+        "reference_ev": np.concatenate([r.eigenvalues_ev for r in references]),
+        "predicted_ev": np.concatenate([p.eigenvalues_ev for p in predictions]),
+        "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, references, strict=True)]),
+        "structure": np.repeat(indices, counts),
+    }
+    if predictions[0].covariance is not None:
+        arrays |= {
+            "std_ev": np.concatenate([p.eigenvalues_std_ev for p in predictions]),
+            "gap_std_ev": [p.gap_std_ev for p in predictions],
+        }
+    save_arrays(path, arrays)
 
 
 def _blocks(

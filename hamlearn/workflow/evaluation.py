@@ -94,27 +94,30 @@ def _evaluate_hamiltonian(
     echo: Callable[[str], None] | None,
 ) -> dict[str, Any]:
     from hamlearn.models.domain import check_domain
-    from hamlearn.observables import metrics
+    from hamlearn.observables import metrics, reference_prediction
     from hamlearn.qm import run_campaign
     from hamlearn.targets import build_target
+    from hamlearn.workflow.errors_of_run import error_bars
     from hamlearn.workflow.stages import guess_focks
 
     families = {group.family for group in model.block_model_.blocks_}
-    check_domain(structures, families, model.features.pair_cutoff_angstrom)
+    check_domain(structures, families, model.pair_cutoff_angstrom)
     _refuse_used(out)
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out):
         campaign = run_campaign(
             structures, model.qm, out / "qm", guess_focks=guess_focks(model.target), executor=executor, echo=echo
         )
-        predictions = model.predict(structures, executor)
+        predictions = model.predict(structures, executor, std=model.model.error_bars)
         finished = [index for index in range(len(structures)) if index not in campaign.failures]
         if not finished:
             raise SCFError(f"all calculations failed: {dict(campaign.failures)}; try other molecules")
-        targets = [build_target(campaign.load(index), model.target) for index in finished]
+        references = [reference_prediction(build_target(campaign.load(index), model.target)) for index in finished]
+        compared = [predictions[index] for index in finished]
         errors = {
             "n_test": len(finished),
-            **metrics([predictions[index] for index in finished], targets),
+            **metrics(compared, references),
+            **error_bars(compared, references),
             "failures": {str(index): reason for index, reason in campaign.failures.items()},
         }
         write_predictions(out, structures, predictions)

@@ -27,6 +27,8 @@ def predict(
 ) -> list[Prediction] | list[PropertyPrediction]:
     """Predict the molecules of a file with a saved model; write predictions.extxyz and hamiltonians.h5.
 
+    A model with error bars (``model.error_bars``) writes those of levels and gap, too.
+
     A model of a property writes properties.npz instead of the matrices, with forces if it has learned any.
 
     Args:
@@ -53,7 +55,7 @@ def predict(
         with _new_folder(out):
             write_properties(out, structures, properties, model.target)
         return properties
-    predictions = model.predict(structures, executor)
+    predictions = model.predict(structures, executor, std=model.model.error_bars)
     with _new_folder(out):
         write_predictions(out, structures, predictions)
     return predictions
@@ -72,7 +74,8 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
     """Write frontier levels to predictions.extxyz and matrices to hamiltonians.h5.
 
     The HDF5 file holds groups 000000, 000001, ... in input order, each with ``hamiltonian`` (Hartree, PySCF's order,
-    attribute ``ao_labels``), ``eigenvalues_ev`` and, in a non-orthogonal basis, ``overlap``.
+    attribute ``ao_labels``), ``eigenvalues_ev`` and, in a non-orthogonal basis, ``overlap``. Predictions with error
+    bars add ``eigenvalues_std_ev`` there and ``hamlearn_gap_std_ev`` to the extxyz.
     """
     import ase.io
     import h5py
@@ -86,6 +89,8 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
             matrix.attrs["ao_labels"] = prediction.ao_labels
             matrix.attrs["unit"] = "hartree"
             group.create_dataset("eigenvalues_ev", data=prediction.eigenvalues_ev)
+            if prediction.covariance is not None:
+                group.create_dataset("eigenvalues_std_ev", data=prediction.eigenvalues_std_ev)
             if prediction.metric is not None:
                 group.create_dataset("overlap", data=prediction.metric)
     labelled = []
@@ -96,6 +101,8 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
             "hamlearn_lumo_ev": prediction.lumo_ev,
             "hamlearn_gap_ev": prediction.gap_ev,
         }
+        if prediction.covariance is not None:
+            copy.info["hamlearn_gap_std_ev"] = prediction.gap_std_ev
         labelled.append(copy)
     with written_atomically(folder / STRUCTURES) as temporary:
         ase.io.write(temporary, labelled, format="extxyz")

@@ -55,7 +55,7 @@ class Run(RunFolder):
         check_basis(self.config.qm.basis, species)
         target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
         train, test = ([self.all_structures[k] for k in part] for part in self.split)
-        check_domain(test, families_of(train), self.config.features.pair_cutoff_angstrom, self.split[1])
+        check_domain(test, families_of(train), self.config.pair_cutoff_angstrom, self.split[1])
 
     def qm(self, stages: Sequence[str], shard: tuple[int, int] | None, retry_failed: bool = False) -> dict[int, str]:
         """Compute what is missing; return the failures by position in the input file."""
@@ -119,7 +119,7 @@ class Run(RunFolder):
         if not len(self.test) or all(written):
             return
         with self._timed("predict"):
-            predictions = self.model.predict(self.tested, self.executor)
+            predictions = self.model.predict(self.tested, self.executor, std=self.config.model.error_bars)
         write_predictions(self.out / "predictions", self.tested, predictions)
         targets = [self.target_of[k] for k in self.test]
         measured = measure(self.out, self.model, self.tested, predictions, targets, self.used[self.test])
@@ -129,9 +129,12 @@ class Run(RunFolder):
         from hamlearn.hamiltonian_model import HamiltonianModel
 
         c = self.config
-        model = HamiltonianModel(qm=c.qm, target=c.target, features=c.features, model=c.model)
+        error_bars = c.model.error_bars and len(members) == len(self.train)  # the learning curve needs none
+        settings = c.model.model_copy(update={"error_bars": error_bars})
+        model = HamiltonianModel(qm=c.qm, target=c.target, features=c.features, wigner=c.wigner, model=settings)
         structures, targets = [self.structures[k] for k in members], [self.target_of[k] for k in members]
-        return model.fit(structures, targets, self.echo, f"{label}, {len(members)} structures, groups of blocks")
+        label = f"{label}, {len(members)} structures, groups of blocks"
+        return model.fit(structures, targets, self.echo, label, self.executor)
 
     def _load_model(self, folder: Path) -> HamiltonianModel:
         from hamlearn.hamiltonian_model import load_model
@@ -147,7 +150,7 @@ class Run(RunFolder):
         from hamlearn.observables import metrics
 
         sides = [(self.target_of[k].metric, self.target_of[k].baseline) for k in self.test]
-        return metrics(model.predict(self.tested, sides=sides), self._references)
+        return metrics(model.predict(self.tested, self.executor, sides), self._references)
 
     @cached_property
     def _references(self) -> list[Prediction]:

@@ -107,6 +107,8 @@ def test_models_that_give_no_forces_are_refused(tmp_path):
     target = TargetSettings(kind="property", key="energy_ev", unit="eV")
     with pytest.raises(ConfigError, match="have no derivatives"):
         HamlearnCalculator(PropertyModel(target, soap).fit(WATERS[:6]))
+    with pytest.raises(ConfigError, match="not fitted"):
+        HamlearnCalculator(energy_model())
     for unit in (None, "furlong"):
         with pytest.raises(ConfigError, match=r"train with target\.unit"):
             HamlearnCalculator(energy_model(unit).fit(WATERS[:6]))

@@ -30,6 +30,7 @@ def fitted(**changes):
     return EnvironmentKernel(KernelSettings(**{**FAST, **changes})).fit(molecules())
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("likeness", [None, 1.5])
 def test_densities_give_the_analytic_kernel(likeness):
     """Up to the one factor that scales all densities, and the precision of the expansion."""
@@ -49,6 +50,7 @@ def test_densities_give_the_analytic_kernel(likeness):
         np.testing.assert_allclose(kernel.environment_matrix(env, env)[z], orders.numpy(), rtol=0, atol=EXPANSION)
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("kind", ["wigner", "order", "soap"])
 def test_structure_kernels_are_sums_over_atoms(kind):
     kernel = fitted(kind=kind)
@@ -67,6 +69,7 @@ def test_structure_kernels_are_sums_over_atoms(kind):
     np.testing.assert_allclose(expected, 0, atol=EXACT)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_symmetric_kernel_is_the_general_one():
     kernel = fitted()
     a, same = kernel.environments(molecules(4, 1)), kernel.environments(molecules(4, 1))
@@ -85,6 +88,7 @@ def test_small_tiles_change_nothing(monkeypatch):
         np.testing.assert_allclose(tiled, expected, atol=EXACT)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_diagonal_is_that_of_the_matrix():
     for kind in ("wigner", "order", "soap"):
         kernel = fitted(kind=kind)
@@ -110,6 +114,7 @@ def test_equivariance(seed, improper, irrep):
     np.testing.assert_allclose(kernel.between_equivariant(b, c, *irrep), expected, atol=SYMMETRIC)
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("irrep", [None, (1, 1), (1, -1), (2, 1)])
 def test_every_part_is_positive_semidefinite(irrep):
     kernel = fitted()
@@ -129,6 +134,7 @@ def test_scalars_are_the_same_by_either_door():
     np.testing.assert_allclose(tensor, kernel.between(env, env), atol=EXACT)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_isolated_atoms():
     """Order 0 alone remains; the normalised kernel of two lone atoms is 1, of a lone and a bound one 0."""
     lone = [Atoms("C", [[0, 0, 0.0]]), Atoms("C", [[5.0, 0, 0]])]

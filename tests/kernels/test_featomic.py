@@ -40,6 +40,7 @@ def assert_relative(found, expected):
     assert np.abs(found - expected).max() <= EXACT * np.abs(expected).max()
 
 
+@pytest.mark.usefixtures("back_end")
 def test_power_spectrum(molecules, kernel):
     """featomic keeps unlike elements in one order only and puts their sqrt 2 in."""
     block = featomic.SoapPowerSpectrum(**SETTINGS).compute(molecules)
@@ -49,6 +50,7 @@ def test_power_spectrum(molecules, kernel):
     assert_relative(soap_kernel(kernel, 2).numpy(), block.values @ block.values.T)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_equivariant_power_spectrum(molecules, kernel):
     """featomic keeps l_1 <= l_2 only, without the sqrt 2 of l_1 < l_2, which is put back here."""
     calculator = featomic.SphericalExpansion(**SETTINGS)

@@ -14,6 +14,7 @@ from hamlearn.kernels import (
     directions_of,
     energies_and_gradients,
     gradient_rows,
+    gradients,
 )
 from hamlearn.kernels.derivatives import mixture_of, slope_derivative
 from hamlearn.kernels.group_function import GroupFunction
@@ -47,12 +48,13 @@ def moved(structures, structure, atom, axis, step):
     return out
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize(("kind", "max_nu", "zeta"), KINDS)
 def test_gradient_rows_against_finite_differences(kind, max_nu, zeta):
     kernel, weights = fitted(kind, max_nu, zeta)
     few = molecules(3, 1)
     active = kernel.environments(molecules(3, 2)).select({1: np.array([0, 3]), 6: np.array([1]), 8: np.array([2])})
-    energies, gradients = gradient_rows(kernel.settings, kernel.environments(few, True), active, weights)
+    energies, slopes = gradient_rows(kernel.settings, kernel.environments(few, True), active, weights)
     np.testing.assert_allclose(
         energies, np.tensordot(weights, kernel.rows(kernel.environments(few), active), 1), atol=EXACT
     )
@@ -61,9 +63,10 @@ def test_gradient_rows_against_finite_differences(kind, max_nu, zeta):
             np.tensordot(weights, kernel.rows(kernel.environments(moved(few, structure, atom, axis, s)), active), 1)
             for s in (STEP, -STEP)
         )
-        np.testing.assert_allclose(gradients[3 * flat + axis], (up - down).sum(0) / (2 * STEP), atol=1e-6)
+        np.testing.assert_allclose(slopes[3 * flat + axis], (up - down).sum(0) / (2 * STEP), atol=1e-6)
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize(("kind", "max_nu", "zeta"), KINDS)
 def test_double_derivatives(kind, max_nu, zeta):
     kernel, weights = fitted(kind, max_nu, zeta)
@@ -84,28 +87,57 @@ def test_double_derivatives(kind, max_nu, zeta):
     assert values[0] > -SYMMETRIC * values[-1]
 
 
+@pytest.mark.usefixtures("back_end")
 def test_predictions_are_products_with_the_matrix():
     kernel, weights = fitted("wigner", 4, 1)
     a, b = kernel.environments(molecules(3, 1), True), kernel.environments(molecules(2, 2), True)
     gram = derivative_between(kernel.settings, a, b, weights)
     x = np.random.default_rng(0).normal(size=gram.shape[1])
     coefficients = {z: torch.from_numpy(x[:2][b.structure[z]]) for z in b.species}
-    energies, gradients = energies_and_gradients(kernel.settings, a, b, coefficients, directions_of(b, x[2:]), weights)
+    energies, slopes = energies_and_gradients(kernel.settings, a, b, coefficients, directions_of(b, x[2:]), weights)
     np.testing.assert_allclose(energies, (gram @ x)[:3], atol=1e-11)
-    np.testing.assert_allclose(gradients.ravel(), (gram @ x)[3:], atol=1e-10)
+    np.testing.assert_allclose(slopes.ravel(), (gram @ x)[3:], atol=1e-10)
+
+
+def test_small_tiles_change_nothing(monkeypatch):
+    """One pair of environments at a time, if memory_gb asks for it."""
+    kernel, weights = fitted("wigner", 3, 1)
+    a, b = kernel.environments(molecules(3, 1), True), kernel.environments(molecules(2, 2), True)
+    x = {z: torch.ones(b.count(z), dtype=torch.float64) for z in b.species}
+    sizes = []
+
+    def counted(k1, *arguments):
+        sizes.append(k1.samples.numel())
+        return mixture_of(k1, *arguments)
+
+    monkeypatch.setattr(gradients, "mixture_of", counted)
+    found = []
+    for memory_gb in (4.0, 1e-6):
+        sizes.clear()
+        found.append(
+            [
+                *gradient_rows(kernel.settings, a, b, weights, memory_gb),
+                derivative_between(kernel.settings, a, a, weights, memory_gb),
+                *energies_and_gradients(kernel.settings, a, b, x, None, weights, memory_gb),
+            ]
+        )
+        assert (max(sizes) == 1) == (memory_gb < 1)
+    for large, small in zip(*found, strict=True):
+        np.testing.assert_allclose(small, large, atol=EXACT * np.abs(large).max())
 
 
 def test_total_force_and_torque_vanish():
     kernel, weights = fitted("wigner", 4, 1)
     atoms = molecules(2, 1)[0]
     a = kernel.environments([atoms], True)
-    _, gradients = gradient_rows(kernel.settings, a, kernel.environments(molecules(2, 2)), weights)
-    force = gradients.reshape(len(atoms), 3, -1)
+    _, slopes = gradient_rows(kernel.settings, a, kernel.environments(molecules(2, 2)), weights)
+    force = slopes.reshape(len(atoms), 3, -1)
     np.testing.assert_allclose(force.sum(0), 0, atol=SYMMETRIC)
     torque = np.cross(atoms.positions[:, None], force.transpose(0, 2, 1)).sum(0)
     np.testing.assert_allclose(torque, 0, atol=SYMMETRIC)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_slope_is_the_derivative_autograd_finds():
     """An independent route: the torch grid and automatic differentiation of the invariants."""
     generator = torch.Generator().manual_seed(0)
@@ -129,6 +161,7 @@ def test_environments_without_gradients_are_refused():
         gradient_rows(kernel.settings, a, a, weights)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_kernel_of_no_samples():
     empty = density_kernel(torch.zeros((0, 9, 4), dtype=torch.float64), torch.zeros((2, 9, 4), dtype=torch.float64), 2)
     assert (empty * empty).values.shape == (2, 35, 0, 2)

@@ -84,6 +84,7 @@ def test_without_environments_of_neighbours_it_is_the_next_order(nu, backend):
         np.testing.assert_allclose(found.coefficients(*irrep), expected.coefficients(*irrep), atol=EXACT, rtol=1e-11)
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize(("nu", "nu_1"), [(0, 1), (1, 1), (2, 1), (1, 2)])
 def test_kernels_are_scalar_products_of_features(nu, nu_1):
     """[nu <- nu_1], one-sided for nu = 0."""
@@ -95,6 +96,7 @@ def test_kernels_are_scalar_products_of_features(nu, nu_1):
     assert_kernel_of(found, *sides)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_two_messages():
     """[1 <- (1, 0)]."""
     found = message_passing_kernel(kernel_of_atoms(), LEFT[0], RIGHT[0], order(1), [order(1), order(0)])
@@ -105,6 +107,7 @@ def test_two_messages():
     assert_kernel_of(found, *sides)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_nested_messages():
     """[1 <- [0 <- 1]]: neighbours tell what their neighbours told them."""
     k1 = kernel_of_atoms()
@@ -128,6 +131,7 @@ def test_mixtures_are_sums_of_orders():
     torch.testing.assert_close(found.values, total, atol=EXACT, rtol=1e-11)
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("two_sided", [False, True])
 def test_pair_kernels_are_scalar_products_of_decorated_pairs(two_sided):
     k1 = kernel_of_atoms()

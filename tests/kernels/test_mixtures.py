@@ -24,6 +24,7 @@ def test_weights():
     np.testing.assert_array_equal(mixture_weights(2.0, 3.0, 7.0, 0), [7])
 
 
+@pytest.mark.usefixtures("back_end")
 def test_long_mixture_is_the_exponential():
     """c0 = a = 1: the mixture of many orders, scaling and squaring, and exp at the nodes of a dense grid agree."""
     f, large = density_kernel(density(points(0, 2), 1), density(points(1, 3), 1), 1).scaled(0.3), 5

@@ -32,6 +32,7 @@ def two_sets(q=2, n_points=4):
     return density(points(0, 3, n_points, q), MAX_L), density(points(1, 4, n_points, q), MAX_L)
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("nu", [1, 2, 3])
 def test_soap_is_the_scalar_product_of_radial_power_and_bispectrum(nu):
     c_i, c_j = two_sets()
@@ -39,6 +40,7 @@ def test_soap_is_the_scalar_product_of_radial_power_and_bispectrum(nu):
     close(soap_kernel(density_kernel(c_i, c_j, MAX_L), nu), expected[:, :, 0, 0])
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("nu", [1, 2, 3])
 def test_soap_is_the_mean_over_proper_and_improper_rotations(nu):
     a, b = points(0, 3), points(1, 2)
@@ -49,6 +51,7 @@ def test_soap_is_the_mean_over_proper_and_improper_rotations(nu):
     close(soap_kernel(k1, nu), invariant_orders(k1, 3)[nu])
 
 
+@pytest.mark.usefixtures("back_end")
 def test_mirror_images_look_alike_to_soap_of_order_three():
     c = density(points(0, 3), MAX_L)
     mirrored = density(points(0, 3), MAX_L, np.diag([1.0, 1, -1]))
@@ -83,6 +86,7 @@ def test_equivariance(seed, improper_i, improper_j):
         np.testing.assert_allclose(sa_gpr_kernel(*after, MAX_L, L, sigma, 3), expected, atol=EQUIVARIANCE)
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("zeta", [1, 2, 3.5])
 def test_normalised_soap(zeta):
     c, _ = two_sets()
@@ -91,6 +95,7 @@ def test_normalised_soap(zeta):
     close(normalised_soap(c, c, MAX_L, 2, zeta), (p @ p.T) ** zeta)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_isolated_atoms():
     """Kernel 0 with everything else, 1 with each other, and derivatives stay finite."""
     c, _ = two_sets()
@@ -113,6 +118,7 @@ def test_sa_gpr_is_normalised_and_reduces_to_soap():
         close(torch.linalg.matrix_norm(k)[range(3), range(3)], np.ones(3))
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("sqrt", [True, False])
 def test_sa_gpr_term_by_term(sqrt):
     c_i, c_j = two_sets()
@@ -124,6 +130,7 @@ def test_sa_gpr_term_by_term(sqrt):
     close(sa_gpr_kernel(c_i, c_j, MAX_L, 1, 1, 1, sqrt), linear)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_sa_gpr_of_a_symmetric_site_is_zero():
     """No vector at an inversion centre, no pseudovector in a plane: rounding must not be normalised to 1."""
     x, w = points(0, 3, 2)

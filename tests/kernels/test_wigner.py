@@ -16,6 +16,7 @@ def by_l(c, to=lambda x: x.numpy()):
     return {l: to(c[:, l * l : (l + 1) ** 2]) for l in range(int(c.shape[1] ** 0.5))}
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("nu", [2, 3])
 @pytest.mark.parametrize("max_l", [1, 2])
 def test_kernels_are_scalar_products_of_features(nu, max_l):
@@ -49,6 +50,7 @@ def test_untruncated_kernels_are_the_power_of_the_function(nu, improper):
     np.testing.assert_allclose(total, f**nu, atol=EXACT, rtol=EXACT)
 
 
+@pytest.mark.usefixtures("back_end")
 def test_truncation_leaves_order_two_and_the_invariant_of_order_three_alone():
     c = by_l(density(points(0, 3), 2))
     cut, full = (wigner_kernels(c, c, 4, 2, truncate=t) for t in (True, False))
@@ -58,6 +60,7 @@ def test_truncation_leaves_order_two_and_the_invariant_of_order_three_alone():
     assert np.abs(cut[3, 1, 1] - full[3, 1, 1]).max() > 1e-6
 
 
+@pytest.mark.usefixtures("back_end")
 def test_numpy_in_numpy_out_torch_in_torch_out():
     c_i, c_j = density(points(0, 3), 2), density(points(1, 4), 2)
     arrays = wigner_kernels(by_l(c_i), by_l(c_j), 3, 2)
@@ -71,6 +74,7 @@ def test_numpy_in_numpy_out_torch_in_torch_out():
     assert np.abs(arrays[1, 1, -1]).max() == 0
 
 
+@pytest.mark.usefixtures("back_end")
 def test_channels_may_differ_with_l():
     c_i, c_j = (by_l(density(points(seed, 3, q=4), 2)) for seed in (0, 1))
     fewer = [{0: c[0], 1: c[1][:, :, :2], 2: c[2][:, :, :3]} for c in (c_i, c_j)]
@@ -84,16 +88,47 @@ def test_channels_may_differ_with_l():
 
 def test_what_is_refused():
     c = by_l(density(points(0, 3, q=4), 2))
+    broken = c[1].copy()
+    broken[0, 0, 0] = np.nan
     for bad, max_nu, max_l, message in (
-        ({0: c[0], 2: c[2]}, 2, 2, r"l = \[1\] are missing"),
+        ({0: c[0], 2: c[2]}, 2, 2, r"c_i: densities of l = \[1\] are missing"),
         (c, 2, 3, r"l = \[3\] are missing"),
         (c | {1: c[1].transpose(0, 2, 1)}, 2, 2, "shape"),
         (c | {1: c[1][:2]}, 2, 2, "shape"),
-        (c, 0, 2, "max_nu 0"),
+        (c | {0: 1.0}, 2, 2, "shape"),
+        (c | {1: broken}, 2, 2, "c_i, l = 1: the density has NaN"),
+        (c | {1: torch.from_numpy(broken) / 0}, 2, 2, "NaN or infinite"),
+        (c | {1: c[1] + 0j}, 2, 2, "c_i, l = 1: .* no array of real numbers"),
+        (c | {1: torch.from_numpy(c[1]) + 0j}, 2, 2, "real numbers"),
+        (c | {1: "abc"}, 2, 2, "real numbers"),
+        (c | {1: [[1.0], [1.0, 2.0]]}, 2, 2, "real numbers"),
+        (c | {1: None}, 2, 2, "real numbers"),
+        (list(c.values()), 2, 2, "c_i is a list; expected a dict"),
+        (c[0], 2, 2, "c_i is a ndarray"),
         ({l: x[:, :, :2] for l, x in c.items()}, 2, 2, "channels"),
     ):
         with pytest.raises(ConfigError, match=message):
             wigner_kernels(bad, c, max_nu, max_l)
+    with pytest.raises(ConfigError, match="c_j is a list"):
+        wigner_kernels(c, list(c.values()), 2, 2)
+
+
+@pytest.mark.parametrize("name", ["max_nu", "max_l"])
+@pytest.mark.parametrize("value", [-1, 1.5, 2.0, True, "2", None, float("nan")])
+def test_sizes_that_are_no_whole_numbers_are_refused(name, value):
+    c = by_l(density(points(0, 3), 2))
+    with pytest.raises(ConfigError, match=f"{name} = {value!r}; expected a whole number"):
+        wigner_kernels(c, c, **{"max_nu": 2, "max_l": 2, name: value})
+
+
+def test_numpy_sizes_and_mixed_sides():
+    """Whole numbers of numpy are whole numbers; one tensor among the densities makes all kernels tensors."""
+    c = by_l(density(points(0, 3), 2))
+    expected = wigner_kernels(c, c, 2, 2)
+    found = wigner_kernels(c, {l: torch.from_numpy(x).requires_grad_() for l, x in c.items()}, np.int64(2), np.int32(2))
+    assert found[2, 1, -1].requires_grad
+    for key, k in expected.items():
+        np.testing.assert_allclose(found[key].detach().numpy(), k, atol=EXACT, rtol=EXACT)
 
 
 def test_numbers_of_other_kinds():
@@ -115,6 +150,7 @@ def test_numbers_of_other_kinds():
         wigner_kernels({1: real[1], 2: real[2]}, real, 2, 2)
 
 
+@pytest.mark.usefixtures("back_end")
 @pytest.mark.parametrize("truncate", [True, False])
 def test_no_environments(truncate):
     none = {l: np.zeros((0, 2 * l + 1, 3)) for l in range(3)}

@@ -30,6 +30,7 @@ def test_the_grid_finds_the_smallest_cross_validated_error():
         errors.append(model(kernel=option).fit(TRAIN).hyperparameters_["cv_error"])
     assert fitted.hyperparameters_["cv_error"] == min(errors)
     assert sum(line.startswith("kernel: ") for line in lines) == 4
+    assert lines[0].startswith("kernel: cutoff_angstrom 0.8, smearing_angstrom 0.4: cross-validated rmse ")
 
 
 def test_a_model_chosen_on_a_grid_is_saved_with_its_choice(tmp_path):
@@ -38,6 +39,9 @@ def test_a_model_chosen_on_a_grid_is_saved_with_its_choice(tmp_path):
     fitted = model(kernel=SMALL.model_copy(update={"grid": {"smearing_angstrom": (0.4, 0.2)}})).fit(TRAIN)
     fitted.save(tmp_path / "model")
     again = hamlearn.load_model(tmp_path / "model")
+    card = (tmp_path / "model" / "MODEL_CARD.md").read_text()
+    assert f"smearing_angstrom {fitted.kernel.smearing_angstrom}, smearing_growth_angstrom none" in card
+    assert f"Cross-validated error: {fitted.hyperparameters_['cv_error']:.3g}" in card
     assert again.kernel == fitted.kernel
     assert again.predict(NEW)[0].value == fitted.predict(NEW)[0].value
 
@@ -48,6 +52,8 @@ def test_a_model_chosen_on_a_grid_is_saved_with_its_choice(tmp_path):
         ({"backend": [1]}, "grid names backend"),
         ({"smearing_angstrom": []}, "is empty"),
         ({"smearing_angstrom": ["wide"]}, "expected a number"),
+        (3, r"kernel.grid: expected lists of values by setting, such as .*, got 3"),
+        ({"smearing_angstrom": 0.3}, "expected lists of values by setting"),
     ],
 )
 def test_bad_grids_are_refused(grid, message):
@@ -85,6 +91,7 @@ def test_given_hyperparameters_are_kept(settings):
         assert fitted.hyperparameters_[name] == pytest.approx(getattr(FIXED, name), rel=1e-12)
 
 
+@pytest.mark.filterwarnings("ignore:the cross-validated error")  # nor are they learned from so little
 def test_radicals_have_energies():
     """An odd number of electrons is no obstacle where nothing is calculated."""
     radicals = [atoms[[0, 1]] for atoms in TRAIN]

@@ -91,6 +91,16 @@ def test_a_misspelt_key_is_told_with_what_there_is_and_the_names_of_the_structur
         read_labels(labelled(molecules(2)), target("enrgy"), [7, 9])
 
 
+def test_a_key_of_another_kind_is_told_as_such():
+    structures = labelled(molecules(2))
+    with pytest.raises(StructureError, match=r"'forces' is there, but of the atoms: it has shape \(3, 3\)"):
+        read_labels(structures, target("forces", l=1))
+    with pytest.raises(StructureError, match=r"'energy' is there, but of the whole structure: it is .*a row per atom"):
+        read_labels(structures, target("energy", forces_key="energy"))
+    with pytest.raises(StructureError, match=r"'x' has shape \(4, 5\), expected 1 or 9 numbers"):
+        read_labels(with_info(np.zeros((4, 5))), target())
+
+
 def test_bad_forces_are_refused():
     structures = labelled(molecules(3))
     settings = target("energy", forces_key="forces")
@@ -102,7 +112,7 @@ def test_bad_forces_are_refused():
         read_labels(structures, settings)
     structures[1].info["forces"] = structures[1].arrays.pop("forces")
     structures[1].calc = SinglePointCalculator(structures[1], forces=np.zeros((2, 3)))
-    with pytest.raises(StructureError, match=r"not an array of \(4, 3\) numbers"):
+    with pytest.raises(StructureError, match=r"'forces' has shape \(2, 3\), not an array of \(4, 3\) numbers"):
         read_labels(structures, settings)
 
 

@@ -1,3 +1,5 @@
+from pathlib import Path
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -6,14 +8,15 @@ from hypothesis import strategies as st
 from properties import FIXED, SMALL, labelled, model, molecules
 
 from hamlearn.config import ModelSettings, TargetSettings
-from hamlearn.errors import ConfigError, DomainError, StructureError
+from hamlearn.errors import ConfigError, DomainError, HamlearnWarning, StructureError
 from hamlearn.property_model import PropertyModel, property_metrics, read_labels
 from hamlearn.property_model.basis import StructureBasis, structure_diagonal
-from hamlearn.structures import invert, random_rotation, rotate, translate
+from hamlearn.structures import invert, random_rotation, read_structures, rotate, translate
 from hamlearn.testing import TOLERANCE, assert_equivariant
 
 EXACT, EQUIVARIANCE = TOLERANCE["float64"]["exact"], TOLERANCE["float64"]["equivariance"]
 TRAIN, NEW = labelled(molecules(24)), labelled(molecules(6, seed=90))
+WATERS = read_structures(Path(__file__).parents[2] / "data" / "water_properties.extxyz")
 
 
 def values(model, structures):
@@ -77,13 +80,21 @@ def test_uncertainty_is_that_of_a_gaussian_process():
     np.testing.assert_allclose(stds, fitted.scale_ * np.sqrt(fitted.solution_.amplitude * variance), rtol=1e-6)
 
 
-@pytest.mark.parametrize("basis", ["full", "sparse"])
-def test_uncertainty_has_the_size_of_the_error(basis):
-    train, new = labelled(molecules(60)), labelled(molecules(40, seed=50))
-    fitted = model(kernel=SMALL, basis=basis).fit(train)
-    predicted = fitted.predict(new, std=True)
-    ratio = [(p.value - a.info["energy"]) / p.std for p, a in zip(predicted, new, strict=True)]
-    assert 0.1 < np.sqrt(np.mean(np.square(ratio))) < 5
+@pytest.mark.parametrize(
+    "settings", [{"basis": "full"}, {"active": 30}, {"active": 60}, {"active": 60, "forces": True}, {"active": None}]
+)
+def test_uncertainty_covers_the_errors(settings):
+    """Energies of water: two thirds of the errors within one standard deviation, nearly all within two."""
+    forces = "forces_ev_angstrom" if settings.get("forces") else None
+    target = TargetSettings(kind="property", key="energy_ev", forces_key=forces)
+    chosen = {"basis": "sparse"} | {name: value for name, value in settings.items() if name != "forces"}
+    kernel = SMALL.model_copy(update={"max_channels": 48, "smearing_angstrom": 0.3})
+    fitted = PropertyModel(target, kernel, ModelSettings(kind="kernel", folds=5, **chosen)).fit(WATERS[:60])
+    predicted = fitted.predict(WATERS[100:], std=True)
+    ratio = np.abs([(p.value - a.info["energy_ev"]) / p.std for p, a in zip(predicted, WATERS[100:], strict=True)])
+    assert 0.5 < np.sqrt(np.mean(ratio**2)) < 2.0
+    assert 0.5 < np.mean(ratio < 1) < 0.95
+    assert np.mean(ratio < 2) > 0.8
 
 
 # -- learning
@@ -211,6 +222,18 @@ def test_repeated_structures_are_no_trouble():
     assert len(fitted.solution_.weights) <= 4 * 3
 
 
+@pytest.mark.parametrize("solver", ["normal", "rkhs", "qr"])
+@pytest.mark.parametrize(("key", "l"), [("energy", 0), ("dipole", 1)])
+def test_solvers_agree(solver, key, l):
+    """On a well-conditioned kernel; also on the uncertainty."""
+    kernel = SMALL.model_copy(update={"a": 10.0, "b": 1.0, "c0": 1.0})
+    default, other = (model(key, l, kernel=kernel, active=8, solver=s).fit(TRAIN) for s in ("rkhs-qr", solver))
+    np.testing.assert_allclose(values(other, NEW), values(default, NEW), atol=1e-8 * default.scale_)
+    stds = [[p.std for p in m.predict(NEW, std=True)] for m in (default, other)]
+    np.testing.assert_allclose(*stds, rtol=1e-6)
+    assert (other.solution_.weights != default.solution_.weights).any()
+
+
 @pytest.mark.parametrize("kind", ["order", "soap"])
 def test_other_kernels(kind):
     kernel = SMALL.model_copy(update={"kind": kind, "max_nu": 2, "zeta": 2})
@@ -239,6 +262,37 @@ def test_what_does_not_fit_together_is_refused():
     for call, words in refusals:
         with pytest.raises(ConfigError, match=words):
             call()
+
+
+@pytest.mark.parametrize("basis", ["full", "sparse"])
+def test_kernels_that_are_zero_by_symmetry_are_refused(basis):
+    """Water is planar: nothing that is odd in the mirror."""
+    kernel = SMALL.model_copy(update={"max_nu": 3})
+    waters = [a for a in TRAIN if len(a) == 3]
+    with pytest.raises(ConfigError, match="l 0, sigma -1 vanish for all training structures"):
+        model("handedness", 0, -1, kernel=kernel, basis=basis).fit(waters)
+
+
+def test_learning_nothing_is_said():
+    rng = np.random.default_rng(0)
+    noise = molecules(24)
+    for atoms in noise:
+        atoms.info["energy"] = rng.normal()
+    with pytest.warns(HamlearnWarning, match="nothing was learned"):
+        fitted = model(kernel=SMALL.model_copy(update={"a": 1e6, "b": 1.0})).fit(noise)
+    assert fitted.hyperparameters_["cv_error"] > 1
+
+
+def test_models_that_were_not_fitted_are_refused(tmp_path):
+    unfitted = model()
+    for call in (
+        lambda: unfitted.predict(NEW),
+        lambda: unfitted.predict_parts(NEW),
+        lambda: unfitted.save(tmp_path / "model"),
+    ):
+        with pytest.raises(ConfigError, match="not fitted; call fit first"):
+            call()
+    assert not (tmp_path / "model").exists()
 
 
 def test_a_derivative_basis_that_does_not_fit_into_memory_is_refused():

@@ -11,6 +11,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from hamlearn.config import build_config, changed_section, dump_config
 from hamlearn.errors import ArtifactError
 from hamlearn.report import headline, write_report
 from hamlearn.report.artifacts import Levels
@@ -135,6 +136,47 @@ def test_missing_and_damaged_files_are_named(
         write_report(folder)
     assert name in str(caught.value)
     assert not (folder / "report.html").exists()
+
+
+def write_property_run(folder: Path, cv_error: float) -> Path:
+    """A run that chose the width of its kernel on a grid."""
+    kernel = {"grid": {"smearing_angstrom": [0.1, 0.4], "decay_angstrom": [None, 2.0]}, "additive": ["pair"]}
+    config = build_config(
+        {
+            "structures": {"file": "/data/water.extxyz"},
+            "target": {"kind": "property", "key": "energy", "unit": "eV"},
+            "kernel": kernel,
+            "split": {"train": 20, "test": 10},
+        }
+    )
+    chosen = changed_section(
+        config.kernel, {"grid": None, "smearing_angstrom": 0.4, "cutoff_angstrom": 4.5}, "the choice"
+    )
+    (folder / "model").mkdir(parents=True)
+    (folder / "config.yaml").write_text(dump_config(config, {"hamlearn": "0.1.0"}))
+    (folder / "model" / "model.yaml").write_text(json.dumps({"kernel": chosen.model_dump(mode="json")}))
+    results = {
+        "n_train": 20, "n_test": 10, "target": config.target.model_dump(), "equivariance_error": 1e-14,
+        "value_rmse": 0.1, "value_mae": 0.05, "value_spread": 0.5,
+        "hyperparameters": {"a": 1.0, "b": 1.0, "c0": 1.0, "pair": 3.0, "cv_error": cv_error},
+    }  # fmt: skip
+    (folder / "results.json").write_text(json.dumps(results))
+    return folder
+
+
+def test_the_settings_chosen_on_a_grid_are_shown(tmp_path: Path) -> None:
+    text = write_report(write_property_run(tmp_path / "run", 0.3)).read_text(encoding="utf-8")
+    assert (
+        "Chosen among the settings of kernel.grid by cross-validation: smearing_angstrom 0.4, decay_angstrom none"
+        in text
+    )
+    assert "smearing_angstrom\u00a00.4" in text and "environments of 4.5 Å and of pairs" in text
+    assert "nothing was learned" not in text
+
+
+def test_a_model_that_learned_nothing_is_said_aloud(tmp_path: Path) -> None:
+    text = write_report(write_property_run(tmp_path / "run", 1.02)).read_text(encoding="utf-8")
+    assert "nothing was learned" in text
 
 
 def test_gap_spread_and_ranking_of_structures() -> None:

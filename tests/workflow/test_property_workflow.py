@@ -168,7 +168,7 @@ def test_curve_points_without_the_elements_of_the_test_set_are_left_out(tmp_path
     assert any("5 structures are left out (element S not in the training set" in line for line in lines)
 
 
-@pytest.mark.parametrize("name", ["water_energy", "water_dipole"])
+@pytest.mark.parametrize("name", ["water_energy", "water_dipole", "water_polarizability"])
 def test_shipped_workflows_can_be_read(name):
     config = load_config(ROOT / "workflows" / "property" / f"{name}.yaml")
     assert config.is_property and Path(config.structures.file).exists()

@@ -11,13 +11,13 @@ rmd17/MOLECULE.npz. OUT gets rmd17_MOLECULE.csv and .png; finished sizes are not
 
 import argparse
 import csv
-import os
 import time
 from collections import Counter
 from pathlib import Path
 
 import numpy as np
 from ase import Atoms
+from benchmark_data import benchmark_file
 
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
 from hamlearn.plots import save_figure
@@ -33,10 +33,7 @@ PUBLISHED = {"ethanol": (5.9, 30.8), "malonaldehyde": (8.9, 43.8), "benzene": (0
 
 def structures(name: str, part: str) -> list[Atoms]:
     """Return the structures of one part of the split with their labels."""
-    folder = os.environ.get("HAMLEARN_BENCHMARK_DATA")
-    if not folder:
-        raise SystemExit("HAMLEARN_BENCHMARK_DATA is not set; export HAMLEARN_BENCHMARK_DATA=FOLDER of the data sets")
-    data = np.load(Path(folder) / "rmd17" / f"{name}.npz", allow_pickle=False)
+    data = np.load(benchmark_file(f"rmd17/{name}.npz"), allow_pickle=False)
     out = []
     for x, energy, forces in zip(
         *(data[f"{part}_{k}"] for k in ("positions", "energy_eV", "forces_eV_A")), strict=True
@@ -77,6 +74,14 @@ def errors(train: list[Atoms], test: list[Atoms], basis: str, active: int) -> di
     }
 
 
+def known(table: Path) -> list[dict[str, str]]:
+    """Return the rows of a table that was begun."""
+    if not table.exists():
+        return []
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
 def draw(out: Path, name: str, rows: list[dict[str, str]]) -> None:
     """Draw errors of energies and forces against the number of training structures."""
     figure, (axes,) = new_panels(1, 2, 9, 4)
@@ -105,7 +110,7 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     table = given.out / f"rmd17_{given.molecule}.csv"
-    rows = list(csv.DictReader(table.open())) if table.exists() else []
+    rows = known(table)
     train, test = (structures(given.molecule, part) for part in ("train", "test"))
     wanted = [("derivatives", n) for n in given.derivatives] + [("sparse", n) for n in given.sparse]
     for basis, n in wanted:

@@ -1,0 +1,126 @@
+"""Settings of the kernels of atoms and atom pairs that learn a matrix."""
+
+from __future__ import annotations
+
+from typing import Any, Literal
+
+from pydantic import Field, field_validator, model_validator
+
+from hamlearn.config.regression import KernelSettings
+from hamlearn.config.section import Section
+
+
+class WignerSettings(Section):
+    """Kernels of atoms and atom pairs for the blocks of a matrix: t(R) P(k_i(R) + k_j(R)), functions on O(3)."""
+
+    max_l: int = Field(default=3, ge=0, le=6, description="largest angular momentum of densities and of bonds")
+    max_nu_centre: int = Field(default=4, ge=1, le=6, description="largest order of the kernels of single atoms")
+    max_nu_pair: int = Field(
+        default=3, ge=0, le=6, description="largest order of both environments of a pair together; 0: bonds alone"
+    )
+    rate: float = Field(default=1.0, ge=0, description="b of the mixture b^nu / nu! of orders, kernels of order 1 ~ 1")
+    form: Literal["sum", "one_sided", "product"] = Field(
+        default="sum",
+        description="environments of a pair: P(k_i + k_j), that of the first atom P(k_i), or P(k_i) P(k_j)",
+    )
+    mixture_i: tuple[float, ...] | None = Field(
+        default=None, description="weights of the orders 0, 1, ... of the first atom in place of b^nu / nu!"
+    )
+    mixture_j: tuple[float, ...] | None = Field(
+        default=None, description="form product: weights of the second atom; the same for atoms of one element"
+    )
+    message_passing: bool = Field(
+        default=False, description="kernels of single atoms also see bonds with the environments of neighbours; slower"
+    )
+    cutoff_angstrom: float = Field(default=4.5, gt=0, description="radius of an atom's environment, Å")
+    cutoff_width_angstrom: float = Field(default=0.5, gt=0, description="width of the switch at the cut-offs, Å")
+    smearing_angstrom: float = Field(default=0.3, gt=0, description="width C of the Gaussian on a neighbour, Å")
+    smearing_growth_angstrom: float | None = Field(
+        default=None, gt=0, description="r0 of the width C exp(r / r0) of a neighbour at distance r, Å; null: constant"
+    )
+    decay_angstrom: float | None = Field(
+        default=None, gt=0, description="weight exp(-r / decay) of a neighbour at distance r, Å; null: none"
+    )
+    element_likeness: float | None = Field(
+        default=None, gt=0, description="how far elements count as alike as neighbours, as in kernel; null: not at all"
+    )
+    max_channels: int = Field(default=48, ge=1, le=256, description="most density channels kept per element and l")
+    pair_cutoff_angstrom: float = Field(default=8.0, gt=0, description="largest distance of a coupled atom pair, Å")
+    pair_smearing_angstrom: float = Field(default=0.5, gt=0, description="width of the Gaussian on a bond vector, Å")
+    pair_decay_angstrom: float | None = Field(
+        default=None, gt=0, description="weight exp(-r / decay) of a bond of length r, Å; null: none"
+    )
+    grid: dict[str, tuple[float | None, ...]] | None = Field(
+        default=None,
+        description="values of other settings to choose among by cross-validation on at most 100 structures, such as "
+        "{smearing_angstrom: [0.2, 0.4], rate: [0.5, 1, 2]}; null: none",
+    )
+
+    @field_validator("mixture_i", "mixture_j")
+    @classmethod
+    def _positive(cls, mixture: tuple[float, ...] | None) -> tuple[float, ...] | None:
+        if mixture is not None and (not mixture or min(mixture) < 0 or max(mixture) == 0):
+            raise ValueError(
+                f"a kernel of positive parts needs weights of orders that are not negative, and not all zero; got "
+                f"{list(mixture)}"
+            )
+        return mixture
+
+    @field_validator("grid", mode="before")
+    @classmethod
+    def _lists_of_values(cls, grid: Any) -> Any:
+        for name, values in grid.items() if isinstance(grid, dict) else [("", grid)] if grid is not None else []:
+            if name not in _CHOSEN_BY_GRID or not isinstance(values, list | tuple) or not values:
+                raise ValueError(
+                    f"expected lists of values of {', '.join(_CHOSEN_BY_GRID)}, such as "
+                    f"{{rate: [0.5, 1]}}; got {grid!r}"
+                )
+        return grid
+
+    @model_validator(mode="after")
+    def _widths_fit(self) -> WignerSettings:
+        for name in ("cutoff_angstrom", "pair_cutoff_angstrom"):
+            if getattr(self, name) <= self.cutoff_width_angstrom:
+                raise ValueError(f"{name} {getattr(self, name)} must exceed cutoff_width_angstrom")
+        return self
+
+    @model_validator(mode="after")
+    def _mixtures_fit(self) -> WignerSettings:
+        if self.mixture_j is not None and self.form != "product":
+            raise ValueError(f"mixture_j belongs to form product, got form {self.form}; drop it")
+        for name in ("mixture_i", "mixture_j"):
+            mixture = getattr(self, name)
+            if mixture is not None and len(mixture) > self.max_nu_pair + 1:
+                raise ValueError(f"{name} has orders up to {len(mixture) - 1}, max_nu_pair is {self.max_nu_pair}")
+        return self
+
+    def density(self) -> KernelSettings:
+        """Return the settings of the densities of environments."""
+        names = set(KernelSettings.model_fields) & set(type(self).model_fields) - {"grid"}
+        return KernelSettings(**{name: getattr(self, name) for name in names})
+
+    def bond(self) -> KernelSettings:
+        """Return the settings of the density of a single neighbour, the other atom of a pair."""
+        return KernelSettings(
+            max_l=self.max_l,
+            cutoff_angstrom=self.pair_cutoff_angstrom,
+            cutoff_width_angstrom=self.cutoff_width_angstrom,
+            smearing_angstrom=self.pair_smearing_angstrom,
+            smearing_growth_angstrom=None,
+            decay_angstrom=self.pair_decay_angstrom,
+        )
+
+
+_CHOSEN_BY_GRID = (
+    "max_l",
+    "max_nu_centre",
+    "max_nu_pair",
+    "rate",
+    "cutoff_angstrom",
+    "smearing_angstrom",
+    "smearing_growth_angstrom",
+    "decay_angstrom",
+    "element_likeness",
+    "pair_smearing_angstrom",
+    "pair_decay_angstrom",
+)

@@ -1,0 +1,173 @@
+"""Kernels of atoms and atom pairs for every block of a matrix: t(R) P(k_i(R) + k_j(R)) on O(3), projected."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor
+
+from hamlearn.config import WignerSettings
+from hamlearn.density import Batch
+from hamlearn.density.gaussian_expansion import radial_functions
+from hamlearn.errors import ConfigError
+from hamlearn.kernels.block_tiles import Kernels, Rotated, Wanted, tile_kernels
+from hamlearn.kernels.centres import Bonds, Centres, SpeciesPair, joined
+from hamlearn.kernels.environment_kernel import EnvironmentKernel
+from hamlearn.structures.samples import pair_samples
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+FloatArray = NDArray[np.float64]
+STRUCTURES_PER_BATCH = 32
+ATOMS_OF_ROWS, ATOMS_OF_COLUMNS = 9, 27  # of a tile: what stays in the cache
+
+
+@dataclass
+class BlockKernel:
+    """k(ij; i'j') = t(R) P(k_i(R) + k_j(R)) for pairs and P(k_i(R)) for atoms, projected on the (L, sigma) of blocks.
+
+    k_i(R) = <rho_i | R rho_i'> is the kernel of two environments, t(R) that of two bonds: of densities of one neighbour,
+    the other atom. P(x) = sum b^nu x^nu / nu! up to the largest order. Products are not truncated: the grid integrates
+    them exactly. Each k_i is evaluated once for a pair of structures and used by all their blocks. Atoms of different
+    elements have kernel 0. For like pairs the kernels of plus and minus are k(ij; i'j') +- k(ij; j'i').
+
+    Args:
+        settings: densities, orders and mixtures.
+
+    Attributes:
+        environments_: fitted densities.
+        site_norms_: by species, makes the mean of k_i(1) of a training environment with itself 1.
+        bond_norms_: by species pair, does the same for t(1).
+
+    Every kernel obeys k(R A, S B) = s D^L(R) k D^L(S)^T, s = 1 for proper and sigma for improper R S, and is positive
+    semi-definite.
+    """
+
+    settings: WignerSettings
+    environments_: EnvironmentKernel = field(init=False)
+    site_norms_: dict[int, float] = field(default_factory=dict)
+    bond_norms_: dict[SpeciesPair, float] = field(default_factory=dict)
+
+    def fit(self, structures: Sequence[Atoms]) -> BlockKernel:
+        """Find density channels and norms from training structures.
+
+        Raises:
+            ConfigError: for mixtures that differ between the two atoms of a like pair.
+        """
+        self.environments_ = EnvironmentKernel(self.settings.density()).fit(structures)
+        self.site_norms_, self.bond_norms_ = {}, {}
+        centres = self.centres(structures)
+        self._check_mixtures(centres)
+        for z, c in centres.densities.items():
+            self.site_norms_[z] = _inverse_root(float((c**2).sum()) / len(c))
+        for pair, bonds in centres.bonds.items():
+            self.bond_norms_[pair] = _inverse_root(float((bonds.radial**2).sum()) / max(len(bonds), 1))
+        return self
+
+    def centres(self, structures: Sequence[Atoms]) -> Centres:
+        """Return all atoms and pairs of structures; pairs beyond the pair cut-off have kernel 0.
+
+        Raises:
+            DomainError: for elements that were not in the training set.
+        """
+        starts = range(0, max(len(structures), 1), STRUCTURES_PER_BATCH)
+        return joined([self._centres(structures[k : k + STRUCTURES_PER_BATCH]) for k in starts])
+
+    def between(self, a: Centres, b: Centres, wanted: Wanted) -> Kernels:
+        """Return k^{L sigma}_{MM'} of all samples of a family [A, 2L+1, B, 2L+1], by (family, (L, sigma)).
+
+        Args:
+            a: samples of the rows.
+            b: samples of the columns; half the work if ``a is b``.
+            wanted: (L, sigma) needed of every family.
+        """
+        out: Kernels = {}
+        for family, irreps in wanted.items():
+            for irrep in irreps:
+                m = 2 * irrep[0] + 1
+                out[family, irrep] = np.zeros((a.count(family), m, b.count(family), m))
+        same = a is b
+        columns = b.ranges(2 * ATOMS_OF_ROWS if same else ATOMS_OF_COLUMNS)
+        lefts = [a.part(*row) for row in (columns if same else a.ranges(ATOMS_OF_ROWS))]
+        for position, column in enumerate(columns):
+            right, to = b.part(*column)
+            rotated: Rotated = {}
+            for row, (left, at) in enumerate(lefts[: position + 1] if same else lefts):
+                for (family, irrep), k in tile_kernels(self.settings, left, right, wanted, rotated).items():
+                    out[family, irrep][at[family], :, to[family]] = k
+                    if same and row != position:
+                        out[family, irrep][to[family], :, at[family]] = k.transpose(2, 3, 0, 1)
+        return out
+
+    def tensors(self) -> dict[str, Tensor]:
+        """Return what a fitted kernel needs beside its settings, by name."""
+        norms = {f"site_norm.{z}": x for z, x in self.site_norms_.items()}
+        norms |= {f"bond_norm.{a}.{b}": x for (a, b), x in self.bond_norms_.items()}
+        return self.environments_.tensors() | {n: torch.tensor(x, dtype=torch.float64) for n, x in norms.items()}
+
+    @classmethod
+    def from_tensors(cls, settings: WignerSettings, tensors: Mapping[str, Tensor]) -> BlockKernel:
+        """Return the fitted kernel whose :meth:`tensors` these are; other names are ignored."""
+        out = cls(settings)
+        out.environments_ = EnvironmentKernel.from_tensors(settings.density(), 1.0, tensors)
+        for name, value in tensors.items():
+            kind, *species = name.split(".")
+            if kind == "site_norm":
+                out.site_norms_[int(species[0])] = float(value)
+            elif kind == "bond_norm":
+                out.bond_norms_[int(species[0]), int(species[1])] = float(value)
+        return out
+
+    def _centres(self, structures: Sequence[Atoms]) -> Centres:
+        """Return the atoms and pairs of one batch."""
+        batch = Batch.from_atoms(structures)
+        env = self.environments_.environments(structures)
+        densities = {z: c * self.site_norms_.get(z, 1.0) for z, c in env.densities.items()}
+        row = np.empty(len(batch.species), dtype=np.int64)
+        for atoms in env.atom.values():
+            row[atoms] = np.arange(len(atoms))
+        species = env.species
+        bonds = {}
+        for pair in ((a, b) for a in species for b in species if a <= b):
+            samples = pair_samples(batch.numbers, *pair)
+            first, second = (batch.flat_atoms(samples, column) for column in (1, 2))
+            vectors = batch.vectors(first, second).numpy()
+            r = np.linalg.norm(vectors, axis=1)
+            bonds[pair] = Bonds(
+                samples[:, 0],
+                row[first],
+                row[second],
+                np.ascontiguousarray((vectors / r[:, None])[:, [1, 2, 0]]),
+                self._bond_functions(r) * self.bond_norms_.get(pair, 1.0),
+            )
+        sites = {z: np.arange(len(own)) for z, own in env.structure.items()}
+        return Centres(densities, env.structure, sites, bonds, len(structures))
+
+    def _bond_functions(self, r: FloatArray) -> FloatArray:
+        """Return g with t(R) = sum_l g_l(r) g_l(r') P_l(cosine) [pair, l, function]."""
+        bond = self.settings.bond()
+        near = r < bond.cutoff_angstrom
+        radial = radial_functions(bond)
+        out = np.zeros((len(r), bond.max_l + 1, radial.n_functions))
+        out[near] = radial.spline(r[near])
+        return out * np.sqrt((2 * np.arange(bond.max_l + 1) + 1) / (4 * np.pi))[:, None]
+
+    def _check_mixtures(self, centres: Centres) -> None:
+        """Raise ConfigError if a like pair is given two different mixtures: its kernels would not be positive."""
+        s = self.settings
+        like = [a for (a, b), bonds in centres.bonds.items() if a == b and len(bonds)]
+        if s.mixture_j is not None and like and s.mixture_j != s.mixture_i:
+            raise ConfigError(
+                f"wigner.mixture_j {list(s.mixture_j)} differs from mixture_i, but both atoms of a pair of element "
+                f"{like[0]} are alike: its kernels would not be positive; give slot j the mixture of slot i"
+            )
+
+
+def _inverse_root(x: float) -> float:
+    return x**-0.5 if x > 0 else 1.0

@@ -1,0 +1,215 @@
+"""All blocks of a Hamiltonian as functions of the geometry: Wigner kernels of atoms and atom pairs."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from functools import partial
+from typing import TYPE_CHECKING
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hamlearn.blocks import BlockCovariance, BlockKey, Blocks, HeldOut
+from hamlearn.config import ModelSettings, WignerSettings
+from hamlearn.errors import ConfigError
+from hamlearn.kernels import BlockKernel, Centres
+from hamlearn.models.active_samples import choose_active
+from hamlearn.models.block_groups import Answers, Group, group_blocks
+from hamlearn.models.domain import check_domain
+from hamlearn.models.kernel_group import GroupFit, variance_columns
+from hamlearn.models.kernel_rows import as_matrix, kernel_rows, self_kernels, wanted_of
+from hamlearn.models.kernel_training import Data, batches, fit_groups_full, fit_groups_sparse
+from hamlearn.progress import Progress
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MOST_FULL = 200
+"""Structures up to which every sample is in the basis, unless settings say otherwise."""
+
+MOST_ACTIVE = 2000
+"""Active samples of every family of a sparse model, unless settings say otherwise."""
+
+
+@dataclass
+class KernelBlockModel:
+    """h^L_M(A) = sum_{B M'} k^{L sigma}_{MM'}(A, B) x_{B M'} for every block, with the kernels of a BlockKernel.
+
+    Attributes:
+        wigner: the kernels.
+        model: basis, folds, memory, error bars.
+        kernel_: fitted densities and norms.
+        active_: samples of the basis: of all training structures, or an active set.
+        blocks_: for each group of equal symmetry its blocks, in the order of the columns of its weights.
+        weights_: for each group [row of the basis, block].
+        offsets_: for each group the mean of its blocks, subtracted before the fit: zero unless on-site and scalar.
+        alphas_: regularisation of every block, relative to the mean diagonal of the kernel.
+        cv_mse_: cross-validated mean squared error per component, Hartree^2.
+        factors_: for each group the factor of the variance [column, r]; empty without error bars.
+        scales_: for each group the prior variance of every block, Hartree^2 [block]; empty without error bars.
+        held_out_: predictions of structures by a model that has not seen them, where the last fit was asked for them.
+        feature_seconds_: zero, kernels are not made apart from the fit.
+
+    Predicted blocks transform exactly as irreps: h(R A) = s D^L(R) h(A).
+
+    Source: kernels on O(3) as in Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), extended to pairs;
+    blocks as in Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eq. 28.
+    """
+
+    wigner: WignerSettings
+    model: ModelSettings
+    kernel_: BlockKernel = field(init=False)
+    active_: Centres = field(init=False)
+    blocks_: dict[Group, list[BlockKey]] = field(default_factory=dict)
+    weights_: dict[Group, Tensor] = field(default_factory=dict)
+    offsets_: dict[Group, Tensor] = field(default_factory=dict)
+    alphas_: dict[Group, Tensor] = field(default_factory=dict)
+    cv_mse_: dict[Group, Tensor] = field(default_factory=dict)
+    factors_: dict[Group, Tensor] = field(default_factory=dict)
+    scales_: dict[Group, Tensor] = field(default_factory=dict)
+    held_out_: list[HeldOut] = field(default_factory=list)
+    feature_seconds_: float = 0.0
+
+    def fit(
+        self,
+        structures: Sequence[Atoms],
+        blocks: Blocks,
+        echo: Callable[[str], object] | None = None,
+        label: str = "fit",
+        held_out: bool = False,
+        executor: str = "serial",
+    ) -> KernelBlockModel:
+        """Fit every block that has samples; blocks that vanish identically are not in ``blocks``.
+
+        Args:
+            structures: training geometries; cross-validation deals them out to folds at random (fixed seed).
+            blocks: their blocks, Hartree.
+            echo: receives lines about the progress; None for silence.
+            label: begins these lines.
+            held_out: also keep predictions of structures by a model that has not seen them.
+            executor: where tiles of kernels are computed; see :func:`hamlearn.parallel.open_executor`.
+
+        Raises:
+            ConfigError: if kernel matrices need more than ``memory_gb``, or if there is nothing to hold out.
+        """
+        if len(structures) < 2:
+            raise ConfigError(
+                f"a kernel model chooses its regularisation on structures left out, but there is {len(structures)}; "
+                "give at least two training structures"
+            )
+        self.blocks_ = group_blocks(blocks)
+        self.kernel_ = BlockKernel(self.wigner).fit(structures)
+        centres = self.kernel_.centres(structures)
+        data = Data(self.blocks_, blocks, len(structures), self.model.folds)
+        variance = held_out or self.model.error_bars
+        if self._is_full(len(structures)):
+            self.active_ = centres
+            fit = partial(fit_groups_full, self.kernel_, centres)
+        else:
+            most = self.model.active or MOST_ACTIVE
+            self.active_ = choose_active(self.kernel_, centres, most, executor)
+            fit = partial(fit_groups_sparse, self.kernel_, centres, self.active_)
+        fits: dict[Group, GroupFit] = {}
+        with Progress(label, len(self.blocks_), echo) as progress:
+            for groups in list(batches(list(self.blocks_), self.active_, self.model.memory_gb)):
+                for group, done in fit(groups, data, variance, executor):
+                    fits[group] = done
+                    progress.advance()
+        self._keep(fits, data)
+        self.held_out_ = [_held_out(structures, data, fits)] if held_out else []
+        return self
+
+    def predict(self, structures: Sequence[Atoms], executor: str = "serial") -> Blocks:
+        """Return h^L_M = sum k^{L sigma}_{MM'} x of every block and row of new geometries, Hartree.
+
+        Args:
+            structures: geometries, Å.
+            executor: where tiles of kernels are computed.
+
+        Returns:
+            Blocks with the samples of all families of these structures, also those without a model; rotating,
+            inverting or permuting a structure does the same to its blocks.
+
+        Raises:
+            DomainError: for elements or pairs of elements not in the training set.
+        """
+        return self._predict(structures, executor, covariance=False).blocks()
+
+    def predict_with_covariance(
+        self, structures: Sequence[Atoms], executor: str = "serial"
+    ) -> tuple[Blocks, list[BlockCovariance]]:
+        """Return the blocks of new geometries as :meth:`predict` does, and their covariance for each structure.
+
+        Raises:
+            ConfigError: if the model was fitted without error bars.
+            DomainError: for elements or pairs of elements not in the training set.
+        """
+        if not self.factors_:
+            raise ConfigError("the model was fitted without error bars; set model.error_bars: true and fit it again")
+        answers = self._predict(structures, executor, covariance=True)
+        return answers.blocks(), answers.covariances()
+
+    def _predict(self, structures: Sequence[Atoms], executor: str, covariance: bool) -> Answers:
+        check_domain(structures, {group.family for group in self.blocks_}, self.wigner.pair_cutoff_angstrom)
+        answers = Answers(structures, self.blocks_)
+        wanted = wanted_of(answers.groups)
+        centres = self.kernel_.centres(structures)
+        tiles = kernel_rows(self.kernel_, centres, self.active_, wanted, executor)
+        for start, stop, kernels in sorted(tiles, key=lambda tile: tile[0]) if executor != "serial" else tiles:
+            own = self_kernels(self.kernel_, centres, range(start, stop), wanted) if covariance else []
+            for group in answers.groups:
+                name = group.family, (group.L, group.sigma)
+                k = torch.from_numpy(as_matrix(kernels.pop(name)))
+                values = (k @ self.weights_[group] + self.offsets_[group]).unflatten(0, (-1, 2 * group.L + 1))
+                priors = [torch.from_numpy(as_matrix(x[name])) for x in own]
+                sizes = answers.rows(group, start, stop)
+                answers.add(group, values, self._covariances(group, k, priors, sizes) if covariance else [], start)
+        return answers
+
+    def _covariances(self, group: Group, k: Tensor, priors: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
+        """Return s^2 (k(*, *) - (k F)(k F)^T) of every block of some structures [block, row, row]."""
+        columns = torch.from_numpy(variance_columns(k.shape[1]))
+        reduced = k[:, columns] @ self.factors_[group]
+        scales = self.scales_[group][:, None, None]
+        parts = zip(priors, reduced.split(list(sizes)), strict=True)
+        return [scales * (prior - part @ part.T) for prior, part in parts]
+
+    def alpha_of_block(self) -> dict[BlockKey, float]:
+        """Return the relative regularisation chosen for every block."""
+        return {
+            key: alpha
+            for group, keys in self.blocks_.items()
+            for key, alpha in zip(keys, self.alphas_[group].tolist(), strict=True)
+        }
+
+    def _is_full(self, n_structures: int) -> bool:
+        if self.model.basis is None:
+            return self.model.active is None and n_structures <= MOST_FULL
+        return self.model.basis == "full"
+
+    def _keep(self, fits: Mapping[Group, GroupFit], data: Data) -> None:
+        """Take over what was fitted."""
+        for kept in (self.weights_, self.offsets_, self.alphas_, self.cv_mse_, self.factors_, self.scales_):
+            kept.clear()
+        for group, fit in fits.items():
+            self.weights_[group] = torch.from_numpy(np.ascontiguousarray(fit.weights))
+            self.offsets_[group] = torch.from_numpy(data.offset(group))
+            self.alphas_[group], self.cv_mse_[group] = torch.from_numpy(fit.alphas), torch.from_numpy(fit.cv_mse)
+            if fit.variance is not None:
+                self.factors_[group] = torch.from_numpy(np.ascontiguousarray(fit.variance))
+                self.scales_[group] = torch.from_numpy(fit.scales)
+
+
+def _held_out(structures: Sequence[Atoms], data: Data, fits: Mapping[Group, GroupFit]) -> HeldOut:
+    """Return the predictions of all structures that were left out."""
+    indices = np.unique(np.concatenate([data.owner(group)[fit.held] for group, fit in fits.items()]))
+    answers = Answers([structures[k] for k in indices], data.groups)
+    for group, fit in fits.items():
+        rows = data.rows(group)[fit.held] - fit.residuals + data.offset(group)
+        scales = fit.scales[:, None, None]
+        covariances = [scales * fit.held_covariances.get(int(k), np.zeros((0, 0))) for k in indices]
+        values = torch.from_numpy(rows).unflatten(0, (-1, 2 * group.L + 1))
+        answers.add(group, values, [torch.from_numpy(c) for c in covariances])
+    return HeldOut(indices, answers.blocks(), answers.covariances())
