@@ -16,6 +16,7 @@ from hamlearn.blocks import BlockCovariance, Blocks, assemble_matrices, split_ma
 from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSettings, WignerSettings
 from hamlearn.errors import ConfigError
 from hamlearn.hamiltonian_model.regressors import Regressor, new_regressor
+from hamlearn.models import KernelBlockModel
 from hamlearn.models.saved import describe_training
 from hamlearn.observables import (
     Prediction,
@@ -101,6 +102,8 @@ class HamiltonianModel:
         blocks = split_matrices([target.matrix for target in targets], numbers, self.orbitals_)
         self.block_model_ = new_regressor(self.features, self.wigner, self.model)
         self.block_model_.fit(structures, blocks, echo, label, self.model.error_bars, executor)
+        if isinstance(self.block_model_, KernelBlockModel):
+            self.wigner = self.block_model_.wigner  # what was chosen of a grid
         self.calibration_ = self._calibrate(targets, echo) if self.model.error_bars else (1.0, 1.0)
         self.training_ = describe_training(structures, [target.matrix for target in targets])
         return self

@@ -11,11 +11,12 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hamlearn.angular.elements import symbol
 from hamlearn.config import WignerSettings
 from hamlearn.density import Batch
 from hamlearn.density.gaussian_expansion import radial_functions
 from hamlearn.errors import ConfigError
-from hamlearn.kernels.block_tiles import Kernels, Rotated, Wanted, tile_kernels
+from hamlearn.kernels.block_tiles import Kernels, Rotated, Wanted, order_weights, tile_kernels
 from hamlearn.kernels.centres import Bonds, Centres, SpeciesPair, joined
 from hamlearn.kernels.environment_kernel import EnvironmentKernel
 from hamlearn.structures.samples import pair_samples
@@ -35,7 +36,8 @@ class BlockKernel:
     k_i(R) = <rho_i | R rho_i'> is the kernel of two environments, t(R) that of two bonds: of densities of one neighbour,
     the other atom. P(x) = sum b^nu x^nu / nu! up to the largest order. Products are not truncated: the grid integrates
     them exactly. Each k_i is evaluated once for a pair of structures and used by all their blocks. Atoms of different
-    elements have kernel 0. For like pairs the kernels of plus and minus are k(ij; i'j') +- k(ij; j'i').
+    elements have kernel 0. For like pairs the kernels of plus and minus are k(ij; i'j') +- k(ij; j'i'). With message
+    passing, kernels of single atoms are P(k_i(R)) + sum_{jj'} k(ij; i'j') over all pairs of i and of i'.
 
     Args:
         settings: densities, orders and mixtures.
@@ -133,7 +135,7 @@ class BlockKernel:
         for atoms in env.atom.values():
             row[atoms] = np.arange(len(atoms))
         species = env.species
-        bonds = {}
+        bonds, messages = {}, {}
         for pair in ((a, b) for a in species for b in species if a <= b):
             samples = pair_samples(batch.numbers, *pair)
             first, second = (batch.flat_atoms(samples, column) for column in (1, 2))
@@ -146,8 +148,10 @@ class BlockKernel:
                 np.ascontiguousarray((vectors / r[:, None])[:, [1, 2, 0]]),
                 self._bond_functions(r) * self.bond_norms_.get(pair, 1.0),
             )
+            if self.settings.message_passing:
+                messages[pair] = bonds[pair].select(np.flatnonzero(r < self.settings.pair_cutoff_angstrom))
         sites = {z: np.arange(len(own)) for z, own in env.structure.items()}
-        return Centres(densities, env.structure, sites, bonds, len(structures))
+        return Centres(densities, env.structure, sites, bonds, len(structures), messages)
 
     def _bond_functions(self, r: FloatArray) -> FloatArray:
         """Return g with t(R) = sum_l g_l(r) g_l(r') P_l(cosine) [pair, l, function]."""
@@ -162,10 +166,12 @@ class BlockKernel:
         """Raise ConfigError if a like pair is given two different mixtures: its kernels would not be positive."""
         s = self.settings
         like = [a for (a, b), bonds in centres.bonds.items() if a == b and len(bonds)]
-        if s.mixture_j is not None and like and s.mixture_j != s.mixture_i:
+        first = order_weights(s)[1]
+        if s.mixture_j is not None and like and list(s.mixture_j) != first:
             raise ConfigError(
-                f"wigner.mixture_j {list(s.mixture_j)} differs from mixture_i, but both atoms of a pair of element "
-                f"{like[0]} are alike: its kernels would not be positive; give slot j the mixture of slot i"
+                f"wigner.mixture_j {list(s.mixture_j)} differs from that of the first atom, {first}, but both atoms of "
+                f"a pair of {symbol(like[0])} are alike: its kernels would not be positive; give slot j the mixture of "
+                "slot i, or drop mixture_j"
             )
 
 

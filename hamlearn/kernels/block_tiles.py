@@ -17,13 +17,13 @@ from hamlearn.kernels.centres import Bonds, Centres, SpeciesPair
 from hamlearn.kernels.node_integrals import Terms, integrate
 from hamlearn.kernels.nodes import Irrep, NodeGrid
 from hamlearn.kernels.wigner import density_kernel
-from hamlearn.structures.samples import Family
+from hamlearn.structures.samples import Family, Kind
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Wanted = Mapping[Family, Sequence[Irrep]]
 Kernels = dict[tuple[Family, Irrep], FloatArray]
-Rotated = dict[tuple[int, SpeciesPair], FloatArray]
+Rotated = dict[tuple[int, int], FloatArray]
 
 
 def tile_kernels(settings: WignerSettings, a: Centres, b: Centres, wanted: Wanted, rotated: Rotated) -> Kernels:
@@ -34,37 +34,38 @@ def tile_kernels(settings: WignerSettings, a: Centres, b: Centres, wanted: Wante
         a: samples of the rows.
         b: samples of the columns.
         wanted: (L, sigma) needed of every family.
-        rotated: directions of the bonds of ``b`` at the nodes, filled here for the next call with the same ``b``.
+        rotated: directions of bonds of ``b`` at the nodes, by degree and identity of their array; filled here for the
+            next call with the same ``b``.
     """
     out: Kernels = {}
     by_degree: dict[int, list[list[Family]]] = {}
     for families in _sharing_integrals(wanted):
         if a.count(families[0]) and b.count(families[0]):
             largest = max(L for family in families for L, _ in wanted[family])
-            by_degree.setdefault(degree(settings, families[0], largest) | 1, []).append(families)
+            by_degree.setdefault(degree(settings, families[0].kind, largest) | 1, []).append(families)
     for grid_degree, groups in by_degree.items():
         grid = NodeGrid(settings.max_l, grid_degree)
         nodes = _environments_at_nodes(a, b, {z for f in groups for z in (f[0].species_i, f[0].species_j)}, grid)
         for families in groups:
-            irreps = tuple(sorted({irrep for family in families for irrep in wanted[family]}))
+            irreps = _all_irreps(wanted, families)
             if families[0].kind == "on_site":
                 parts = _atoms(settings, a, b, families[0].species_i, nodes, irreps)
             else:
                 pair = families[0].species_i, families[0].species_j
-                if (grid_degree, pair) not in rotated:
-                    rotated[grid_degree, pair] = grid.rotated(b.bonds[pair].direction)
-                parts = _pairs(settings, a, b, pair, nodes, rotated[grid_degree, pair], irreps)
+                parts = _pairs(settings, a.bonds[pair], b.bonds[pair], pair, nodes, rotated, irreps)
             for family in families:
                 shape = a.count(family), b.count(family)
                 for irrep in wanted[family]:
                     k = parts[family.kind][irrep]
                     out[family, irrep] = k.reshape(*shape, *k.shape[1:]).transpose(0, 2, 1, 3)
+    if settings.message_passing:
+        _add_messages(settings, a, b, wanted, rotated, out)
     return out
 
 
-def degree(settings: WignerSettings, family: Family, largest: int) -> int:
-    """Return the degree of the integrand of a family whose largest L is given."""
-    if family.kind == "on_site":
+def degree(settings: WignerSettings, kind: Kind, largest: int) -> int:
+    """Return the degree of the integrand of a kind of family whose largest L is given."""
+    if kind == "on_site":
         return settings.max_nu_centre * settings.max_l + largest
     slots = 2 if settings.form == "product" else 1
     return (slots * settings.max_nu_pair + 1) * settings.max_l + largest
@@ -129,20 +130,38 @@ def _atoms(
 
 def _pairs(
     settings: WignerSettings,
-    a: Centres,
-    b: Centres,
+    left: Bonds,
+    right: Bonds,
     pair: SpeciesPair,
     nodes: _Nodes,
-    rotated: FloatArray,
+    rotated: Rotated,
     irreps: tuple[Irrep, ...],
 ) -> dict[str, dict[Irrep, FloatArray]]:
     """Return kernels of pairs by kind of family [A x B, 2L+1, 2L+1]."""
-    left, right = a.bonds[pair], b.bonds[pair]
+    straight, swapped = _pair_integrals(settings, left, right, pair, nodes, rotated, irreps)
+    if swapped is None:
+        return {"cross": dict(zip(irreps, straight, strict=True))}
+    both = list(zip(irreps, straight, swapped, strict=True))
+    return {"plus": {i: x + y for i, x, y in both}, "minus": {i: x - y for i, x, y in both}}
+
+
+def _pair_integrals(
+    settings: WignerSettings,
+    left: Bonds,
+    right: Bonds,
+    pair: SpeciesPair,
+    nodes: _Nodes,
+    rotated: Rotated,
+    irreps: tuple[Irrep, ...],
+) -> tuple[list[FloatArray], list[FloatArray] | None]:
+    """Return k(ij; i'j') and, for a like pair, k(ij; j'i') of every (L, sigma) [A x B, 2L+1, 2L+1]."""
     tags = bond_polynomials(left, right)
     mixtures = order_weights(settings)[1], _second_mixture(settings)
+    key = nodes.grid.degree, id(right.direction)
+    if key not in rotated:
+        rotated[key] = nodes.grid.rotated(right.direction)
 
     def kernel(swapped: bool) -> list[FloatArray]:
-        """Return k(ij; i'j') or k(ij; j'i')."""
         column_i, column_j = (right.second, right.first) if swapped else (right.first, right.second)
         f_i = nodes.function(pair[0], left.first, column_i).ravel()
         f_j = nodes.function(pair[1], left.second, column_j).ravel()
@@ -151,21 +170,50 @@ def _pairs(
 
         def of(f_a: IntArray, f_b: IntArray) -> list[FloatArray]:
             terms = Terms(np.stack([f_a, f_b, rows, columns], axis=1), bonds)
-            return integrate(nodes.grid, terms, nodes.values, left.direction, rotated, mixtures, irreps)
+            return integrate(nodes.grid, terms, nodes.values, left.direction, rotated[key], mixtures, irreps)
 
         if settings.form != "one_sided":
             return of(f_i, f_j)
         zero = np.full_like(f_i, nodes.zero)
         return [0.5 * (x + y) for x, y in zip(of(f_i, zero), of(f_j, zero), strict=True)]  # both ends of the bond
 
-    straight = dict(zip(irreps, kernel(False), strict=True))
-    if pair[0] != pair[1]:
-        return {"cross": straight}
-    swapped = dict(zip(irreps, kernel(True), strict=True))
-    return {
-        "plus": {irrep: straight[irrep] + swapped[irrep] for irrep in irreps},
-        "minus": {irrep: straight[irrep] - swapped[irrep] for irrep in irreps},
-    }
+    return kernel(False), kernel(True) if pair[0] == pair[1] else None
+
+
+def _add_messages(
+    settings: WignerSettings, a: Centres, b: Centres, wanted: Wanted, rotated: Rotated, out: Kernels
+) -> None:
+    """Add to the kernels of single atoms those of all pairs that either has with its neighbours."""
+    of_site = {f.species_i: f for f in wanted if f.kind == "on_site" and wanted[f] and a.count(f) and b.count(f)}
+    pairs = [pair for pair in a.messages if pair in b.messages and of_site.keys() & set(pair)]
+    if not pairs:
+        return
+    largest = max(L for family in of_site.values() for L, _ in wanted[family])
+    grid = NodeGrid(settings.max_l, degree(settings, "cross", largest) | 1)
+    nodes = _environments_at_nodes(a, b, {z for pair in pairs for z in pair}, grid)
+    for pair in pairs:
+        left, right = a.messages[pair], b.messages[pair]
+        if not len(left) or not len(right):
+            continue
+        irreps = _all_irreps(wanted, [of_site[z] for z in pair if z in of_site])
+        straight, swapped = _pair_integrals(settings, left, right, pair, nodes, rotated, irreps)
+        ends = [(straight, "first", "first", pair[0]), (straight, "second", "second", pair[1])]
+        if swapped is not None:
+            ends += [(swapped, "first", "second", pair[0]), (swapped, "second", "first", pair[0])]
+        for integrals, end_a, end_b, z in ends:
+            if z not in of_site:
+                continue
+            rows, columns = a.sites_of(z, getattr(left, end_a)), b.sites_of(z, getattr(right, end_b))
+            for irrep, k in zip(irreps, integrals, strict=True):
+                if irrep in wanted[of_site[z]]:
+                    _scatter_add(out[of_site[z], irrep], k, rows, columns)
+
+
+def _scatter_add(out: FloatArray, k: FloatArray, rows: IntArray, columns: IntArray) -> None:
+    """Add pairs [A x B, M, M'] to their atoms [row, M, column, M']; those of no sample (-1) are left out."""
+    by_row, by_column = ((np.arange(n)[:, None] == x).astype(float) for n, x in zip(out.shape[::2], (rows, columns)))
+    k = k.reshape(len(rows), len(columns), *k.shape[1:])
+    out += np.einsum("ip,pqmn,jq->imjn", by_row, k, by_column, optimize=True)
 
 
 def bond_polynomials(left: Bonds, right: Bonds) -> FloatArray:
@@ -181,6 +229,10 @@ def _second_mixture(settings: WignerSettings) -> list[float] | None:
     if settings.form != "product":
         return None
     return list(settings.mixture_j) if settings.mixture_j is not None else order_weights(settings)[1]
+
+
+def _all_irreps(wanted: Wanted, families: Sequence[Family]) -> tuple[Irrep, ...]:
+    return tuple(sorted({irrep for family in families for irrep in wanted[family]}))
 
 
 def _sharing_integrals(wanted: Wanted) -> list[list[Family]]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
@@ -43,6 +43,10 @@ class Bonds:
         """Return some of the pairs."""
         return Bonds(*(x[rows] for x in (self.structure, self.first, self.second, self.direction, self.radial)))
 
+    def renumbered(self, first: IntArray, second: IntArray) -> Bonds:
+        """Return the pairs with other rows of their atoms."""
+        return Bonds(self.structure, first, second, self.direction, self.radial)
+
 
 @dataclass(frozen=True)
 class Centres:
@@ -54,6 +58,7 @@ class Centres:
         sites: environments that are samples of their own, rows by species, ascending.
         bonds: by species of both atoms.
         n_structures: number of structures.
+        messages: by species the pairs that samples of single atoms hear of; empty without message passing.
     """
 
     densities: dict[int, Tensor]
@@ -61,6 +66,7 @@ class Centres:
     sites: dict[int, IntArray]
     bonds: dict[SpeciesPair, Bonds]
     n_structures: int
+    messages: dict[SpeciesPair, Bonds] = field(default_factory=dict)
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything by name, to be read by :meth:`from_tensors`."""
@@ -69,9 +75,10 @@ class Centres:
             out[f"centres.density.{z}"] = density
             out[f"centres.structure.{z}"] = torch.from_numpy(self.structure[z])
             out[f"centres.sites.{z}"] = torch.from_numpy(self.sites[z])
-        for (a, b), bonds in self.bonds.items():
-            for part in fields(Bonds):
-                out[f"centres.bonds.{part.name}.{a}.{b}"] = torch.from_numpy(getattr(bonds, part.name))
+        for name, table in (("bonds", self.bonds), ("messages", self.messages)):
+            for (a, b), bonds in table.items():
+                for part in fields(Bonds):
+                    out[f"centres.{name}.{part.name}.{a}.{b}"] = torch.from_numpy(getattr(bonds, part.name))
         return out
 
     @classmethod
@@ -79,16 +86,21 @@ class Centres:
         """Return the centres whose :meth:`tensors` these are; other names are ignored."""
         names = [name.split(".")[1:] for name in tensors if name.startswith("centres.")]
         species = sorted(int(name[1]) for name in names if name[0] == "density")
-        pairs = sorted({(int(name[2]), int(name[3])) for name in names if name[0] == "bonds"})
+
+        def table(kind: str) -> dict[SpeciesPair, Bonds]:
+            pairs = sorted({(int(name[2]), int(name[3])) for name in names if name[0] == kind})
+            parts = [part.name for part in fields(Bonds)]
+            return {
+                (a, b): Bonds(*(tensors[f"centres.{kind}.{part}.{a}.{b}"].numpy() for part in parts)) for a, b in pairs
+            }
+
         return cls(
             {z: tensors[f"centres.density.{z}"] for z in species},
             {z: tensors[f"centres.structure.{z}"].numpy() for z in species},
             {z: tensors[f"centres.sites.{z}"].numpy() for z in species},
-            {
-                (a, b): Bonds(*(tensors[f"centres.bonds.{part.name}.{a}.{b}"].numpy() for part in fields(Bonds)))
-                for a, b in pairs
-            },
+            table("bonds"),
             int(tensors["centres.n_structures"]),
+            table("messages"),
         )
 
     def count(self, family: Family) -> int:
@@ -106,11 +118,17 @@ class Centres:
             return self.structure[family.species_i][self.sites[family.species_i]]
         return self.bonds[family.species_i, family.species_j].structure
 
+    def sites_of(self, z: int, environments: IntArray) -> IntArray:
+        """Return which sample each environment of one species is, -1 for those that are none."""
+        sample = np.full(len(self.structure[z]), -1)
+        sample[self.sites[z]] = np.arange(len(self.sites[z]))
+        return sample[environments]
+
     def part(self, start: int, stop: int) -> tuple[Centres, dict[Family, slice]]:
         """Return the samples of structures start ... stop - 1, still counted as here, and where they lie."""
         where: dict[Family, slice] = {}
         rows = {z: _range(own, start, stop) for z, own in self.structure.items()}
-        sites, bonds = {}, {}
+        sites = {}
         for z in self.sites:
             family = Family("on_site", z, z)
             where[family] = _range(self.owners(family), start, stop)
@@ -119,12 +137,17 @@ class Centres:
             own = _range(pairs.structure, start, stop)
             for kind in ("plus", "minus") if a == b else ("cross",):
                 where[Family(kind, a, b)] = own  # type: ignore[arg-type]
-            p = pairs.select(own)
-            shift_a, shift_b = rows[a].start, rows[b].start
-            bonds[a, b] = Bonds(p.structure, p.first - shift_a, p.second - shift_b, p.direction, p.radial)
+
+        def part_of(table: Mapping[SpeciesPair, Bonds]) -> dict[SpeciesPair, Bonds]:
+            chosen = {pair: p.select(_range(p.structure, start, stop)) for pair, p in table.items()}
+            return {
+                (a, b): p.renumbered(p.first - rows[a].start, p.second - rows[b].start) for (a, b), p in chosen.items()
+            }
+
         densities = {z: c[rows[z]] for z, c in self.densities.items()}
         structure = {z: own[rows[z]] for z, own in self.structure.items()}
-        return Centres(densities, structure, sites, bonds, self.n_structures), where
+        messages = part_of(self.messages)
+        return Centres(densities, structure, sites, part_of(self.bonds), self.n_structures, messages), where
 
     def select(self, samples: Mapping[Family, IntArray]) -> Centres:
         """Return some samples of each family, such as an active set, with the environments they need.
@@ -137,27 +160,30 @@ class Centres:
         for (a, b), pairs in self.bonds.items():
             rows = samples.get(Family("plus" if a == b else "cross", a, b), np.zeros(0, np.int64))
             bonds[a, b] = pairs.select(rows)
-        needed = {z: [rows] for z, rows in sites.items()}
-        for (a, b), pairs in bonds.items():
-            needed.setdefault(a, []).append(pairs.first)
-            needed.setdefault(b, []).append(pairs.second)
-        kept = {z: np.unique(np.concatenate(rows)) for z, rows in needed.items()}
-        bonds = {
-            (a, b): Bonds(
-                p.structure,
-                np.searchsorted(kept[a], p.first),
-                np.searchsorted(kept[b], p.second),
-                p.direction,
-                p.radial,
-            )
-            for (a, b), p in bonds.items()
+        messages = {
+            (a, b): p.select(np.isin(p.first, sites[a]) | np.isin(p.second, sites[b]))
+            for (a, b), p in self.messages.items()
         }
+        needed = {z: [rows] for z, rows in sites.items()}
+        for table in (bonds, messages):
+            for (a, b), pairs in table.items():
+                needed[a].append(pairs.first)
+                needed[b].append(pairs.second)
+        kept = {z: np.unique(np.concatenate(rows)) for z, rows in needed.items()}
+
+        def renumbered(table: Mapping[SpeciesPair, Bonds]) -> dict[SpeciesPair, Bonds]:
+            return {
+                (a, b): p.renumbered(np.searchsorted(kept[a], p.first), np.searchsorted(kept[b], p.second))
+                for (a, b), p in table.items()
+            }
+
         return Centres(
             {z: self.densities[z][torch.from_numpy(rows)] for z, rows in kept.items()},
             {z: self.structure[z][rows] for z, rows in kept.items()},
             {z: np.searchsorted(kept[z], rows) for z, rows in sites.items()},
-            bonds,
+            renumbered(bonds),
             self.n_structures,
+            renumbered(messages),
         )
 
     def ranges(self, most_atoms: int) -> list[tuple[int, int]]:
@@ -180,22 +206,27 @@ def joined(parts: Sequence[Centres]) -> Centres:
     shift = np.cumsum([0, *(p.n_structures for p in parts)])
     species = sorted({z for p in parts for z in p.densities})
     first = {z: np.cumsum([0, *(len(p.structure.get(z, ())) for p in parts)]) for z in species}
-    bonds = {}
-    for a, b in sorted({pair for p in parts for pair in p.bonds}):
-        own = [(k, p.bonds[a, b]) for k, p in enumerate(parts) if (a, b) in p.bonds]
-        bonds[a, b] = Bonds(
-            np.concatenate([x.structure + shift[k] for k, x in own]),
-            np.concatenate([x.first + first[a][k] for k, x in own]),
-            np.concatenate([x.second + first[b][k] for k, x in own]),
-            np.concatenate([x.direction for _, x in own]),
-            np.concatenate([x.radial for _, x in own]),
-        )
+
+    def all_of(tables: Sequence[Mapping[SpeciesPair, Bonds]]) -> dict[SpeciesPair, Bonds]:
+        out = {}
+        for a, b in sorted({pair for table in tables for pair in table}):
+            own = [(k, table[a, b]) for k, table in enumerate(tables) if (a, b) in table]
+            out[a, b] = Bonds(
+                np.concatenate([x.structure + shift[k] for k, x in own]),
+                np.concatenate([x.first + first[a][k] for k, x in own]),
+                np.concatenate([x.second + first[b][k] for k, x in own]),
+                np.concatenate([x.direction for _, x in own]),
+                np.concatenate([x.radial for _, x in own]),
+            )
+        return out
+
     return Centres(
         {z: torch.cat([p.densities[z] for p in parts if z in p.densities]) for z in species},
         {z: np.concatenate([p.structure[z] + shift[k] for k, p in enumerate(parts) if z in p.structure]) for z in species},
         {z: np.concatenate([p.sites[z] + first[z][k] for k, p in enumerate(parts) if z in p.sites]) for z in species},
-        bonds,
+        all_of([p.bonds for p in parts]),
         int(shift[-1]),
+        all_of([p.messages for p in parts]),
     )  # fmt: skip
 
 

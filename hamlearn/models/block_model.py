@@ -100,6 +100,7 @@ class BlockModel:
             label: begins these lines.
             held_out: also predict structures of each fold, 200 in all, from the others, of at least 8 folds where
                 there are fewer structures; radial functions, regularisation and prior variances are those of all.
+            executor: not used; features are made in this process.
 
         Raises:
             ConfigError: if the factors of a group need more than ``memory_gb``, or if there is nothing to hold out.
@@ -136,6 +137,7 @@ class BlockModel:
 
         Args:
             structures: geometries, Å.
+            executor: not used, as in :meth:`fit`.
 
         Returns:
             Blocks with the samples of all families of these structures, also those without a model; rotating,
@@ -156,6 +158,7 @@ class BlockModel:
 
         Args:
             structures: geometries, Å.
+            executor: not used, as in :meth:`fit`.
 
         Raises:
             ConfigError: if the model was fitted without error bars.

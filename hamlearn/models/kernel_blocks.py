@@ -21,6 +21,7 @@ from hamlearn.models.domain import check_domain
 from hamlearn.models.kernel_group import GroupFit, variance_columns
 from hamlearn.models.kernel_rows import as_matrix, kernel_rows, self_kernels, wanted_of
 from hamlearn.models.kernel_training import Data, batches, fit_groups_full, fit_groups_sparse
+from hamlearn.models.wigner_choice import choose_wigner
 from hamlearn.progress import Progress
 
 if TYPE_CHECKING:
@@ -38,7 +39,7 @@ class KernelBlockModel:
     """h^L_M(A) = sum_{B M'} k^{L sigma}_{MM'}(A, B) x_{B M'} for every block, with the kernels of a BlockKernel.
 
     Attributes:
-        wigner: the kernels.
+        wigner: the kernels; a fit puts what it chose of a grid in its place.
         model: basis, folds, memory, error bars.
         kernel_: fitted densities and norms.
         active_: samples of the basis: of all training structures, or an active set.
@@ -99,6 +100,7 @@ class KernelBlockModel:
                 f"a kernel model chooses its regularisation on structures left out, but there is {len(structures)}; "
                 "give at least two training structures"
             )
+        self.wigner = choose_wigner(self.wigner, self.model, structures, blocks, echo, executor)
         self.blocks_ = group_blocks(blocks)
         self.kernel_ = BlockKernel(self.wigner).fit(structures)
         centres = self.kernel_.centres(structures)

@@ -126,7 +126,7 @@ def fit_groups_sparse(
     wanted = wanted_of(groups)
     k_mm = symmetric_kernels(kernel, active, wanted, executor)
     fits = {g: SparseGroup(as_matrix(k_mm.pop((g.family, (g.L, g.sigma)))), variance) for g in groups}
-    y, owner = ({g: f(g) for g in groups} for f in (data.rows, data.owner))
+    y, owner = {g: data.rows(g) for g in groups}, {g: data.owner(g) for g in groups}
     held: dict[Group, list[tuple[IntArray, FloatArray]]] = {g: [] for g in groups}
     for start, stop, kernels in kernel_rows(kernel, centres, active, wanted, executor):
         for g in groups:

@@ -131,7 +131,8 @@ class Run(RunFolder):
         c = self.config
         error_bars = c.model.error_bars and len(members) == len(self.train)  # the learning curve needs none
         settings = c.model.model_copy(update={"error_bars": error_bars})
-        model = HamiltonianModel(qm=c.qm, target=c.target, features=c.features, wigner=c.wigner, model=settings)
+        wigner = c.wigner if self.model is None else self.model.wigner  # once chosen of a grid, it stays
+        model = HamiltonianModel(qm=c.qm, target=c.target, features=c.features, wigner=wigner, model=settings)
         structures, targets = [self.structures[k] for k in members], [self.target_of[k] for k in members]
         label = f"{label}, {len(members)} structures, groups of blocks"
         return model.fit(structures, targets, self.echo, label, self.executor)

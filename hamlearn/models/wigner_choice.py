@@ -1,0 +1,98 @@
+"""Settings of the kernels of a Hamiltonian, chosen by cross-validation on some of the training set and then frozen."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from itertools import product
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hamlearn.blocks import BlockKey, Blocks
+from hamlearn.config import ModelSettings, WignerSettings, changed_section
+from hamlearn.errors import ConfigError
+from hamlearn.kernels import BlockKernel
+from hamlearn.models.block_groups import Group, group_blocks
+from hamlearn.models.kernel_training import Data, batches, fit_groups_full
+from hamlearn.units import HARTREE_EV
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MOST_TO_CHOOSE = 100
+"""Structures the choice is made on, evenly spaced in the training set."""
+
+
+def choose_wigner(
+    wigner: WignerSettings,
+    model: ModelSettings,
+    structures: Sequence[Atoms],
+    blocks: Blocks,
+    echo: Callable[[str], object] | None = None,
+    executor: str = "serial",
+) -> WignerSettings:
+    """Return the settings of the grid with the smallest cross-validated RMSE of the matrix; as given without a grid.
+
+    Args:
+        wigner: kernels, with a grid of other values.
+        model: folds and memory.
+        structures: training geometries.
+        blocks: their blocks.
+        echo: receives a line for every choice; None for silence.
+        executor: where kernels are computed.
+
+    Raises:
+        ConfigError: if no choice gives a finite error.
+    """
+    if wigner.grid is None:
+        return wigner
+    n = len(structures)
+    chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_TO_CHOOSE)).astype(np.int64))
+    some, part = [structures[k] for k in chosen], _part(blocks, chosen.tolist())
+    groups = group_blocks(part)
+    n_ao = math.fsum((2 * key.L + 1) * key.multiplicity * len(part.values[key]) for key in part.values)
+    best, least = None, np.inf
+    for values in product(*wigner.grid.values()):
+        changed = dict(zip(wigner.grid, values, strict=True))
+        settings = changed_section(wigner, changed | {"grid": None}, "wigner.grid")
+        error = _error(settings, model, some, part, groups, executor) / n_ao
+        if echo is not None:
+            named = ", ".join(f"{name} {value}" for name, value in changed.items())
+            echo(f"wigner.grid: {named}: cross-validated RMSE of an element {1e3 * HARTREE_EV * error**0.5:.3g} meV")
+        if error < least:
+            best, least = settings, error
+    if best is None:
+        raise ConfigError("no choice of wigner.grid gives a finite error; look for structures that occur twice")
+    return best
+
+
+def _error(
+    settings: WignerSettings,
+    model: ModelSettings,
+    structures: Sequence[Atoms],
+    blocks: Blocks,
+    groups: Mapping[Group, list[BlockKey]],
+    executor: str,
+) -> float:
+    """Return the sum of squared errors of all matrix elements left out."""
+    kernel = BlockKernel(settings).fit(structures)
+    centres = kernel.centres(structures)
+    data = Data(groups, blocks, len(structures), model.folds)
+    total = 0.0
+    for some in batches(list(groups), centres, model.memory_gb):
+        for group, fit in fit_groups_full(kernel, centres, some, data, False, executor):
+            multiplicity = np.array([key.multiplicity for key in groups[group]])
+            total += float((fit.residuals**2).sum(axis=0) @ multiplicity)
+    return total
+
+
+def _part(blocks: Blocks, chosen: list[int]) -> Blocks:
+    """Return the blocks of some structures, counted anew."""
+    position = {structure: k for k, structure in enumerate(chosen)}
+    samples, kept = {}, {}
+    for family, table in blocks.samples.items():
+        rows = np.flatnonzero(np.isin(table[:, 0], chosen))
+        samples[family], kept[family] = table[rows].copy(), rows
+        samples[family][:, 0] = [position[int(s)] for s in table[rows, 0]]
+    return Blocks(samples, {key: values[kept[key.family]] for key, values in blocks.values.items()})

@@ -1,0 +1,222 @@
+"""Kernels of atoms and pairs for matrix blocks: symmetry, positivity, limits, and the definition by brute force."""
+
+import numpy as np
+import pytest
+from ase import Atoms
+from block_kernels import FORMS, IRREPS, SMALL, all_kernels, families_of, matrix, molecules, peroxide
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hamlearn.angular.clebsch_gordan import real_wigner_d
+from hamlearn.config import WignerSettings
+from hamlearn.errors import ConfigError, DomainError
+from hamlearn.kernels import BlockKernel, block_tiles
+from hamlearn.kernels.nodes import NodeGrid
+from hamlearn.structures import permute, random_rotation, rotate, translate
+from hamlearn.structures.samples import Family
+from hamlearn.testing import TOLERANCE
+
+EXACT, EQUIVARIANCE = TOLERANCE["float64"]["exact"], TOLERANCE["float64"]["equivariance"]
+MAX_L = 2
+HH = {kind: Family(kind, 1, 1) for kind in ("plus", "minus")}
+OO = {kind: Family(kind, 8, 8) for kind in ("plus", "minus")}
+
+
+@pytest.fixture(scope="module", params=FORMS)
+def kernel(request):
+    return BlockKernel(FORMS[request.param]).fit(molecules(0, 4))
+
+
+@pytest.fixture(scope="module")
+def plain():
+    return BlockKernel(SMALL).fit(molecules(0, 4))
+
+
+def moved_rows(atoms, order, family):
+    """Row of the unpermuted table and sign of every row of the permuted one."""
+    old, new = (family.samples([z.numbers])[:, 1:] for z in (atoms, permute(atoms, order)))
+    where = {tuple(row): index for index, row in enumerate(old.tolist())}
+    rows, signs = [], []
+    for i, j in order[new].tolist():
+        swapped = (i, j) not in where
+        rows.append(where[(j, i) if swapped else (i, j)])
+        signs.append(-1.0 if swapped and family.kind == "minus" else 1.0)
+    return rows, np.array(signs)
+
+
+def assert_follows(kernel, a, b, improper_a, improper_b, seed):
+    rng = np.random.default_rng(seed)
+    r, s = random_rotation(rng, improper_a), random_rotation(rng, improper_b)
+    order = rng.permutation(len(a))
+    before = all_kernels(kernel, [a], [b])
+    after = all_kernels(kernel, [translate(rotate(permute(a, order), r), [3, -1, 2])], [rotate(b, s)])
+    d_r, d_s = real_wigner_d(r, MAX_L), real_wigner_d(s, MAX_L)
+    for (family, (L, sigma)), k in before.items():
+        rows, signs = moved_rows(a, order, family)
+        sign = sigma if improper_a != improper_b else 1
+        expected = sign * np.einsum("i,ab,ibjc,dc->iajd", signs, d_r[L], k[rows], d_s[L])
+        scale = abs(before[family, (0, 1)]).max(initial=abs(k).max(initial=1e-3))
+        np.testing.assert_allclose(after[family, (L, sigma)], expected, atol=EQUIVARIANCE * scale)
+
+
+@settings(derandomize=True, max_examples=3, deadline=None)
+@given(st.integers(0, 2**32 - 1), st.booleans(), st.booleans())
+def test_symmetry(kernel, seed, improper_a, improper_b):
+    """Rotations and inversion of either molecule, translations, any order of the atoms, all families and (L, sigma)."""
+    assert_follows(kernel, peroxide(1), molecules(2, 1)[0], improper_a, improper_b, seed)
+
+
+def test_exchange_within_a_like_pair(kernel):
+    """Turning round every pair: even for plus, odd for minus, and neither of them zero."""
+    a, b = peroxide(1), peroxide(2)
+    turned = permute(b, [1, 0, 3, 2])
+    before, after = all_kernels(kernel, [a], [b]), all_kernels(kernel, [a], [turned])
+    for pair in (HH, OO):
+        for kind, sign in (("plus", 1), ("minus", -1)):
+            for irrep in IRREPS:
+                found, expected = after[pair[kind], irrep], before[pair[kind], irrep]
+                np.testing.assert_allclose(found, sign * expected, atol=EXACT)
+                assert irrep[1] == -1 or abs(expected).max() > 1e-9
+
+
+def test_gram_matrices_are_positive(kernel):
+    """Of every family and (L, sigma): symmetric, no negative eigenvalue beyond rounding, and none of them zero."""
+    structures = molecules(3, 4)
+    for k in all_kernels(kernel, structures).values():
+        gram = matrix(k)
+        np.testing.assert_allclose(gram, gram.T, atol=EXACT)
+        values = np.linalg.eigvalsh(gram)
+        assert values[0] > -EQUIVARIANCE * max(values[-1], 1e-3)
+
+
+def test_one_set_with_itself_is_two_equal_sets(kernel, monkeypatch):
+    """The half that is copied, tiles of every size, and the transpose."""
+    a = kernel.centres(molecules(3, 5))
+    wanted = {f: IRREPS for f in families_of(a)}
+    one = kernel.between(a, kernel.centres(molecules(3, 5)), wanted)
+    monkeypatch.setattr("hamlearn.kernels.block_kernel.ATOMS_OF_ROWS", 3)
+    monkeypatch.setattr("hamlearn.kernels.block_kernel.ATOMS_OF_COLUMNS", 5)
+    same, tiled = kernel.between(a, a, wanted), kernel.between(a, kernel.centres(molecules(3, 5)), wanted)
+    for key, k in one.items():
+        np.testing.assert_allclose(same[key], k, atol=EXACT)
+        np.testing.assert_allclose(tiled[key], k, atol=EXACT)
+        np.testing.assert_allclose(matrix(k).T, matrix(k), atol=EXACT)
+
+
+def test_parts_and_selections_are_rows_and_columns(kernel):
+    """An active set sees all that its samples need: environments, and bonds of messages."""
+    a, b = kernel.centres(molecules(4, 3)), kernel.centres(molecules(5, 4))
+    wanted = {f: IRREPS[:2] for f in families_of(a)}
+    whole = kernel.between(a, b, wanted)
+    part, where = a.part(1, 3)
+    rng = np.random.default_rng(0)
+    chosen = {f: np.sort(rng.permutation(b.count(f))[: (b.count(f) + 1) // 2]) for f in wanted if f.kind != "minus"}
+    found = kernel.between(part, b.select(chosen), wanted)
+    for (family, irrep), k in whole.items():
+        columns = chosen[Family("plus", family.species_i, family.species_j) if family.kind == "minus" else family]
+        np.testing.assert_allclose(found[family, irrep], k[where[family]][:, :, columns], atol=EXACT)
+
+
+def test_saved_and_loaded(kernel):
+    loaded = BlockKernel.from_tensors(kernel.settings, kernel.tensors())
+    before, after = (all_kernels(k, molecules(1, 1), molecules(2, 1)) for k in (kernel, loaded))
+    for key, k in before.items():
+        np.testing.assert_array_equal(after[key], k)
+
+
+def test_pairs_beyond_the_cutoff_have_no_kernel(kernel):
+    """And an atom far away changes nothing of the others."""
+    near, far = peroxide(1), peroxide(1) + Atoms("H", [[0, 0, 30.0]])
+    other = molecules(2, 1)
+    small, large = all_kernels(kernel, [near], other), all_kernels(kernel, [far], other)
+    for (family, irrep), k in large.items():
+        samples = family.samples([far.numbers])
+        is_far = samples[:, 1:] == 4
+        beyond, inside = is_far.sum(axis=1) == 1, ~is_far.any(axis=1)
+        np.testing.assert_allclose(k[inside], small[family, irrep], atol=EXACT)
+        assert not k[beyond].any()
+
+
+def test_mean_kernel_of_a_pair_with_itself_is_normalised(plain):
+    """k_i(1) and t(1) have mean 1 over the training set."""
+    centres = plain.centres(molecules(0, 4))
+    for c in centres.densities.values():
+        assert float((c**2).sum()) / len(c) == pytest.approx(1.0)
+    for bonds in centres.bonds.values():
+        assert (bonds.radial**2).sum() / len(bonds) == pytest.approx(1.0)
+
+
+def test_two_centre_limit():
+    """Without environments the kernel of a pair is that of the bond vectors: it knows their l = L only, no pseudotensor,
+    and the two atoms of a like pair by the direction alone."""
+    kernel = BlockKernel(SMALL.model_copy(update={"max_nu_pair": 0})).fit(molecules(0, 3))
+    k = all_kernels(kernel, molecules(1, 2), molecules(2, 2))
+    for (family, (L, sigma)), values in k.items():
+        if family.kind == "on_site":
+            continue
+        allowed = sigma == 1 and (family.kind == "cross" or (family.kind == "plus") == (L % 2 == 0))
+        assert (abs(values).max() > 1e-6) == allowed
+
+
+def test_mixture_of_orders_is_what_is_asked_for(plain):
+    """Weights b^nu / nu! given one by one."""
+    given_ones = BlockKernel(SMALL.model_copy(update={"mixture_i": (1.0, 1.5, 1.125)})).fit(molecules(0, 4))
+    a, b = molecules(1, 1), molecules(2, 1)
+    for key, k in all_kernels(plain, a, b).items():
+        np.testing.assert_allclose(all_kernels(given_ones, a, b)[key], k, atol=EXACT)
+
+
+def test_forms_agree_where_they_must():
+    """P(k_i) P(k_j) = P(k_i + k_j) up to order 1 + k_i + k_j, and P(k_i) is P(k_i + k_j) of order 0."""
+    a, b = molecules(1, 1), molecules(2, 1)
+    kernels = [
+        BlockKernel(SMALL.model_copy(update={"form": form, "max_nu_pair": 0})).fit(molecules(0, 3))
+        for form in ("sum", "one_sided", "product")
+    ]
+    first, *others = (all_kernels(kernel, a, b) for kernel in kernels)
+    for other in others:
+        for key, k in first.items():
+            np.testing.assert_allclose(other[key], k, atol=EXACT)
+
+
+def test_the_grid_is_exact(plain, monkeypatch):
+    """A larger one changes nothing, a smaller one does."""
+    a, b = molecules(1, 1), molecules(2, 1)
+    expected = all_kernels(plain, a, b)
+    for extra, same in ((4, True), (-2, False)):
+        monkeypatch.setattr(block_tiles, "NodeGrid", lambda max_l, degree, extra=extra: NodeGrid(max_l, degree + extra))
+        found = all_kernels(plain, a, b)
+        off = max(abs(found[key] - k).max(initial=0.0) for key, k in expected.items())
+        assert (off < EXACT) == same
+
+
+def test_unknown_elements_are_refused(plain):
+    with pytest.raises(DomainError, match="not in the training set"):
+        plain.centres([Atoms("FH", [[0, 0, 0], [0, 0, 0.9]])])
+
+
+def test_mixtures_that_differ_within_a_like_pair_are_refused():
+    """They would make kernels of that pair that are not positive, and only those."""
+    different = SMALL.model_copy(update={"form": "product", "mixture_i": (1.0, 1.0), "mixture_j": (1.0, 0.5)})
+    with pytest.raises(ConfigError, match=r"mixture_j \[1.0, 0.5\].*pair of H.*slot j"):
+        BlockKernel(different).fit(molecules(0, 2))
+    hydroxyl = [Atoms("OH", [[0, 0, 0], [0, 0, r]]) for r in (0.9, 1.0)]
+    kernel = BlockKernel(different).fit(hydroxyl)
+    gram = matrix(all_kernels(kernel, hydroxyl)[Family("cross", 1, 8), (1, 1)])
+    assert np.linalg.eigvalsh(gram)[0] > -EXACT
+
+
+def test_a_like_pair_with_different_mixtures_is_not_positive(monkeypatch):
+    """Why they are refused."""
+    different = SMALL.model_copy(update={"form": "product", "mixture_i": (0.0, 1.0), "mixture_j": (1.0, 0.0)})
+    monkeypatch.setattr(BlockKernel, "_check_mixtures", lambda *_: None)
+    kernel = BlockKernel(different).fit(molecules(0, 4))
+    k = all_kernels(kernel, molecules(3, 4))
+    lowest = [np.linalg.eigvalsh(matrix(k[HH[kind], (1, 1)]) + matrix(k[HH[kind], (1, 1)]).T) for kind in HH]
+    assert min(values[0] / values[-1] for values in lowest) < -1e-3
+
+
+@pytest.mark.parametrize("values", [{"mixture_i": (1.0, -0.1)}, {"mixture_i": (0.0,)}, {"rate": float("nan")}])
+def test_weights_that_are_not_positive_or_finite_are_refused(values):
+    with pytest.raises(ValueError, match="|".join(("not negative", "finite", "greater than or equal to 0"))):
+        WignerSettings(**values)
