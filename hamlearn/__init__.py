@@ -16,8 +16,10 @@ if TYPE_CHECKING:
     from hamlearn.config import ModelSettings as ModelSettings
     from hamlearn.config import QMSettings as QMSettings
     from hamlearn.config import TargetSettings as TargetSettings
+    from hamlearn.config import WignerSettings as WignerSettings
     from hamlearn.config import load_config as load_config
     from hamlearn.hamiltonian_model import HamiltonianModel as HamiltonianModel
+    from hamlearn.hamiltonian_model import select_structures as select_structures
     from hamlearn.interop import HamlearnCalculator as HamlearnCalculator
     from hamlearn.kernels import wigner_kernels as wigner_kernels
     from hamlearn.observables import Prediction as Prediction
@@ -47,13 +49,14 @@ _HOMES = {
         "ModelSettings",
         "QMSettings",
         "TargetSettings",
+        "WignerSettings",
         "load_config",
     ),
     "structures": ("molecule", "read_structures"),
     "qm": ("QMRecord", "campaign_status", "run_campaign"),
     "targets": ("Target", "build_target"),
     "kernels": ("wigner_kernels",),
-    "hamiltonian_model": ("HamiltonianModel",),
+    "hamiltonian_model": ("HamiltonianModel", "select_structures"),
     "property_model": ("PropertyModel", "load_model"),
     "interop": ("HamlearnCalculator",),
     "symmetry": ("point_group", "symmetrise"),

@@ -141,6 +141,33 @@ def predict(
     typer.echo(f"{count} predictions: {out / 'predictions.extxyz'}, {out / written}")
 
 
+@app.command(epilog="Example: hamlearn select runs/water/model pool.xyz -n 20 -o next")
+def select(
+    model: Annotated[Path, typer.Argument(metavar="OUT/model", help="folder of a saved model", show_default=False)],
+    candidates: Annotated[Path, typer.Argument(metavar="CANDIDATES", help="any file ASE reads", show_default=False)],
+    n: Annotated[int, typer.Option("-n", metavar="N", help="how many to choose", show_default=False)],
+    out: Annotated[Path | None, typer.Option("-o", "--out", metavar="OUT", help="new folder for the selection")] = None,
+    by: Annotated[
+        str, typer.Option(help="uncertainty (error bars), farthest (new geometries), or both multiplied")
+    ] = "both",
+    of: Annotated[str, typer.Option(help="error bars of the gap or of all levels")] = "gap",
+    known: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="structures already computed; ridge regression needs them")
+    ] = None,
+    executor: Executor = "serial",
+) -> None:
+    """Tell which molecules to compute next, so that the model learns most."""
+    from hamlearn import workflow
+
+    report = workflow.select(model, candidates, n, out, by, of, known, executor)  # type: ignore[arg-type]
+    _print_table([("rank", "index", "formula", f"{of} std / meV", "distance"), *report.printed_rows()])
+    if report.outside:
+        typer.echo(f"\n{len(report.outside)} candidates are outside the model's domain; compute some of them, too")
+        _print_table([("index", "formula", "what is new"), *report.outside])
+    if out is not None:
+        typer.echo(f"\nwritten: {', '.join(str(out / name) for name in report.files)}")
+
+
 @app.command(
     epilog="Examples: hamlearn evaluate runs/water; hamlearn evaluate runs/water/model molecules.xyz -o evaluation"
 )

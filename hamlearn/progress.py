@@ -36,9 +36,9 @@ class Progress:
             self.task = self.bar.add_task(self.label, total=self.total)
         return self
 
-    def advance(self, failed: bool = False) -> None:
-        """Count one more item."""
-        self.done += 1
+    def advance(self, failed: bool = False, count: int = 1) -> None:
+        """Count one more item, or several."""
+        self.done += count
         self.failed += failed
         if self.bar is not None:
             self.bar.update(self.task, completed=self.done, description=f"{self.label}{self._failures()}")

@@ -21,7 +21,7 @@ from hamlearn import cli
 from hamlearn.config import json_schema, load_config
 from hamlearn.errors import DomainError, HamlearnWarning, SCFError
 
-VERBS = ("run", "qm", "fit", "predict", "evaluate", "report", "symmetry", "status", "config")
+VERBS = ("run", "qm", "fit", "predict", "select", "evaluate", "report", "symmetry", "status", "config")
 METRICS = {
     "n_test": 2,
     "hamiltonian_rmse_mev": 1.5,

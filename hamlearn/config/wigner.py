@@ -34,9 +34,9 @@ class WignerSettings(Section):
     )
     cutoff_angstrom: float = Field(default=4.5, gt=0, description="radius of an atom's environment, Å")
     cutoff_width_angstrom: float = Field(default=0.5, gt=0, description="width of the switch at the cut-offs, Å")
-    smearing_angstrom: float = Field(default=0.3, gt=0, description="width C of the Gaussian on a neighbour, Å")
+    smearing_angstrom: float = Field(default=0.2, gt=0, description="width C of the Gaussian on a neighbour, Å")
     smearing_growth_angstrom: float | None = Field(
-        default=None, gt=0, description="r0 of the width C exp(r / r0) of a neighbour at distance r, Å; null: constant"
+        default=3.0, gt=0, description="r0 of the width C exp(r / r0) of a neighbour at distance r, Å; null: constant"
     )
     decay_angstrom: float | None = Field(
         default=None, gt=0, description="weight exp(-r / decay) of a neighbour at distance r, Å; null: none"

@@ -23,6 +23,8 @@ from hamlearn.kernels.mixtures import check_same_settings as check_same_settings
 from hamlearn.kernels.mixtures import check_weights as check_weights
 from hamlearn.kernels.mixtures import haar_weighted as haar_weighted
 from hamlearn.kernels.mixtures import mixture_weights as mixture_weights
+from hamlearn.kernels.n_centre import Clusters as Clusters
+from hamlearn.kernels.n_centre import n_centre_kernel as n_centre_kernel
 from hamlearn.kernels.soap import lambda_soap_kernel as lambda_soap_kernel
 from hamlearn.kernels.soap import normalised_kernel as normalised_kernel
 from hamlearn.kernels.soap import normalised_soap as normalised_soap

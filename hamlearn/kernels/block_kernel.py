@@ -26,16 +26,16 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 STRUCTURES_PER_BATCH = 32
-ATOMS_OF_ROWS, ATOMS_OF_COLUMNS = 9, 27  # of a tile: what stays in the cache
+ATOMS_OF_ROWS, ATOMS_OF_COLUMNS = 9, 72  # of a tile: what stays in the cache
 
 
 @dataclass
 class BlockKernel:
     """k(ij; i'j') = t(R) P(k_i(R) + k_j(R)) for pairs and P(k_i(R)) for atoms, projected on the (L, sigma) of blocks.
 
-    k_i(R) = <rho_i | R rho_i'> is the kernel of two environments, t(R) that of two bonds: of densities of one neighbour,
-    the other atom. P(x) = sum b^nu x^nu / nu! up to the largest order. Products are not truncated: the grid integrates
-    them exactly. Each k_i is evaluated once for a pair of structures and used by all their blocks. Atoms of different
+    k_i(R) = <rho_i | R rho_i'> is the kernel of two environments, t(R) that of two bonds: densities of the
+    other atom alone. P(x) = sum b^nu x^nu / nu! up to the largest order. Products are not truncated: the grid is exact
+    for them. Each k_i is evaluated once for a pair of structures and used by all their blocks. Atoms of different
     elements have kernel 0. For like pairs the kernels of plus and minus are k(ij; i'j') +- k(ij; j'i'). With message
     passing, kernels of single atoms are P(k_i(R)) + sum_{jj'} k(ij; i'j') over all pairs of i and of i'.
 

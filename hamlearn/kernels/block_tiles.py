@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import cache
 from math import factorial
 
 import numpy as np
@@ -211,7 +212,9 @@ def _add_messages(
 
 def _scatter_add(out: FloatArray, k: FloatArray, rows: IntArray, columns: IntArray) -> None:
     """Add pairs [A x B, M, M'] to their atoms [row, M, column, M']; those of no sample (-1) are left out."""
-    by_row, by_column = ((np.arange(n)[:, None] == x).astype(float) for n, x in zip(out.shape[::2], (rows, columns)))
+    by_row, by_column = (
+        (np.arange(n)[:, None] == x).astype(float) for n, x in ((out.shape[0], rows), (out.shape[2], columns))
+    )
     k = k.reshape(len(rows), len(columns), *k.shape[1:])
     out += np.einsum("ip,pqmn,jq->imjn", by_row, k, by_column, optimize=True)
 
@@ -220,8 +223,13 @@ def bond_polynomials(left: Bonds, right: Bonds) -> FloatArray:
     """Return t = sum_l g_l(r) g_l(r') P_l(x) as a polynomial of the cosine x [left x right, power]."""
     n_l = left.radial.shape[1]
     by_l = np.matmul(left.radial.transpose(1, 0, 2), right.radial.transpose(1, 2, 0))  # [l, left, right]
-    powers = np.stack([np.pad(legendre.leg2poly(np.eye(n_l)[l]), (0, n_l - l - 1)) for l in range(n_l)])
-    return np.ascontiguousarray(by_l.reshape(n_l, -1).T @ powers)
+    return np.ascontiguousarray(by_l.reshape(n_l, -1).T @ _legendre_polynomials(n_l))
+
+
+@cache
+def _legendre_polynomials(n_l: int) -> FloatArray:
+    """Return the coefficients of P_l [l, power]."""
+    return np.stack([np.pad(legendre.leg2poly(np.eye(n_l)[l]), (0, n_l - l - 1)) for l in range(n_l)])
 
 
 def _second_mixture(settings: WignerSettings) -> list[float] | None:

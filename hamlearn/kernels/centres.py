@@ -41,7 +41,7 @@ class Bonds:
 
     def select(self, rows: IntArray | slice) -> Bonds:
         """Return some of the pairs."""
-        return Bonds(*(x[rows] for x in (self.structure, self.first, self.second, self.direction, self.radial)))
+        return Bonds(self.structure[rows], self.first[rows], self.second[rows], self.direction[rows], self.radial[rows])
 
     def renumbered(self, first: IntArray, second: IntArray) -> Bonds:
         """Return the pairs with other rows of their atoms."""
@@ -136,7 +136,7 @@ class Centres:
         for (a, b), pairs in self.bonds.items():
             own = _range(pairs.structure, start, stop)
             for kind in ("plus", "minus") if a == b else ("cross",):
-                where[Family(kind, a, b)] = own  # type: ignore[arg-type]
+                where[Family(kind, a, b)] = own
 
         def part_of(table: Mapping[SpeciesPair, Bonds]) -> dict[SpeciesPair, Bonds]:
             chosen = {pair: p.select(_range(p.structure, start, stop)) for pair, p in table.items()}
@@ -161,7 +161,7 @@ class Centres:
             rows = samples.get(Family("plus" if a == b else "cross", a, b), np.zeros(0, np.int64))
             bonds[a, b] = pairs.select(rows)
         messages = {
-            (a, b): p.select(np.isin(p.first, sites[a]) | np.isin(p.second, sites[b]))
+            (a, b): p.select(np.flatnonzero(np.isin(p.first, sites[a]) | np.isin(p.second, sites[b])))
             for (a, b), p in self.messages.items()
         }
         needed = {z: [rows] for z, rows in sites.items()}
@@ -211,23 +211,28 @@ def joined(parts: Sequence[Centres]) -> Centres:
         out = {}
         for a, b in sorted({pair for table in tables for pair in table}):
             own = [(k, table[a, b]) for k, table in enumerate(tables) if (a, b) in table]
-            out[a, b] = Bonds(
-                np.concatenate([x.structure + shift[k] for k, x in own]),
-                np.concatenate([x.first + first[a][k] for k, x in own]),
-                np.concatenate([x.second + first[b][k] for k, x in own]),
-                np.concatenate([x.direction for _, x in own]),
-                np.concatenate([x.radial for _, x in own]),
+            out[a, b] = joined_bonds(
+                [
+                    Bonds(x.structure + shift[k], x.first + first[a][k], x.second + first[b][k], x.direction, x.radial)
+                    for k, x in own
+                ]
             )
         return out
 
+    having = {z: [(k, p) for k, p in enumerate(parts) if z in p.densities] for z in species}
     return Centres(
-        {z: torch.cat([p.densities[z] for p in parts if z in p.densities]) for z in species},
-        {z: np.concatenate([p.structure[z] + shift[k] for k, p in enumerate(parts) if z in p.structure]) for z in species},
-        {z: np.concatenate([p.sites[z] + first[z][k] for k, p in enumerate(parts) if z in p.sites]) for z in species},
+        {z: torch.cat([p.densities[z] for _, p in own]) for z, own in having.items()},
+        {z: np.concatenate([p.structure[z] + shift[k] for k, p in own]) for z, own in having.items()},
+        {z: np.concatenate([p.sites[z] + first[z][k] for k, p in own]) for z, own in having.items()},
         all_of([p.bonds for p in parts]),
         int(shift[-1]),
         all_of([p.messages for p in parts]),
-    )  # fmt: skip
+    )
+
+
+def joined_bonds(parts: Sequence[Bonds]) -> Bonds:
+    """Return the pairs of several tables one after another."""
+    return Bonds(*(np.concatenate([getattr(p, column.name) for p in parts]) for column in fields(Bonds)))
 
 
 def _range(owner: IntArray, start: int, stop: int) -> slice:

@@ -44,7 +44,7 @@ def integrate(
     mixtures: Mixtures,
     irreps: tuple[Irrep, ...],
 ) -> list[FloatArray]:
-    """Return the coefficients k^{L sigma}_{MM'} of t(R) P(f_a(R) + f_b(R)), one array [term, 2L+1, 2L+1] for each irrep.
+    """Return the coefficients k^{L sigma}_{MM'} of t(R) P(f_a(R) + f_b(R)), an array [term, 2L+1, 2L+1] for each irrep.
 
     Args:
         grid: exact up to the degree of the integrand.
@@ -59,6 +59,17 @@ def integrate(
     index = np.ascontiguousarray(terms.index)
     run = _by_torch if _loop() is None or mixtures[1] is not None else _by_loop
     sums = run(Terms(index, np.ascontiguousarray(terms.bonds)), functions, left, right, mixtures, weights, n_even)
+    return _by_irrep(sums, order, irreps)
+
+
+def project(grid: NodeGrid, values: Tensor, irreps: tuple[Irrep, ...]) -> list[FloatArray]:
+    """Return the coefficients of functions given at the nodes [function, 2, node], as :func:`integrate` does."""
+    weights, n_even, order = grid.projectors(irreps)
+    return _by_irrep(_weighted_sums(values, torch.from_numpy(weights), n_even).numpy(), order, irreps)
+
+
+def _by_irrep(sums: FloatArray, order: IntArray, irreps: tuple[Irrep, ...]) -> list[FloatArray]:
+    """Return the coefficients of every irrep [term, 2L+1, 2L+1] from those in the order of the projectors."""
     out = np.empty_like(sums)
     out[:, order] = sums
     ends = np.cumsum([0, *((2 * L + 1) ** 2 for L, _ in irreps)])
@@ -114,10 +125,14 @@ def _by_torch(
         mixed = _mixed(functions[a], functions[b], mixtures)  # [term, 2, node]
         cosine = torch.einsum("tx,txn->tn", u[i], v[j])
         tags = polynomial(torch.stack([cosine, -cosine], dim=1), bonds[rows].T[:, :, None, None])
-        product = mixed * tags
-        out[rows, :n_even] = ((product[:, 0] + product[:, 1]) @ w[:n_even].T).numpy()
-        out[rows, n_even:] = ((product[:, 0] - product[:, 1]) @ w[n_even:].T).numpy()
+        out[rows] = _weighted_sums(mixed * tags, w, n_even).numpy()
     return out
+
+
+def _weighted_sums(values: Tensor, weights: Tensor, n_even: int) -> Tensor:
+    """Return the sums over nodes [function, coefficient], those even under inversion first."""
+    even, odd = values[:, 0] + values[:, 1], values[:, 0] - values[:, 1]
+    return torch.cat([even @ weights[:n_even].T, odd @ weights[n_even:].T], dim=1)
 
 
 def _mixed(f_a: Tensor, f_b: Tensor, mixtures: Mixtures) -> Tensor:

@@ -71,14 +71,7 @@ class NodeGrid:
         Args:
             directions: r in that order [vector, 3].
         """
-        d = _eighth(1, self.degree)[0][:, component_slice(1)].reshape(-1, 3, 3)
-        turn = np.array([-1.0, 1.0, -1.0])  # the half turn about z
-        parts = [
-            np.einsum("nij,j,vj->vin", d, turn if g & 4 else np.ones(3), directions)
-            * (turn if g & 2 else np.ones(3))[:, None]
-            for g in TURNS
-        ]
-        return np.ascontiguousarray(np.stack(parts, axis=2).reshape(len(directions), 3, -1))
+        return (directions @ _rotations(self.degree)).reshape(len(directions), 3, -1)
 
     def projectors(self, irreps: tuple[Irrep, ...]) -> tuple[FloatArray, int, NDArray[np.int64]]:
         """Return w with k^{L sigma}_{MM'} = sum of w f over nodes: those even under inversion first, then odd ones.
@@ -95,6 +88,16 @@ def _eighth(max_l: int, degree: int) -> tuple[FloatArray, FloatArray]:
     d, weights = eighth_of_nodes(max_l, degree)
     extra = (PADDED_TO - len(weights)) % (2 * PADDED_TO)
     return np.concatenate([d, d[:1].repeat(extra, axis=0)]), np.pad(weights, (0, extra))
+
+
+@cache
+def _rotations(degree: int) -> FloatArray:
+    """Return R_xy at all rotations, order y, z, x [column y, (row x, turn, eighth)]."""
+    d = _eighth(1, degree)[0][:, component_slice(1)].reshape(-1, 3, 3)
+    turn = np.array([-1.0, 1.0, -1.0])  # the half turn about z
+    left = np.stack([turn if g & 2 else np.ones(3) for g in TURNS])
+    right = np.stack([turn if g & 4 else np.ones(3) for g in TURNS])
+    return np.ascontiguousarray(np.einsum("nij,gi,gj->jign", d, left, right).reshape(3, -1))
 
 
 @cache

@@ -33,13 +33,9 @@ def density_kernel(c_i: Tensor, c_j: Tensor, max_l: int, backend: Backend = "aut
     values = c_i.new_empty((1, n_components(max_l), len(c_i), len(c_j)))
     for l in range(max_l + 1):
         rows = slice(l * l, (l + 1) ** 2)
-        left = c_i[:, rows].transpose(0, 1)  # [m, i, q]
-        right = c_j[:, rows].permute(1, 2, 0)  # [m', q, j]
-        out = values[0, component_slice(l)].unflatten(0, (2 * l + 1, 2 * l + 1))
-        if values.requires_grad or c_i.requires_grad or c_j.requires_grad:
-            out.copy_(torch.matmul(left[:, None], right[None]))
-        else:
-            torch.matmul(left[:, None], right[None], out=out)
+        left, right = c_i[:, rows].flatten(0, 1), c_j[:, rows].flatten(0, 1)
+        k = (left @ right.T).view(len(c_i), 2 * l + 1, len(c_j), 2 * l + 1)  # [i, m, j, m']
+        values[0, component_slice(l)].unflatten(0, (2 * l + 1, 2 * l + 1)).copy_(k.permute(1, 3, 0, 2))
     return GroupFunction(values, max_l, backend)
 
 

@@ -21,6 +21,9 @@ if TYPE_CHECKING:
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
+VANISHING = 1e-16
+"""Mean square, Hartree^2, below which a block is zero by the symmetry of the molecules."""
+
 
 @dataclass(frozen=True, order=True)
 class Group:

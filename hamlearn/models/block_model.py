@@ -19,7 +19,7 @@ from hamlearn.density import Batch
 from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.features import Featurizer
 from hamlearn.features.featurizer import BatchFeatures
-from hamlearn.models.block_groups import Answers, Group, group_blocks
+from hamlearn.models.block_groups import VANISHING, Answers, Group, group_blocks
 from hamlearn.models.block_ridge import BlockRidge, refit
 from hamlearn.models.domain import check_domain, families_of, outside
 from hamlearn.models.ridge_posterior import RidgePosterior
@@ -34,9 +34,6 @@ IntArray = NDArray[np.int64]
 COPIES = 6
 """Copies of a feature tile alive at the peak: products, their concatenation, the stack for QR and its work space."""
 
-
-VANISHING = 1e-16
-"""Mean square, Hartree^2, below which a block is zero by the symmetry of the molecules."""
 
 MOST_HELD_OUT = 200
 """Structures that are predicted while left out: enough for a quantile to a few per cent, in bounded memory. With fewer
@@ -125,7 +122,7 @@ class BlockModel:
             self._check_memory(blocks)
         tests = [_predictable(structures, part, order) for part in parts] if held_out else []
         answers = [Answers([structures[k] for k in test], self.blocks_) for test in tests]
-        with Progress(label, len(self.blocks_), echo) as progress:
+        with Progress(f"{label}, groups of blocks", len(self.blocks_), echo) as progress:
             for group in self.blocks_:
                 self._fit_group(group, structures, blocks, parts, n_folds, tests, answers)
                 progress.advance()

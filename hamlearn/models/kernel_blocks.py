@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -13,10 +14,11 @@ from torch import Tensor
 
 from hamlearn.blocks import BlockCovariance, BlockKey, Blocks, HeldOut
 from hamlearn.config import ModelSettings, WignerSettings
-from hamlearn.errors import ConfigError
+from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.kernels import BlockKernel, Centres
+from hamlearn.kernels.block_tiles import degree
 from hamlearn.models.active_samples import choose_active
-from hamlearn.models.block_groups import Answers, Group, group_blocks
+from hamlearn.models.block_groups import VANISHING, Answers, Group, group_blocks
 from hamlearn.models.domain import check_domain
 from hamlearn.models.kernel_group import GroupFit, variance_columns
 from hamlearn.models.kernel_rows import as_matrix, kernel_rows, self_kernels, wanted_of
@@ -95,31 +97,31 @@ class KernelBlockModel:
         Raises:
             ConfigError: if kernel matrices need more than ``memory_gb``, or if there is nothing to hold out.
         """
-        if len(structures) < 2:
+        is_full, variance = self._is_full(len(structures)), held_out or self.model.error_bars
+        if len(structures) < 2 and (variance or not is_full or self.wigner.grid is not None):
             raise ConfigError(
-                f"a kernel model chooses its regularisation on structures left out, but there is {len(structures)}; "
-                "give at least two training structures"
+                f"error bars, an active set and wigner.grid need structures that can be left out, but there is "
+                f"{len(structures)}; give at least two training structures, or drop these settings"
             )
         self.wigner = choose_wigner(self.wigner, self.model, structures, blocks, echo, executor)
         self.blocks_ = group_blocks(blocks)
         self.kernel_ = BlockKernel(self.wigner).fit(structures)
         centres = self.kernel_.centres(structures)
         data = Data(self.blocks_, blocks, len(structures), self.model.folds)
-        variance = held_out or self.model.error_bars
-        if self._is_full(len(structures)):
+        if is_full:
             self.active_ = centres
             fit = partial(fit_groups_full, self.kernel_, centres)
         else:
             most = self.model.active or MOST_ACTIVE
-            self.active_ = choose_active(self.kernel_, centres, most, executor)
+            self.active_ = choose_active(self.kernel_, centres, most, executor, echo)
             fit = partial(fit_groups_sparse, self.kernel_, centres, self.active_)
         fits: dict[Group, GroupFit] = {}
-        with Progress(label, len(self.blocks_), echo) as progress:
-            for groups in list(batches(list(self.blocks_), self.active_, self.model.memory_gb)):
-                for group, done in fit(groups, data, variance, executor):
-                    fits[group] = done
-                    progress.advance()
+        parts = list(batches(list(self.blocks_), self.active_, self.model.memory_gb))
+        with Progress(f"{label}, structures", len(parts) * len(structures), echo) as progress:
+            for groups in parts:
+                fits |= dict(fit(groups, data, variance, executor, lambda n: progress.advance(count=n)))
         self._keep(fits, data)
+        _warn_of_unreached(self.wigner, data)
         self.held_out_ = [_held_out(structures, data, fits)] if held_out else []
         return self
 
@@ -202,6 +204,19 @@ class KernelBlockModel:
             if fit.variance is not None:
                 self.factors_[group] = torch.from_numpy(np.ascontiguousarray(fit.variance))
                 self.scales_[group] = torch.from_numpy(fit.scales)
+
+
+def _warn_of_unreached(wigner: WignerSettings, data: Data) -> None:
+    """Warn of blocks whose L no kernel has."""
+    for group in data.groups:
+        is_zero = float((data.rows(group) ** 2).mean()) < VANISHING
+        if not is_zero and degree(wigner, group.family.kind, 0) < group.L:
+            warnings.warn(
+                f"no kernel reaches blocks of L = {group.L}, sigma = {group.sigma:+d} ({group.family.kind}); they are "
+                "predicted as zero: raise wigner.max_l, max_nu_centre or max_nu_pair",
+                HamlearnWarning,
+                stacklevel=3,
+            )
 
 
 def _held_out(structures: Sequence[Atoms], data: Data, fits: Mapping[Group, GroupFit]) -> HeldOut:

@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh, lapack
+from scipy.linalg import eigh, lapack, qr
 
 from hamlearn.errors import ConfigError
 from hamlearn.models.positive import cholesky_or_none, eigen_root
@@ -26,6 +26,9 @@ MOST_FOR_VARIANCE = 1500
 """Columns of the basis that variances are computed from; the others are left out, which makes variances larger."""
 
 RELATIVE_EIGENVALUE = 1e-12
+
+VANISHING = 1e-14
+"""Mean diagonal of a kernel, of order 1 by its normalisation, that is zero by symmetry but for rounding."""
 
 
 @dataclass(frozen=True)
@@ -65,13 +68,19 @@ def fit_full(
     Args:
         k: kernel of all rows [row, row].
         y: data [row, block].
-        folds: rows of every fold, together all rows; fewer than two: the smallest alpha that can be factorised.
+        folds: rows of every fold, together all rows; none: x = K^+ y, the limit of alpha -> 0.
         owner: structure of every row.
         variance: also find what error bars need.
 
     Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.25, 2.26 and section 5.4.2.
     """
     scale = float(np.trace(k)) / len(k)
+    if scale < VANISHING:
+        held = np.arange(len(k) if folds else 0)
+        return _nothing(len(k), y[held], held, owner[held], variance)
+    if not folds:
+        root = eigen_root(k, RELATIVE_ALPHAS[0], "the kernel of the training structure")
+        return replace(_nothing(len(k), y[:0], np.arange(0), owner[:0], False), weights=root @ (root.T @ y))
     tried: dict[int, tuple[FloatArray, FloatArray]] = {}
 
     def evaluate(position: int) -> FloatArray:
@@ -99,7 +108,7 @@ def fit_full(
                 own = np.flatnonzero(owner[fold] == structure)
                 covariances[int(structure)] = covariance[np.ix_(own, own)]
         columns = variance_columns(len(k))
-        factor = variance_factor(k[np.ix_(columns, columns)], k[:, columns].T @ k[:, columns], alpha)
+        factor = variance_factor(k[np.ix_(columns, columns)], k[:, columns], alpha)
     alphas = np.array([RELATIVE_ALPHAS[p] for p in best])
     return GroupFit(weights, alphas, errors, residuals[order], held[order], factor, covariances)
 
@@ -115,15 +124,22 @@ class SparseGroup:
     def __init__(self, k_mm: FloatArray, variance: bool = False) -> None:
         self._k_mm, self._variance = k_mm, variance
         self._scale = float(np.trace(k_mm)) / len(k_mm)
-        self._rows = SparseAccumulator(k_mm)
+        self._rows = SparseAccumulator(k_mm) if self._scale > VANISHING else None
         self._columns = variance_columns(len(k_mm))
-        self._gram = np.zeros((len(self._columns),) * 2)
+        self._factor = np.zeros((0, len(self._columns)))  # R with R^T R = K_SN K_NS, and rows not yet in it
+        self._n_rows = 0
 
     def add(self, k: FloatArray, y: FloatArray) -> None:
         """Take in data: kernel with the active set [row, column] and values [row, block]."""
+        if self._rows is None:
+            return
         self._rows.add(k, y)
+        self._n_rows += len(k)
         if self._variance:
-            self._gram += k[:, self._columns].T @ k[:, self._columns]
+            self._factor = np.vstack([self._factor, k[:, self._columns]])
+            if len(self._factor) > 3 * len(self._columns):
+                self._factor = qr(self._factor, mode="r", overwrite_a=True, check_finite=False)[0]
+                self._factor = self._factor[: len(self._columns)]
 
     def fit(
         self, k_held: FloatArray, y_held: FloatArray, held: IntArray, owner: IntArray, priors: Mapping[int, FloatArray]
@@ -137,10 +153,15 @@ class SparseGroup:
             owner: structure of each.
             priors: kernel of the rows of every structure left out with themselves, where variances are asked for.
         """
+        rows = self._rows
+        if rows is None:
+            return _nothing(len(self._k_mm), y_held, held, owner, self._variance)
         tried: dict[int, FloatArray] = {}
 
         def evaluate(position: int) -> FloatArray:
-            tried[position] = y_held - k_held @ self._rows.solve(self._scale * RELATIVE_ALPHAS[position])
+            tried[position] = y_held
+            if self._n_rows:  # otherwise all rows were left out
+                tried[position] = y_held - k_held @ rows.solve(self._scale * RELATIVE_ALPHAS[position])
             return (tried[position] ** 2).mean(axis=0)
 
         best, errors = descend(evaluate, y_held.shape[1])
@@ -149,16 +170,28 @@ class SparseGroup:
         covariances: dict[int, FloatArray] = {}
         k_ss = self._k_mm[np.ix_(self._columns, self._columns)]
         if self._variance:
-            reduced = k_held[:, self._columns] @ variance_factor(k_ss, self._gram, alpha)
+            reduced = k_held[:, self._columns] @ variance_factor(k_ss, self._factor, alpha)
             parts = {int(s): reduced[owner == s] for s in np.unique(owner)}
             covariances = {s: priors[s] - part @ part.T for s, part in parts.items()}
         self.add(k_held, y_held)
-        final = {p: self._rows.solve(self._scale * RELATIVE_ALPHAS[p]) for p in set(best)}
+        final = {p: rows.solve(self._scale * RELATIVE_ALPHAS[p]) for p in set(best)}
         weights = np.stack([final[p][:, b] for b, p in enumerate(best)], axis=1)
         if self._variance:
-            factor = variance_factor(k_ss, self._gram, alpha)
+            factor = variance_factor(k_ss, self._factor, alpha)
         alphas = np.array([RELATIVE_ALPHAS[p] for p in best])
         return GroupFit(weights, alphas, errors, residuals, held, factor, covariances)
+
+
+def _nothing(n_columns: int, y: FloatArray, held: IntArray, owner: IntArray, variance: bool) -> GroupFit:
+    """Return the fit on a kernel that is zero: it predicts zero for the rows left out, and is sure of it."""
+    n_blocks = y.shape[1]
+    structures, sizes = np.unique(owner, return_counts=True)
+    covariances = {int(s): np.zeros((n, n)) for s, n in zip(structures, sizes.tolist(), strict=True)}
+    errors = (y**2).mean(axis=0) if len(y) else np.full(n_blocks, np.nan)
+    alphas = np.full(n_blocks, RELATIVE_ALPHAS[0])
+    factor = np.zeros((len(variance_columns(n_columns)), 0)) if variance else None
+    weights = np.zeros((n_columns, n_blocks))
+    return GroupFit(weights, alphas, errors, y, held, factor, covariances if variance else {})
 
 
 def descend(evaluate: Callable[[int], FloatArray], n_blocks: int) -> tuple[list[int], FloatArray]:
@@ -169,7 +202,7 @@ def descend(evaluate: Callable[[int], FloatArray], n_blocks: int) -> tuple[list[
         if not 0 <= position < len(RELATIVE_ALPHAS):
             return np.inf
         if position not in errors:
-            errors[position] = np.nan_to_num(evaluate(position), nan=np.inf)
+            errors[position] = np.nan_to_num(evaluate(position), nan=np.inf, posinf=np.inf)
         return float(errors[position][block])
 
     best = []
@@ -190,15 +223,21 @@ def variance_columns(n: int) -> IntArray:
     return np.unique(np.linspace(0, n - 1, min(n, MOST_FOR_VARIANCE)).astype(np.int64))
 
 
-def variance_factor(k_ss: FloatArray, gram: FloatArray, alpha: float) -> FloatArray:
-    """Return F with K_SS^-1 - alpha (G + alpha K_SS)^-1 = F F^T [column, r], G = K_SN K_NS.
+def variance_factor(k_ss: FloatArray, rows: FloatArray, alpha: float) -> FloatArray:
+    """Return F with K_SS^-1 - alpha (R^T R + alpha K_SS)^-1 = F F^T [column, r].
+
+    Args:
+        k_ss: kernel of the columns with themselves.
+        rows: R, the kernel K_NS of data and columns or any R with R^T R = K_SN K_NS.
+        alpha: regularisation.
 
     The variance that data leave of f is k(*, *) - (k F)(k F)^T; with all data as columns it is the exact one.
 
     Source: Quiñonero-Candela, Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), eq. 20 without noise.
     """
     root = eigen_root(k_ss, RELATIVE_EIGENVALUE, "the kernel of the active set")
-    value, vector = eigh(root.T @ gram @ root, check_finite=False)
+    whitened = rows @ root  # before it is squared: K_SN K_NS has lost what alpha tells apart
+    value, vector = eigh(whitened.T @ whitened, check_finite=False)
     value = value.clip(min=0.0)
     return root @ (vector * np.sqrt(value / (value + alpha)))
 

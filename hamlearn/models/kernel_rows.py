@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
@@ -15,7 +16,7 @@ from hamlearn.parallel import WorkerDied, run_tasks
 from hamlearn.structures.samples import Family
 
 FloatArray = NDArray[np.float64]
-SMALLEST_TASKS = 8  # structures; fewer are not worth sending
+SMALLEST_TASKS = 16  # structures; fewer are not worth sending
 ENTRIES_OF_A_TASK = 4e6  # numbers of a kernel matrix that travel back together
 
 
@@ -29,7 +30,7 @@ def wanted_of(groups: Iterable[Group]) -> dict[Family, list[tuple[int, int]]]:
 
 def as_matrix(k: FloatArray) -> FloatArray:
     """Return a kernel [A, 2L+1, B, 2L+1] as a matrix, rows and columns counted by sample, then component."""
-    return k.reshape(k.shape[0] * k.shape[1], -1)
+    return k.reshape(k.shape[0] * k.shape[1], k.shape[2] * k.shape[3])
 
 
 def kernel_rows(
@@ -46,7 +47,7 @@ def kernel_rows(
     """
     ranges = _ranges(rows, basis, wanted)
     parts = [(kernel, rows.part(*r)[0], basis, wanted) for r in ranges]
-    for index, k in _results(executor, _between, parts):
+    for index, k in results(executor, _between, parts):
         yield *ranges[index], k
 
 
@@ -62,7 +63,7 @@ def symmetric_kernels(kernel: BlockKernel, centres: Centres, wanted: Wanted, exe
         for irrep in irreps:
             size, m = centres.count(family), 2 * irrep[0] + 1
             out[family, irrep] = np.zeros((size, m, size, m))
-    for index, kernels in _results(executor, _between, parts):
+    for index, kernels in results(executor, _between, parts):
         at, to = centres.part(*ranges[index])[1], centres.part(ranges[index][0], n)[1]
         for (family, irrep), k in kernels.items():
             out[family, irrep][at[family], :, to[family]] = k
@@ -88,14 +89,21 @@ def _ranges(rows: Centres, basis: Centres, wanted: Wanted) -> list[tuple[int, in
     return [(start, min(start + step, n)) for start in range(0, n, step)]
 
 
-def _results(executor: str, function: object, arguments: Sequence[tuple[object, ...]]) -> Iterator[tuple[int, Kernels]]:
-    for index, k in run_tasks(executor, function, arguments):  # type: ignore[arg-type]
-        if isinstance(k, WorkerDied):
+def results(
+    executor: str, function: Callable[..., Any], arguments: Sequence[tuple[Any, ...]]
+) -> Iterator[tuple[int, Any]]:
+    """Yield (index, result) of tasks on kernels as they end, in any order.
+
+    Raises:
+        ConfigError: if a task kills its worker twice.
+    """
+    for index, result in run_tasks(executor, function, arguments):
+        if isinstance(result, WorkerDied):
             raise ConfigError(
                 "a tile of kernels killed its worker twice (out of memory, or a crash in compiled code); use fewer "
                 "workers, or a smaller model.active"
             )
-        yield index, k
+        yield index, result
 
 
 def _between(kernel: BlockKernel, a: Centres, b: Centres, wanted: Wanted) -> Kernels:

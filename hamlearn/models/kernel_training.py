@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -53,10 +53,15 @@ class Data:
         n = min(max(self.n_folds, FEWEST_FOLDS), self.n_structures)
         return [np.flatnonzero(order % n == fold) for fold in range(n)]
 
-    @property
+    @cached_property
     def first_held(self) -> IntArray:
-        """Structures a sparse model leaves out at first."""
-        return self.folds[0][:MOST_HELD_OUT]
+        """Structures a sparse model leaves out at first, ascending; every block has rows in them."""
+        held = set(self.folds[0][:MOST_HELD_OUT].tolist())
+        for family in sorted({group.family for group in self.groups}):
+            owners = self.blocks.samples[family][:, 0].tolist()
+            if held.isdisjoint(owners):
+                held.add(owners[0])
+        return np.array(sorted(held))
 
     def offset(self, group: Group) -> FloatArray:
         """Return what is subtracted from the blocks of a group [block]."""
@@ -102,14 +107,21 @@ def batches(groups: Sequence[Group], basis: Centres, memory_gb: float) -> Iterat
 
 
 def fit_groups_full(
-    kernel: BlockKernel, centres: Centres, groups: Sequence[Group], data: Data, variance: bool, executor: str
+    kernel: BlockKernel,
+    centres: Centres,
+    groups: Sequence[Group],
+    data: Data,
+    variance: bool,
+    executor: str,
+    advance: Callable[[int], None],
 ) -> Iterator[tuple[Group, GroupFit]]:
-    """Fit groups on the kernels of all samples."""
+    """Fit groups on the kernels of all samples; ``advance`` is told how many structures were dealt with."""
     kernels = symmetric_kernels(kernel, centres, wanted_of(groups), executor)
+    advance(centres.n_structures)
     for group in groups:
         k = as_matrix(kernels.pop((group.family, (group.L, group.sigma))))
         owner = data.owner(group)
-        folds = [np.flatnonzero(np.isin(owner, fold)) for fold in data.folds]
+        folds = [np.flatnonzero(np.isin(owner, fold)) for fold in data.folds] if data.n_structures > 1 else []
         yield group, fit_full(k, data.rows(group), [f for f in folds if len(f)], owner, variance)
 
 
@@ -121,8 +133,9 @@ def fit_groups_sparse(
     data: Data,
     variance: bool,
     executor: str,
+    advance: Callable[[int], None],
 ) -> Iterator[tuple[Group, GroupFit]]:
-    """Fit groups on an active set, rows of the training set tile by tile."""
+    """Fit groups on an active set, rows of the training set tile by tile; see :func:`fit_groups_full`."""
     wanted = wanted_of(groups)
     k_mm = symmetric_kernels(kernel, active, wanted, executor)
     fits = {g: SparseGroup(as_matrix(k_mm.pop((g.family, (g.L, g.sigma)))), variance) for g in groups}
@@ -134,6 +147,7 @@ def fit_groups_sparse(
             out = np.isin(owner[g][rows], data.first_held)
             fits[g].add(k[~out], y[g][rows[~out]])
             held[g].append((rows[out], k[out]))
+        advance(stop - start)
     structures = data.first_held.tolist()
     own = self_kernels(kernel, centres, structures, wanted) if variance else []
     for g in groups:

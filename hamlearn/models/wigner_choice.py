@@ -81,7 +81,7 @@ def _error(
     data = Data(groups, blocks, len(structures), model.folds)
     total = 0.0
     for some in batches(list(groups), centres, model.memory_gb):
-        for group, fit in fit_groups_full(kernel, centres, some, data, False, executor):
+        for group, fit in fit_groups_full(kernel, centres, some, data, False, executor, lambda _: None):
             multiplicity = np.array([key.multiplicity for key in groups[group]])
             total += float((fit.residuals**2).sum(axis=0) @ multiplicity)
     return total

@@ -106,6 +106,8 @@ def converge(mole: Any, settings: QMSettings) -> Converged:
         except (LinAlgError, ArithmeticError, ValueError, RuntimeError) as error:
             said.append(f"{attempt}: {error}")
             continue
+        finally:  # the hooks hold the field, which holds them and all integrals: memory would wait for the collector
+            field.pre_kernel = field.post_kernel = None
         if field.converged:
             density = final["dm"] if "dm" in final else field.make_rdm1()
             fock = final["fock"] if "fock" in final else field.get_fock(dm=density)

@@ -4,5 +4,7 @@ from hamlearn.workflow.evaluation import evaluate as evaluate
 from hamlearn.workflow.prediction import predict as predict
 from hamlearn.workflow.running import RunResult as RunResult
 from hamlearn.workflow.running import run as run
+from hamlearn.workflow.selection import SelectionReport as SelectionReport
+from hamlearn.workflow.selection import select as select
 from hamlearn.workflow.symmetry import SymmetryReport as SymmetryReport
 from hamlearn.workflow.symmetry import symmetry_report as symmetry_report

@@ -134,7 +134,7 @@ class Run(RunFolder):
         wigner = c.wigner if self.model is None else self.model.wigner  # once chosen of a grid, it stays
         model = HamiltonianModel(qm=c.qm, target=c.target, features=c.features, wigner=wigner, model=settings)
         structures, targets = [self.structures[k] for k in members], [self.target_of[k] for k in members]
-        label = f"{label}, {len(members)} structures, groups of blocks"
+        label = f"{label}, {len(members)} structures"
         return model.fit(structures, targets, self.echo, label, self.executor)
 
     def _load_model(self, folder: Path) -> HamiltonianModel:

@@ -7,7 +7,16 @@ from hamlearn.config import WignerSettings
 from hamlearn.structures.samples import Family
 
 IRREPS = [(L, sigma) for L in range(3) for sigma in (1, -1)]
-SMALL = WignerSettings(max_l=2, max_nu_centre=2, max_nu_pair=2, rate=1.5, max_channels=6, cutoff_angstrom=3.0)
+SMALL = WignerSettings(
+    max_l=2,
+    max_nu_centre=2,
+    max_nu_pair=2,
+    rate=1.5,
+    max_channels=6,
+    cutoff_angstrom=3.0,
+    smearing_angstrom=0.2,
+    smearing_growth_angstrom=3.0,
+)
 FORMS = {
     "sum": SMALL,
     "one_sided": SMALL.model_copy(update={"form": "one_sided"}),
@@ -49,4 +58,4 @@ def all_kernels(kernel, a, b=None, irreps=IRREPS):
 
 def matrix(k):
     """A kernel [A, M, B, M'] as a matrix."""
-    return k.reshape(k.shape[0] * k.shape[1], -1)
+    return k.reshape(k.shape[0] * k.shape[1], k.shape[2] * k.shape[3])

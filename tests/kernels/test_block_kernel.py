@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hamlearn.angular.clebsch_gordan import real_wigner_d
 from hamlearn.config import WignerSettings
 from hamlearn.errors import ConfigError, DomainError
-from hamlearn.kernels import BlockKernel, block_tiles
+from hamlearn.kernels import BlockKernel, Centres, block_tiles
 from hamlearn.kernels.nodes import NodeGrid
 from hamlearn.structures import permute, random_rotation, rotate, translate
 from hamlearn.structures.samples import Family
@@ -92,7 +92,7 @@ def test_gram_matrices_are_positive(kernel):
 def test_one_set_with_itself_is_two_equal_sets(kernel, monkeypatch):
     """The half that is copied, tiles of every size, and the transpose."""
     a = kernel.centres(molecules(3, 5))
-    wanted = {f: IRREPS for f in families_of(a)}
+    wanted = dict.fromkeys(families_of(a), IRREPS)
     one = kernel.between(a, kernel.centres(molecules(3, 5)), wanted)
     monkeypatch.setattr("hamlearn.kernels.block_kernel.ATOMS_OF_ROWS", 3)
     monkeypatch.setattr("hamlearn.kernels.block_kernel.ATOMS_OF_COLUMNS", 5)
@@ -106,7 +106,7 @@ def test_one_set_with_itself_is_two_equal_sets(kernel, monkeypatch):
 def test_parts_and_selections_are_rows_and_columns(kernel):
     """An active set sees all that its samples need: environments, and bonds of messages."""
     a, b = kernel.centres(molecules(4, 3)), kernel.centres(molecules(5, 4))
-    wanted = {f: IRREPS[:2] for f in families_of(a)}
+    wanted = dict.fromkeys(families_of(a), IRREPS[:2])
     whole = kernel.between(a, b, wanted)
     part, where = a.part(1, 3)
     rng = np.random.default_rng(0)
@@ -120,6 +120,15 @@ def test_parts_and_selections_are_rows_and_columns(kernel):
 def test_saved_and_loaded(kernel):
     loaded = BlockKernel.from_tensors(kernel.settings, kernel.tensors())
     before, after = (all_kernels(k, molecules(1, 1), molecules(2, 1)) for k in (kernel, loaded))
+    for key, k in before.items():
+        np.testing.assert_array_equal(after[key], k)
+
+
+def test_centres_are_saved_and_loaded(kernel):
+    """With the bonds of messages."""
+    centres = kernel.centres(molecules(1, 2))
+    loaded, wanted = Centres.from_tensors(centres.tensors()), dict.fromkeys(families_of(centres), ((1, 1),))
+    before, after = (kernel.between(centres, c, wanted) for c in (kernel.centres(molecules(1, 2)), loaded))
     for key, k in before.items():
         np.testing.assert_array_equal(after[key], k)
 
@@ -147,8 +156,7 @@ def test_mean_kernel_of_a_pair_with_itself_is_normalised(plain):
 
 
 def test_two_centre_limit():
-    """Without environments the kernel of a pair is that of the bond vectors: it knows their l = L only, no pseudotensor,
-    and the two atoms of a like pair by the direction alone."""
+    """Without environments a pair is its bond vector: no pseudotensor, and plus is even in it, minus odd."""
     kernel = BlockKernel(SMALL.model_copy(update={"max_nu_pair": 0})).fit(molecules(0, 3))
     k = all_kernels(kernel, molecules(1, 2), molecules(2, 2))
     for (family, (L, sigma)), values in k.items():

@@ -23,10 +23,10 @@ def cut(r, cutoff, width):
     return 0.5 * (1 + np.cos(np.pi * x))
 
 
-def overlap(v, w, width, cutoff, max_l):
+def overlap(v, w, width, growth, cutoff, max_l):
     """Overlap of two Gaussians at v and w [..., 3] cut to l <= max_l, each damped towards the cut-off."""
     r, s = np.linalg.norm(v, axis=-1), np.linalg.norm(w, axis=-1)
-    a = 1 / (2 * width**2)
+    a = 1 / (width**2 * (np.exp(2 * r / growth) + np.exp(2 * s / growth)))
     cosine = (v * w).sum(axis=-1) / (r * s)
     amplitude = 4 * np.pi * (a / (2 * np.pi)) ** 1.5 * np.exp(-0.5 * a * (r**2 + s**2))
     total = sum(
@@ -66,12 +66,13 @@ class Definition:
             for m in range(len(b)):
                 if j != i and m != k and a.numbers[j] == b.numbers[m]:
                     v, w = a.positions[j] - a.positions[i], every @ (b.positions[m] - b.positions[k])
-                    out += overlap(v, w, self.s.smearing_angstrom, self.s.cutoff_angstrom, self.s.max_l)
+                    widths = self.s.smearing_angstrom, self.s.smearing_growth_angstrom
+                    out += overlap(v, w, *widths, self.s.cutoff_angstrom, self.s.max_l)
         return out * self.site_norm.get(a.numbers[i], 1.0)
 
     def bond(self, a, i, j, b, k, m, every):
         v, w = a.positions[j] - a.positions[i], every @ (b.positions[m] - b.positions[k])
-        t = overlap(v, w, self.s.pair_smearing_angstrom, self.s.pair_cutoff_angstrom, self.s.max_l)
+        t = overlap(v, w, self.s.pair_smearing_angstrom, np.inf, self.s.pair_cutoff_angstrom, self.s.max_l)
         return t * self.bond_norm.get(tuple(sorted((a.numbers[i], a.numbers[j]))), 1.0)
 
     def orders(self, n, given=None):

@@ -17,7 +17,11 @@ from hamlearn.testing import TOLERANCE
 EXACT = TOLERANCE["float64"]["exact"]
 N, WIDTH = 10, 3  # structures, rows of each
 OWNER = np.repeat(np.arange(N), WIDTH)
-FOLDS = [np.flatnonzero(OWNER % 3 == fold) for fold in range(3)]
+FOLDS = [np.flatnonzero(np.isin(OWNER, range(fold, N, 3))) for fold in range(3)]
+
+
+def rows_of(structure):
+    return np.arange(structure * WIDTH, (structure + 1) * WIDTH)
 
 
 def problem(seed, n_blocks=2, n_new=5):
@@ -79,7 +83,7 @@ def test_covariances_are_those_of_a_gaussian_process():
     noise = sorted(fit.alphas)[1]
     assert sorted(fit.held_covariances) == list(range(N))
     for structure, found in fit.held_covariances.items():
-        rows = np.flatnonzero(OWNER == structure)
+        rows = rows_of(structure)
         fold = next(f for f in FOLDS if rows[0] in f)
         rest = np.setdiff1d(np.arange(len(k)), fold)
         _, expected = gaussian_process(
@@ -103,11 +107,37 @@ def test_one_structure_is_projected_on_what_the_kernel_can_be():
     """Data the kernel cannot reproduce are left alone, however singular it is, and noise of a vanishing one."""
     rng = np.random.default_rng(4)
     x, y = rng.normal(size=(12, 4)), rng.normal(size=(12, 2))
-    fit = fit_full(x @ x.T, y, [np.arange(12)], np.zeros(12, int))
-    np.testing.assert_allclose(x @ x.T @ fit.weights, x @ np.linalg.lstsq(x, y, rcond=None)[0], atol=EXACT)
+    fit = fit_full(x @ x.T, y, [], np.zeros(12, int))
+    np.testing.assert_allclose(x @ x.T @ fit.weights, x @ np.linalg.lstsq(x, y, rcond=None)[0], atol=EXACT, rtol=1e-9)
     assert np.isnan(fit.cv_mse).all() and not len(fit.held) and fit.residuals.shape == (0, 2)
     noise = 1e-17 * rng.normal(size=(12, 12))
-    assert not fit_full(noise + noise.T, y, [np.arange(12)], np.zeros(12, int)).weights.any()
+    assert not fit_full(noise + noise.T, y, [], np.zeros(12, int)).weights.any()
+
+
+@pytest.mark.parametrize("exactly", [True, False])
+def test_a_kernel_that_vanishes_by_symmetry_predicts_nothing(exactly):
+    """In any basis: not even the rounding noise it consists of is fitted."""
+    _, _, _, y = problem(4)
+    noise = np.random.default_rng(4).normal(size=(len(y), len(y)))
+    k = 0.0 * noise if exactly else 1e-17 * (noise + noise.T)
+    for fit in (fit_full(k, y, FOLDS, OWNER, variance=True), sparse(k, y, np.arange(0, len(k), 2))):
+        assert not fit.weights.any() and (fit.scales == 0).all() and not fit.variance.any()
+        np.testing.assert_array_equal(fit.residuals, y[fit.held])
+        np.testing.assert_allclose(fit.cv_mse, (y[fit.held] ** 2).mean(axis=0))
+
+
+def test_blocks_of_a_single_fold_are_as_uncertain_as_they_are_large():
+    """Left out together, nothing is known of them: the prediction is zero, the covariance the prior one."""
+    k, _, _, y = problem(9)
+    everything = np.arange(len(k))
+    group = SparseGroup(k, variance=True)
+    group.add(k[:0], y[:0])
+    priors = {s: k[np.ix_(rows_of(s), rows_of(s))] for s in range(N)}
+    for fit in (fit_full(k, y, [everything], OWNER, variance=True), group.fit(k, y, everything, OWNER, priors)):
+        np.testing.assert_allclose(fit.residuals, y, atol=1e-9)
+        np.testing.assert_allclose(fit.scales, (y**2).mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(fit.alphas, RELATIVE_ALPHAS[FIRST_TRIED])
+        np.testing.assert_allclose(k @ fit.weights, y, atol=0.3)
 
 
 def sparse(k, y, columns, tiles=3, variance=True):
@@ -117,7 +147,7 @@ def sparse(k, y, columns, tiles=3, variance=True):
     group = SparseGroup(k[np.ix_(columns, columns)], variance)
     for rows in np.array_split(rest, tiles):
         group.add(k[np.ix_(rows, columns)], y[rows])
-    priors = {int(s): k[np.ix_(OWNER == s, OWNER == s)] for s in np.unique(OWNER[out])}
+    priors = {int(s): k[np.ix_(rows_of(s), rows_of(s))] for s in np.unique(OWNER[out])}
     return group.fit(k[np.ix_(out, columns)], y[out], out, OWNER[out], priors)
 
 
@@ -158,16 +188,16 @@ def test_tiles_do_not_matter():
 
 
 def test_variance_factor():
-    """F F^T = K^-1 - alpha (G + alpha K)^-1, with K singular as well."""
+    """F F^T = K^-1 - alpha (K_SN K_NS + alpha K)^-1, with K singular as well."""
     rng = np.random.default_rng(8)
     x, z, alpha = rng.normal(size=(6, 6)), rng.normal(size=(20, 6)), 0.3
     k, cross = x @ x.T, z @ x.T
-    f = variance_factor(k, cross.T @ cross, alpha)
+    f = variance_factor(k, cross, alpha)
     expected = np.linalg.inv(k) - alpha * np.linalg.inv(cross.T @ cross + alpha * k)
     np.testing.assert_allclose(f @ f.T, expected, rtol=1e-8)
     x[:, 4:] = 0
     k, cross = x @ x.T, z @ x.T
-    f = variance_factor(k, cross.T @ cross, alpha)
+    f = variance_factor(k, cross, alpha)
     weights = cross @ f
     expected = x[:, :4] @ np.linalg.inv(z[:, :4].T @ z[:, :4] + alpha * np.eye(4)) @ x[:, :4].T
     np.testing.assert_allclose(k - (k @ f) @ (k @ f).T, alpha * expected, atol=1e-10)

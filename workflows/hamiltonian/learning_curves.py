@@ -1,0 +1,211 @@
+"""Learning curves of Hamiltonians: Wigner kernels and linear features side by side, with error bars and timings.
+
+    python workflows/hamiltonian/learning_curves.py ethanol OUT [--target direct delta] [--model wigner ridge]
+        [--train 50 100 200 500 1000] [--orders 3] [--active 2000] [--executor local:2]
+
+Sets: ethanol (MD frames of Schütt et al. 2019, 500 test structures), qm7 (its CHNO molecules, 100 test molecules) and
+water (200 test geometries), all RHF/def2-SVP, SAPH; training sets are nested and come first in a seeded permutation,
+test sets come last. HAMLEARN_BENCHMARK_DATA names the folder of the sets. OUT gets qm/SET (calculations, continued if
+they are there), SET.csv with a row for every fit, SET_*.npz with the errors and error bars of the test set, and the
+figures. Finished fits are not done again.
+"""
+
+import argparse
+import csv
+import os
+import resource
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import read
+
+from hamlearn import HamiltonianModel, QMSettings
+from hamlearn.config import FeatureSettings, ModelSettings, TargetSettings, WignerSettings
+from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
+from hamlearn.plots import error_against_std, reliability, save_figure
+from hamlearn.plots.panels import new_panels
+from hamlearn.plots.style import BLUE, GREEN, VERMILION
+from hamlearn.qm import Campaign, run_campaign
+from hamlearn.structures.splits import split, training_orders
+from hamlearn.targets import build_target
+
+GUESS = ("minao",)
+TARGETS = {"direct": TargetSettings(kind="saph"), "delta": TargetSettings(kind="saph", delta="minao")}
+
+
+@dataclass(frozen=True)
+class Set:
+    """A set of structures and the settings that serve it, found by cross-validation on training structures."""
+
+    file: str
+    train: int
+    test: int
+    wigner: WignerSettings
+    features: FeatureSettings
+    elements: str = "CHNO"
+
+
+SETS = {
+    "ethanol": Set(
+        "ethanol_4500.extxyz", 1000, 500, WignerSettings(), FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4)
+    ),
+    "qm7": Set(
+        "qm7_original_7165.extxyz",
+        900,
+        100,
+        WignerSettings(pair_cutoff_angstrom=10.0),
+        FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4, pair_cutoff_angstrom=10.0),
+    ),
+    "water": Set(
+        "water_1000.extxyz",
+        500,
+        200,
+        WignerSettings(max_l=6, smearing_angstrom=0.4, smearing_growth_angstrom=None),
+        FeatureSettings(max_l=8),
+    ),
+}
+
+
+def load(chosen: Set) -> list[Atoms]:
+    """Return the structures of a set that are made of its elements."""
+    folder = os.environ.get("HAMLEARN_BENCHMARK_DATA")
+    if not folder or not (Path(folder) / chosen.file).exists():
+        raise SystemExit(f"{chosen.file} not found; export HAMLEARN_BENCHMARK_DATA=FOLDER of the data sets")
+    atoms = read(Path(folder) / chosen.file, ":")
+    return [a for a in atoms if set(a.get_chemical_symbols()) <= {"H", *chosen.elements}]
+
+
+def fit_and_test(
+    campaign: Campaign, atoms: list[Atoms], members: list[int], tests: list[int], model: HamiltonianModel, executor: str
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Return figures and arrays of one fit; positions are those of ``atoms``."""
+    train, test = ([build_target(campaign.load(k), model.target) for k in part] for part in (members, tests))
+    start = time.perf_counter()
+    model.fit([atoms[k] for k in members], train, print, f"{len(members)} structures", executor)
+    fitted = time.perf_counter()
+    sides = [(target.metric, target.baseline) for target in test]
+    predictions = model.predict([atoms[k] for k in tests], executor, sides, std=model.model.error_bars)
+    seconds = {"fit_seconds": fitted - start, "predict_seconds": time.perf_counter() - fitted}
+    references = [reference_prediction(target) for target in test]
+    row = metrics(predictions, references) | seconds
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    row["peak_memory_gb"] = peak * 1024e-9
+    arrays = {}
+    if model.model.error_bars:
+        for name, (errors, stds) in errors_with_stds(predictions, references).items():
+            arrays |= {f"{name}_errors_ev": errors, f"{name}_stds_ev": stds}
+            row |= {f"{name}_{key}": value for key, value in calibration_metrics(errors, stds).items()}
+    return row, arrays
+
+
+def main() -> None:
+    """Run what is not finished, then draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", choices=SETS)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("runs/hamiltonian"))
+    parser.add_argument("--target", nargs="+", choices=TARGETS, default=["direct", "delta"])
+    parser.add_argument("--model", nargs="+", choices=["wigner", "ridge"], default=["wigner", "ridge"])
+    parser.add_argument("--train", nargs="+", type=int, default=[50, 100, 200, 500, 1000])
+    parser.add_argument("--test", type=int)
+    parser.add_argument("--orders", type=int, default=1)
+    parser.add_argument("--active", type=int, default=2000)
+    parser.add_argument("--memory", type=float, default=8.0, help="GB")
+    parser.add_argument("--executor", default="local")
+    arguments = parser.parse_args()
+    chosen = SETS[arguments.set]
+    everything = load(chosen)
+    training, last = split(len(everything), chosen.train, chosen.test, 0)
+    test = last[: arguments.test or chosen.test]
+    largest = max(arguments.train)
+    orders = training_orders(training, arguments.orders, 0)
+    used = list(dict.fromkeys(int(k) for k in np.concatenate([*(order[:largest] for order in orders), test])))
+    atoms = [everything[k] for k in used]
+    position = {k: place for place, k in enumerate(used)}
+    folder = arguments.out / "qm" / arguments.set
+    campaign = run_campaign(atoms, QMSettings(), folder, guess_focks=GUESS, executor=arguments.executor, echo=print)
+    table = arguments.out / f"{arguments.set}.csv"
+    for target in arguments.target:
+        for kind in arguments.model:
+            for n in sorted(arguments.train):
+                for order, members in enumerate(orders):
+                    name = {"target": target, "model": kind, "n_train": n, "order": order, "n_test": len(test)}
+                    if done(table, name):
+                        continue
+                    sparse = {"basis": "sparse", "active": arguments.active} if kind == "wigner" and n > 200 else {}
+                    settings = ModelSettings(kind=kind, memory_gb=arguments.memory, error_bars=True, **sparse)
+                    model = HamiltonianModel(QMSettings(), TARGETS[target], chosen.features, chosen.wigner, settings)
+                    train, tests = ([position[int(k)] for k in part] for part in (members[:n], test))
+                    row, arrays = fit_and_test(campaign, atoms, train, tests, model, arguments.executor)
+                    stem = f"{arguments.set}_{target}_{kind}_{n}_{order}"
+                    np.savez(arguments.out / f"{stem}.npz", test=test, **arrays)
+                    add_row(table, name | row)
+                    print(stem, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
+    draw(table, arguments.out, arguments.set)
+
+
+def read_rows(table: Path) -> list[dict[str, str]]:
+    """Return the finished fits."""
+    if not table.exists():
+        return []
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def done(table: Path, name: dict[str, object]) -> bool:
+    """Return whether a fit is finished."""
+    return any(all(row[key] == str(value) for key, value in name.items()) for row in read_rows(table))
+
+
+def add_row(table: Path, row: dict[str, object]) -> None:
+    """Write a finished fit at once."""
+    rows = [*read_rows(table), row]
+    names = list(dict.fromkeys(key for each in rows for key in each))
+    temporary = table.with_suffix(".tmp")
+    with temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
+    temporary.replace(table)
+
+
+def draw(table: Path, out: Path, name: str) -> None:
+    """Draw learning curves of levels and gap, and error bars of the largest Wigner model of each target."""
+    rows = read_rows(table)
+    for target in sorted({row["target"] for row in rows}):
+        own = [row for row in rows if row["target"] == target]
+        figure, (panels,) = new_panels(1, 2, 9.0, 3.8)
+        for ax, key, label in zip(panels, ("eigenvalue_rmse_mev", "gap_rmse_mev"), ("levels", "gap"), strict=True):
+            for kind, colour in (("wigner", BLUE), ("ridge", VERMILION)):
+                sizes = sorted({int(row["n_train"]) for row in own if row["model"] == kind})
+                of_size = [
+                    [float(row[key]) for row in own if row["model"] == kind and int(row["n_train"]) == n] for n in sizes
+                ]
+                if sizes:
+                    ax.plot(sizes, [np.mean(v) for v in of_size], color=colour, marker="o", label=kind)
+                    for values, n in zip(of_size, sizes, strict=True):
+                        ax.plot([n] * len(values), values, color=colour, marker=".", linestyle="none", alpha=0.5)
+            ax.set(xscale="log", yscale="log", xlabel="training structures", ylabel=f"RMSE of the {label} / meV")
+            ax.legend()
+        save_figure(figure, out / f"{name}_{target}_learning_curve.png")
+        largest = [row for row in own if row["model"] == "wigner"]
+        if largest:
+            draw_error_bars(max(largest, key=lambda row: int(row["n_train"])), out, name, target)
+
+
+def draw_error_bars(row: dict[str, str], out: Path, name: str, target: str) -> None:
+    """Draw errors of the gap against their error bars, and the reliability of both kinds of error bars."""
+    stem = f"{name}_{target}_{row['model']}_{row['n_train']}_{row['order']}"
+    with np.load(out / f"{stem}.npz") as data:
+        arrays = {key: 1e3 * data[key] for key in data.files if key.endswith("_ev")}
+    figure, ((left, right),) = new_panels(1, 2, 9.0, 4.0)
+    error_against_std(left, arrays["gap_errors_ev"], arrays["gap_stds_ev"], "gap / meV")
+    for kind, colour in (("gap", VERMILION), ("levels", GREEN)):
+        reliability(right, arrays[f"{kind}_errors_ev"], arrays[f"{kind}_stds_ev"], kind, colour)
+    save_figure(figure, out / f"{name}_{target}_error_bars.png")
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,83 @@
+"""Small molecules of QM7 predict larger ones: errors and error bars of models trained on fewer heavy atoms.
+
+    python workflows/hamiltonian/size_extrapolation.py [OUT] [--target delta] [--six 300] [--active 1500]
+
+Three models of the CHNO molecules of QM7 (RHF/def2-SVP, SAPH): trained on at most 4 heavy atoms and tested on 5; on at
+most 5 (214 molecules), tested on 6; on these and SIX seeded molecules of 6, tested on those of 7 among the test set of
+learning_curves.py. OUT gets qm/qm7 (calculations, shared with that script), qm7_size.csv with errors, mean error bars
+and coverage by model, and the figure. Finished models are not fitted again.
+"""
+
+import argparse
+from pathlib import Path
+
+import numpy as np
+from learning_curves import GUESS, SETS, TARGETS, add_row, done, fit_and_test, load, read_rows
+
+from hamlearn import HamiltonianModel, QMSettings
+from hamlearn.config import ModelSettings
+from hamlearn.models.domain import families_of, outside
+from hamlearn.plots import error_against_std, save_figure
+from hamlearn.plots.panels import new_panels
+from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend
+from hamlearn.qm import run_campaign
+from hamlearn.structures.splits import split
+
+
+def main() -> None:
+    """Run what is not finished, then draw."""
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("out", type=Path, nargs="?", default=Path("runs/hamiltonian"))
+    parser.add_argument("--target", choices=TARGETS, default="delta")
+    parser.add_argument("--six", type=int, default=300)
+    parser.add_argument("--active", type=int, default=1500)
+    parser.add_argument("--memory", type=float, default=8.0, help="GB")
+    parser.add_argument("--executor", default="local")
+    arguments = parser.parse_args()
+    chosen = SETS["qm7"]
+    everything = load(chosen)
+    heavy = np.array([int((a.numbers > 1).sum()) for a in everything])
+    of_six = np.random.default_rng(0).permutation(np.flatnonzero(heavy == 6))[: arguments.six]
+    last = split(len(everything), chosen.train, chosen.test, 0)[1]
+    of_seven = last[heavy[last] == 7]
+    used = [*np.flatnonzero(heavy <= 5).tolist(), *of_six.tolist(), *of_seven.tolist()]
+    atoms, size = [everything[k] for k in used], heavy[used]
+    folder = arguments.out / "qm" / "qm7"
+    campaign = run_campaign(atoms, QMSettings(), folder, guess_focks=GUESS, executor=arguments.executor, echo=print)
+    table = arguments.out / "qm7_size.csv"
+    for largest in (4, 5, 6):
+        train = np.flatnonzero(size <= largest).tolist()
+        known = families_of([atoms[k] for k in train])
+        test = [k for k in np.flatnonzero(size == largest + 1).tolist() if not outside(atoms[k].numbers, known)]
+        name = {"target": arguments.target, "largest": largest, "n_train": len(train), "n_test": len(test)}
+        if done(table, name):
+            continue
+        sparse = {"basis": "sparse", "active": arguments.active} if len(train) > 200 else {}
+        settings = ModelSettings(kind="wigner", memory_gb=arguments.memory, error_bars=True, **sparse)
+        model = HamiltonianModel(QMSettings(), TARGETS[arguments.target], chosen.features, chosen.wigner, settings)
+        row, arrays = fit_and_test(campaign, atoms, train, test, model, arguments.executor)
+        row["gap_mean_std_mev"] = float(1e3 * arrays["gap_stds_ev"].mean())
+        np.savez(arguments.out / f"qm7_size_{arguments.target}_{largest}.npz", **arrays)
+        add_row(table, name | row)
+        print(", ".join(f"{key} {value}" for key, value in (name | row).items()), flush=True)
+    draw(table, arguments.out, arguments.target)
+
+
+def draw(table: Path, out: Path, target: str) -> None:
+    """Draw errors and error bars of the gap against the size of the molecules, and one against the other."""
+    rows = sorted((r for r in read_rows(table) if r["target"] == target), key=lambda row: int(row["largest"]))
+    figure, ((left, right),) = new_panels(1, 2, 9.0, 4.0)
+    sizes = [int(row["largest"]) + 1 for row in rows]
+    curves = (("gap_mae_mev", "gap MAE", VERMILION), ("gap_mean_std_mev", "mean error bar of the gap", BLUE))
+    for key, label, colour in (*curves, ("eigenvalue_mae_mev", "level MAE", GREEN)):
+        left.plot(sizes, [float(row[key]) for row in rows], marker="o", color=colour, label=label)
+    left.set(xlabel="heavy atoms; trained on one less", ylabel="meV", xticks=sizes, ylim=(0, None))
+    add_legend(left)
+    parts = [np.load(out / f"qm7_size_{target}_{row['largest']}.npz") for row in rows]
+    errors, stds = (np.concatenate([1e3 * p[f"gap_{name}_ev"] for p in parts]) for name in ("errors", "stds"))
+    error_against_std(right, errors, stds, "gap / meV")
+    save_figure(figure, out / f"qm7_size_{target}.png")
+
+
+if __name__ == "__main__":
+    main()
