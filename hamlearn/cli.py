@@ -149,7 +149,7 @@ def select(
     out: Annotated[Path | None, typer.Option("-o", "--out", metavar="OUT", help="new folder for the selection")] = None,
     by: Annotated[
         str, typer.Option(help="uncertainty (error bars), farthest (new geometries), or both multiplied")
-    ] = "both",
+    ] = "uncertainty",
     of: Annotated[str, typer.Option(help="error bars of the gap or of all levels")] = "gap",
     known: Annotated[
         Path | None, typer.Option(metavar="FILE", help="structures already computed; ridge regression needs them")

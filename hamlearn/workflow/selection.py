@@ -73,7 +73,7 @@ def select(
     candidates_file: str | Path,
     n: int,
     out: str | Path | None = None,
-    by: By = "both",
+    by: By = "uncertainty",
     of: Of = "gap",
     known_file: str | Path | None = None,
     executor: str = "serial",

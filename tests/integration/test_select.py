@@ -93,8 +93,8 @@ def test_nothing_is_written_over_and_nothing_without_being_asked(folder, tmp_pat
 
 def test_a_ridge_regression_is_told_what_is_known(folder):
     arguments = (folder / "ridge", folder / "candidates.extxyz", "-n", 1)
-    refused(call(*arguments), "--known")
-    for options in (("--known", folder / "known.extxyz"), ("--by", "uncertainty")):
+    refused(call(*arguments, "--by", "both"), "--known")
+    for options in (("--by", "both", "--known", folder / "known.extxyz"), ()):
         result = call(*arguments, *options)
         assert result.exit_code == 0, result.output + repr(result.exception)
         assert result.stdout.splitlines()[1].split()[1] == "3"

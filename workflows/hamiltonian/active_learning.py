@@ -1,6 +1,6 @@
 """Active learning against random selection: ethanol, RHF/def2-SVP, levels and gap from Wigner kernels.
 
-    python workflows/hamiltonian/active_learning.py [OUT] [--store OUT/qm] [--starts 2] [--orders 3]
+    python workflows/hamiltonian/active_learning.py [OUT] [--store OUT/qm] [--starts 3] [--orders 3]
                                                     [--by uncertainty farthest both] [--of levels]
 
 A model starts from 25 random structures of a pool of 200; every round `select_structures` adds 15 of the pool by what
@@ -39,10 +39,10 @@ SIZES = (25, 40, 55, 70, 85, 100)
 WIGNER = WignerSettings(smearing_angstrom=0.2, smearing_growth_angstrom=3.0)
 COLOURS = {"random": (GREY, "s"), "uncertainty": (VERMILION, "^"), "farthest": (GREEN, "D"), "both": (BLUE, "o")}
 PANELS = {
-    "eigenvalue_rmse_mev": "levels, RMSE / meV",
-    "gap_rmse_mev": "gap, RMSE / meV",
-    "worst_eigenvalue_mev": "levels, 95 % of molecules are below / meV",
-    "worst_gap_mev": "gap, 95 % of molecules are below / meV",
+    "eigenvalue_rmse_mev": "levels, RMSE",
+    "gap_rmse_mev": "gap, RMSE",
+    "worst_eigenvalue_mev": "levels, 95 % of molecules are below",
+    "worst_gap_mev": "gap, 95 % of molecules are below",
 }
 
 
@@ -171,6 +171,8 @@ def draw(path: Path, rows: list[dict[str, str]]) -> None:
         log_ticks(ax.yaxis, [float(row[key]) for row in rows])
     for ax in panels[1]:
         ax.set(xlabel="training structures")
+    for ax, _ in panels:
+        ax.set(ylabel="error on the test set / meV")
     add_legend(panels[0][0], loc="upper right")
     save_figure(figure, path)
 
@@ -180,7 +182,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("out", nargs="?", type=Path, default=Path("runs/active_learning"))
     parser.add_argument("--store", type=Path)
-    parser.add_argument("--starts", type=int, default=2)
+    parser.add_argument("--starts", type=int, default=3)
     parser.add_argument("--orders", type=int, default=3)
     parser.add_argument("--by", nargs="*", default=["uncertainty", "farthest", "both"])
     parser.add_argument("--of", default="levels", choices=("gap", "levels"))
