@@ -140,7 +140,12 @@ class ModelSettings(Section):
         description="matrix blocks: ridge regression of features, or Wigner kernels of atoms and pairs; kernel: of a "
         "property, its default",
     )
-    folds: int = Field(default=3, ge=2, le=20, description="cross-validation folds over structures")
+    folds: int = Field(
+        default=3,
+        ge=2,
+        le=20,
+        description="cross-validation folds over structures; wigner: at least 8, which cost it nothing",
+    )
     memory_gb: float = Field(default=4.0, gt=0, description="bound on the memory of features and factors, GB")
     error_bars: bool = Field(
         default=False, description="error bars of levels and gaps, calibrated on the cross-validation folds"

@@ -21,7 +21,7 @@ class WignerSettings(Section):
     rate: float = Field(default=1.0, ge=0, description="b of the mixture b^nu / nu! of orders, kernels of order 1 ~ 1")
     form: Literal["sum", "one_sided", "product"] = Field(
         default="sum",
-        description="environments of a pair: P(k_i + k_j), that of the first atom P(k_i), or P(k_i) P(k_j)",
+        description="environments of a pair: P(k_i + k_j), one at a time P(k_i) / 2 + P(k_j) / 2, or P(k_i) P(k_j)",
     )
     mixture_i: tuple[float, ...] | None = Field(
         default=None, description="weights of the orders 0, 1, ... of the first atom in place of b^nu / nu!"

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
@@ -19,7 +20,7 @@ from hamlearn.errors import ConfigError
 from hamlearn.kernels.block_tiles import Kernels, Rotated, Wanted, order_weights, tile_kernels
 from hamlearn.kernels.centres import Bonds, Centres, SpeciesPair, joined
 from hamlearn.kernels.environment_kernel import EnvironmentKernel
-from hamlearn.structures.samples import pair_samples
+from hamlearn.structures.samples import Kind, pair_samples
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -62,10 +63,10 @@ class BlockKernel:
         Raises:
             ConfigError: for mixtures that differ between the two atoms of a like pair.
         """
+        check_mixtures(self.settings, structures)
         self.environments_ = EnvironmentKernel(self.settings.density()).fit(structures)
         self.site_norms_, self.bond_norms_ = {}, {}
         centres = self.centres(structures)
-        self._check_mixtures(centres)
         for z, c in centres.densities.items():
             self.site_norms_[z] = _inverse_root(float((c**2).sum()) / len(c))
         for pair, bonds in centres.bonds.items():
@@ -106,6 +107,13 @@ class BlockKernel:
                     if same and row != position:
                         out[family, irrep][to[family], :, at[family]] = k.transpose(2, 3, 0, 1)
         return out
+
+    def largest(self, kind: Kind) -> float:
+        """Return P(1) of atoms or P(2) of pairs: about the largest value of a kernel, by its normalisation."""
+        centre, pair = order_weights(self.settings)
+        n_atoms = 1 if kind == "on_site" else 2
+        weights = centre if kind == "on_site" else pair
+        return sum(w * float(n_atoms) ** nu for nu, w in enumerate(weights))
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a fitted kernel needs beside its settings, by name."""
@@ -162,17 +170,21 @@ class BlockKernel:
         out[near] = radial.spline(r[near])
         return out * np.sqrt((2 * np.arange(bond.max_l + 1) + 1) / (4 * np.pi))[:, None]
 
-    def _check_mixtures(self, centres: Centres) -> None:
-        """Raise ConfigError if a like pair is given two different mixtures: its kernels would not be positive."""
-        s = self.settings
-        like = [a for (a, b), bonds in centres.bonds.items() if a == b and len(bonds)]
-        first = order_weights(s)[1]
-        if s.mixture_j is not None and like and list(s.mixture_j) != first:
-            raise ConfigError(
-                f"wigner.mixture_j {list(s.mixture_j)} differs from that of the first atom, {first}, but both atoms of "
-                f"a pair of {symbol(like[0])} are alike: its kernels would not be positive; give slot j the mixture of "
-                "slot i, or drop mixture_j"
-            )
+
+def check_mixtures(settings: WignerSettings, structures: Sequence[Atoms]) -> None:
+    """Refuse two different mixtures for the two atoms of a like pair: its kernels would not be positive.
+
+    Raises:
+        ConfigError: naming the element and the slot.
+    """
+    like = sorted({int(z) for atoms in structures for z, n in Counter(atoms.numbers.tolist()).items() if n > 1})
+    first = order_weights(settings)[1]
+    if settings.mixture_j is not None and like and list(settings.mixture_j) != first:
+        raise ConfigError(
+            f"wigner.mixture_j {list(settings.mixture_j)} differs from that of the first atom, {first}, but both atoms "
+            f"of a pair of {symbol(like[0])} are alike: its kernels would not be positive; give slot j the mixture of "
+            "slot i, or drop mixture_j"
+        )
 
 
 def _inverse_root(x: float) -> float:

@@ -100,6 +100,7 @@ def _by_loop(
     out = np.zeros((n, len(weights)))
     work = np.empty(4 * len(weights) + 8)
     aligned = work[(-work.ctypes.data % 64) // 8 :]
+    left, right = (np.ascontiguousarray(x, dtype=np.float64) for x in (left, right))
     arrays = (terms.index, values, left, right, terms.bonds)
     loop(
         0, n, *(x.ctypes.data for x in arrays), terms.bonds.shape[1], mixture.ctypes.data, len(mixture),

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from typing import TYPE_CHECKING
 
 import numpy as np
+from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from hamlearn.angular.elements import symbol
@@ -15,10 +18,17 @@ from hamlearn.models.selection import farthest_points
 from hamlearn.progress import Progress
 from hamlearn.structures.samples import Family
 
+if TYPE_CHECKING:
+    from ase import Atoms
+
 IntArray = NDArray[np.int64]
 CANDIDATES = 2.0
 """How many samples, drawn at random, the farthest ones are chosen from, in units of the number chosen: columns of a
 kernel of pairs cost as much as the rest of a fit if all samples were candidates."""
+ORDERS = {"max_nu_centre": 2, "max_nu_pair": 1}
+"""Largest orders of the kernel that measures distances: what is far apart there is far apart in higher orders, and the
+grid has a fifth of the nodes."""
+PLAIN = {"form": "sum", "mixture_i": None, "mixture_j": None, "message_passing": False}
 
 
 def choose_active(
@@ -28,34 +38,32 @@ def choose_active(
     executor: str = "serial",
     echo: Callable[[str], object] | None = None,
 ) -> Centres:
-    """Return the samples that are farthest from each other in the metric of the invariant kernel, by family.
+    """Return the samples that are farthest from each other in the metric of the invariant kernel of low orders.
 
     Args:
         kernel: fitted.
         centres: all samples of the training set.
-        most: number of samples of every family, or by name such as {C: 500, C-H: 2000}.
+        most: number of samples of every family, or by name such as {C: 500, C-H: 2000}; where there are fewer, all.
         executor: where kernels are computed, one task for every family.
         echo: receives lines about the progress; None for silence.
-
-    Raises:
-        ConfigError: for names that do not occur, or more samples than there are.
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 9.
     """
     families = [Family("on_site", z, z) for z in centres.sites]
     families += [Family("plus" if a == b else "cross", a, b) for a, b in centres.bonds]
-    present = {family_name(f): f for f in families if centres.count(f)}
-    if isinstance(most, Mapping):
-        _check_names(most, present, centres)
+    present = [f for f in families if centres.count(f)]
+    asked = most if isinstance(most, int) else {_ordered(name): k for name, k in most.items()}
+    orders = {name: min(most_nu, getattr(kernel.settings, name)) for name, most_nu in ORDERS.items()}
+    quick = replace(kernel, settings=kernel.settings.model_copy(update=orders | PLAIN))
     chosen: dict[Family, IntArray] = {}
     tasks, places = [], []
-    for name, family in present.items():
+    for family in present:
         n = centres.count(family)
-        k = min(most if isinstance(most, int) else most.get(name, n), n)
+        k = min(asked if isinstance(asked, int) else asked.get(family_name(family), n), n)
         chosen[family] = np.arange(n)
         if k < n:
             candidates = np.sort(np.random.default_rng(0).permutation(n)[: max(k, int(CANDIDATES * k))])
-            tasks.append((kernel, centres.select({family: candidates}), family, k))
+            tasks.append((quick, centres.select({family: candidates}), family, k))
             places.append((family, candidates))
     with Progress("active set, families", len(tasks), echo) as progress:
         for index, rows in results(executor, _farthest, tasks):
@@ -77,11 +85,49 @@ def family_name(family: Family) -> str:
     return first if family.kind == "on_site" else f"{first}-{second}"
 
 
-def _check_names(most: Mapping[str, int], present: Mapping[str, Family], centres: Centres) -> None:
-    unknown = sorted(set(most) - set(present))
+def sample_counts(structures: Sequence[Atoms]) -> dict[str, int]:
+    """Return the number of atoms of every element and of pairs of every two, by name, of those that occur."""
+    numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
+    species = sorted({int(z) for zs in numbers for z in zs})
+    families = [Family("on_site", z, z) for z in species]
+    families += [Family("plus" if a == b else "cross", a, b) for a in species for b in species if a <= b]
+    return {family_name(f): n for f in families if (n := len(f.samples(numbers)))}
+
+
+def clipped_active(most: int | dict[str, int] | None, structures: Sequence[Atoms]) -> int | dict[str, int] | None:
+    """Return an active set that fewer structures hold, as the points of a learning curve need."""
+    counts = sample_counts(structures)
+    if isinstance(most, int):
+        return min(most, max(counts.values()))
+    return most and {name: min(k, counts[_ordered(name)]) for name, k in most.items() if _ordered(name) in counts}
+
+
+def check_active(most: int | Mapping[str, int], structures: Sequence[Atoms]) -> None:
+    """Refuse an active set that a training set does not hold.
+
+    Raises:
+        ConfigError: for atoms and pairs that do not occur, or more of them than there are.
+    """
+    counts = sample_counts(structures)
+    if isinstance(most, int):
+        if most > max(counts.values()):
+            name = max(counts, key=lambda each: counts[each])
+            raise ConfigError(
+                f"model.active is {most}, but the training set has at most {counts[name]} samples of a kind ({name}); "
+                "lower it, or set model.basis: full"
+            )
+        return
+    unknown = sorted(name for name in most if _ordered(name) not in counts)
     if unknown:
-        raise ConfigError(f"model.active names {', '.join(unknown)}; the training set has {', '.join(present)}")
+        raise ConfigError(f"model.active names {', '.join(unknown)}; the training set has {', '.join(counts)}")
     for name, k in most.items():
-        n = centres.count(present[name])
-        if k > n:
-            raise ConfigError(f"model.active asks for {k} samples of {name}, the training set has {n}; lower it")
+        if k > counts[_ordered(name)]:
+            raise ConfigError(
+                f"model.active asks for {k} samples of {name}, the training set has {counts[_ordered(name)]}; lower it"
+            )
+
+
+def _ordered(name: str) -> str:
+    """Return the name of a pair with the lighter element first; other names as they are."""
+    parts = name.split("-")
+    return "-".join(sorted(parts, key=lambda s: atomic_numbers.get(s, 0))) if len(parts) == 2 else name

@@ -16,14 +16,15 @@ from hamlearn.blocks import BlockCovariance, BlockKey, Blocks, HeldOut
 from hamlearn.config import ModelSettings, WignerSettings
 from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.kernels import BlockKernel, Centres
+from hamlearn.kernels.block_kernel import check_mixtures
 from hamlearn.kernels.block_tiles import degree
-from hamlearn.models.active_samples import choose_active
+from hamlearn.models.active_samples import check_active, choose_active
 from hamlearn.models.block_groups import VANISHING, Answers, Group, group_blocks
-from hamlearn.models.domain import check_domain
+from hamlearn.models.domain import check_domain, families_of
 from hamlearn.models.kernel_group import GroupFit, variance_columns
 from hamlearn.models.kernel_rows import as_matrix, kernel_rows, self_kernels, wanted_of
-from hamlearn.models.kernel_training import Data, batches, fit_groups_full, fit_groups_sparse
-from hamlearn.models.wigner_choice import choose_wigner
+from hamlearn.models.kernel_training import Data, batches, fit_groups_full, fit_groups_sparse, gigabytes
+from hamlearn.models.wigner_choice import choose_wigner, grid_of
 from hamlearn.progress import Progress
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ MOST_FULL = 200
 """Structures up to which every sample is in the basis, unless settings say otherwise."""
 
 MOST_ACTIVE = 2000
-"""Active samples of every family of a sparse model, unless settings say otherwise."""
+"""Active samples of every family of a sparse model, unless settings say otherwise or memory holds fewer."""
 
 
 @dataclass
@@ -97,14 +98,11 @@ class KernelBlockModel:
         Raises:
             ConfigError: if kernel matrices need more than ``memory_gb``, or if there is nothing to hold out.
         """
+        self.check(structures, held_out)
         is_full, variance = self._is_full(len(structures)), held_out or self.model.error_bars
-        if len(structures) < 2 and (variance or not is_full or self.wigner.grid is not None):
-            raise ConfigError(
-                f"error bars, an active set and wigner.grid need structures that can be left out, but there is "
-                f"{len(structures)}; give at least two training structures, or drop these settings"
-            )
         self.wigner = choose_wigner(self.wigner, self.model, structures, blocks, echo, executor)
         self.blocks_ = group_blocks(blocks)
+        check_domain(structures, families_of(structures), self.wigner.pair_cutoff_angstrom)  # says what is beyond
         self.kernel_ = BlockKernel(self.wigner).fit(structures)
         centres = self.kernel_.centres(structures)
         data = Data(self.blocks_, blocks, len(structures), self.model.folds)
@@ -112,7 +110,7 @@ class KernelBlockModel:
             self.active_ = centres
             fit = partial(fit_groups_full, self.kernel_, centres)
         else:
-            most = self.model.active or MOST_ACTIVE
+            most = self.model.active or self._most_active()
             self.active_ = choose_active(self.kernel_, centres, most, executor, echo)
             fit = partial(fit_groups_sparse, self.kernel_, centres, self.active_)
         fits: dict[Group, GroupFit] = {}
@@ -124,6 +122,24 @@ class KernelBlockModel:
         _warn_of_unreached(self.wigner, data)
         self.held_out_ = [_held_out(structures, data, fits)] if held_out else []
         return self
+
+    def check(self, structures: Sequence[Atoms], held_out: bool = False) -> None:
+        """Refuse what cannot be fitted, before anything is computed.
+
+        Raises:
+            ConfigError: for a single structure where some must be left out, an active set larger than the data, a grid
+                of settings that are not acceptable, or mixtures that break positivity.
+        """
+        is_full = self._is_full(len(structures))
+        if len(structures) < 2 and (held_out or self.model.error_bars or not is_full or self.wigner.grid is not None):
+            raise ConfigError(
+                f"error bars, an active set and wigner.grid need structures that can be left out, but there is "
+                f"{len(structures)}; give at least two training structures, or drop these settings"
+            )
+        if self.model.active is not None:
+            check_active(self.model.active, structures)
+        for settings in grid_of(self.wigner):
+            check_mixtures(settings, structures)
 
     def predict(self, structures: Sequence[Atoms], executor: str = "serial") -> Blocks:
         """Return h^L_M = sum k^{L sigma}_{MM'} x of every block and row of new geometries, Hartree.
@@ -160,21 +176,26 @@ class KernelBlockModel:
         answers = Answers(structures, self.blocks_)
         wanted = wanted_of(answers.groups)
         centres = self.kernel_.centres(structures)
-        tiles = kernel_rows(self.kernel_, centres, self.active_, wanted, executor)
-        for start, stop, kernels in sorted(tiles, key=lambda tile: tile[0]) if executor != "serial" else tiles:
+        done: list[tuple[int, dict[Group, tuple[Tensor, list[Tensor]]]]] = []
+        for start, stop, kernels in kernel_rows(self.kernel_, centres, self.active_, wanted, executor):
             own = self_kernels(self.kernel_, centres, range(start, stop), wanted) if covariance else []
+            tile = {}
             for group in answers.groups:
                 name = group.family, (group.L, group.sigma)
                 k = torch.from_numpy(as_matrix(kernels.pop(name)))
                 values = (k @ self.weights_[group] + self.offsets_[group]).unflatten(0, (-1, 2 * group.L + 1))
                 priors = [torch.from_numpy(as_matrix(x[name])) for x in own]
                 sizes = answers.rows(group, start, stop)
-                answers.add(group, values, self._covariances(group, k, priors, sizes) if covariance else [], start)
+                tile[group] = values, self._covariances(group, k, priors, sizes) if covariance else []
+            done.append((start, tile))
+        for start, tile in sorted(done, key=lambda each: each[0]):
+            for group, (values, covariances) in tile.items():
+                answers.add(group, values, covariances, start)
         return answers
 
     def _covariances(self, group: Group, k: Tensor, priors: Sequence[Tensor], sizes: Sequence[int]) -> list[Tensor]:
         """Return s^2 (k(*, *) - (k F)(k F)^T) of every block of some structures [block, row, row]."""
-        columns = torch.from_numpy(variance_columns(k.shape[1]))
+        columns = torch.from_numpy(variance_columns(k.shape[1], 2 * group.L + 1))
         reduced = k[:, columns] @ self.factors_[group]
         scales = self.scales_[group][:, None, None]
         parts = zip(priors, reduced.split(list(sizes)), strict=True)
@@ -187,6 +208,11 @@ class KernelBlockModel:
             for group, keys in self.blocks_.items()
             for key, alpha in zip(keys, self.alphas_[group].tolist(), strict=True)
         }
+
+    def _most_active(self) -> int:
+        """Return how many active samples of a kind memory holds, at most the usual number."""
+        widest = max(2 * group.L + 1 for group in self.blocks_)
+        return max(1, min(MOST_ACTIVE, int((self.model.memory_gb / gigabytes(1)) ** 0.5 / widest)))
 
     def _is_full(self, n_structures: int) -> bool:
         if self.model.basis is None:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import eigh, lapack, qr
+from scipy.linalg import cho_solve, eigh, lapack, qr
 
 from hamlearn.errors import ConfigError
 from hamlearn.models.positive import cholesky_or_none, eigen_root
@@ -27,8 +27,9 @@ MOST_FOR_VARIANCE = 1500
 
 RELATIVE_EIGENVALUE = 1e-12
 
-VANISHING = 1e-14
-"""Mean diagonal of a kernel, of order 1 by its normalisation, that is zero by symmetry but for rounding."""
+VANISHING = 1e-13
+"""Diagonal of a kernel, as a fraction of the largest one its settings allow, that is zero by symmetry but for rounding,
+or because the pair is beyond the cut-off."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,7 @@ class GroupFit:
         held: which rows were left out, ascending.
         variance: F with Var = k(*, *) - (k F)(k F)^T, of all data [column, r]; None if not asked for.
         held_covariances: of the rows of every structure left out, for a prior variance of 1, by structure.
+        reached: which rows left out have a kernel that is not zero; the others say nothing of the errors of these.
     """
 
     weights: FloatArray
@@ -52,16 +54,25 @@ class GroupFit:
     held: IntArray
     variance: FloatArray | None
     held_covariances: dict[int, FloatArray]
+    reached: NDArray[np.bool_]
 
     @property
     def scales(self) -> FloatArray:
         """Prior variance of every block: what makes squared errors of rows left out as large as predicted [block]."""
         expected = sum(float(np.trace(c)) for c in self.held_covariances.values())
-        return (self.residuals**2).sum(axis=0) / expected if expected > 0 else np.zeros(len(self.alphas))
+        return (
+            (self.residuals[self.reached] ** 2).sum(axis=0) / expected if expected > 0 else np.zeros(len(self.alphas))
+        )
 
 
 def fit_full(
-    k: FloatArray, y: FloatArray, folds: Sequence[IntArray], owner: IntArray, variance: bool = False
+    k: FloatArray,
+    y: FloatArray,
+    folds: Sequence[IntArray],
+    owner: IntArray,
+    variance: bool = False,
+    unit: float = 1.0,
+    width: int = 1,
 ) -> GroupFit:
     """Fit x = (K + alpha)^-1 y, alpha of every block by cross-validation in closed form.
 
@@ -71,46 +82,60 @@ def fit_full(
         folds: rows of every fold, together all rows; none: x = K^+ y, the limit of alpha -> 0.
         owner: structure of every row.
         variance: also find what error bars need.
+        unit: largest diagonal that the settings of the kernel allow.
+        width: rows of a sample, 2L+1.
 
     Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.25, 2.26 and section 5.4.2.
     """
     scale = float(np.trace(k)) / len(k)
-    if scale < VANISHING:
+    if scale < VANISHING * unit:
         held = np.arange(len(k) if folds else 0)
-        return _nothing(len(k), y[held], held, owner[held], variance)
+        return _nothing(len(k), y[held], held, owner[held], variance, width)
     if not folds:
         root = eigen_root(k, RELATIVE_ALPHAS[0], "the kernel of the training structure")
-        return replace(_nothing(len(k), y[:0], np.arange(0), owner[:0], False), weights=root @ (root.T @ y))
+        nothing = _nothing(len(k), y[:0], np.arange(0), owner[:0], False, width)
+        return replace(nothing, weights=root @ (root.T @ y))
+    held = np.concatenate(list(folds))
+    order = np.argsort(held)
+    reached = np.diagonal(k)[held[order]] > VANISHING * unit
     tried: dict[int, tuple[FloatArray, FloatArray]] = {}
 
     def evaluate(position: int) -> FloatArray:
-        inverse = _inverse(k, scale * RELATIVE_ALPHAS[position])
-        if inverse is None:
+        solved = _solved(k, y, scale * RELATIVE_ALPHAS[position])
+        if solved is None:
             return np.full(y.shape[1], np.inf)
-        weights = inverse @ y
-        residuals = np.concatenate([np.linalg.solve(inverse[np.ix_(f, f)], weights[f]) for f in folds])
+        weights, inverse = solved
+        residuals = np.concatenate([np.linalg.solve(inverse[np.ix_(f, f)], (inverse @ y)[f]) for f in folds])[order]
         tried[position] = weights, residuals
-        return (residuals**2).mean(axis=0)
+        return (residuals[reached] ** 2).mean(axis=0)
 
     best, errors = descend(evaluate, y.shape[1])
     weights, residuals = (np.stack([tried[p][n][:, b] for b, p in enumerate(best)], axis=1) for n in (0, 1))
-    held = np.concatenate(list(folds))
-    order = np.argsort(held)
-    covariances: dict[int, FloatArray] = {}
-    factor = None
+    factor, covariances = None, {}
     if variance:
-        alpha = scale * _common_alpha(best)
-        inverse = _inverse(k, alpha)
-        assert inverse is not None
-        for fold in folds:
-            covariance = np.linalg.inv(inverse[np.ix_(fold, fold)]) - alpha * np.eye(len(fold))
-            for structure in np.unique(owner[fold]):
-                own = np.flatnonzero(owner[fold] == structure)
-                covariances[int(structure)] = covariance[np.ix_(own, own)]
-        columns = variance_columns(len(k))
+        alpha, columns = scale * _common_alpha(best), variance_columns(len(k), width)
         factor = variance_factor(k[np.ix_(columns, columns)], k[:, columns], alpha)
+        covariances = _held_covariances(k, folds, owner, alpha, columns)
     alphas = np.array([RELATIVE_ALPHAS[p] for p in best])
-    return GroupFit(weights, alphas, errors, residuals[order], held[order], factor, covariances)
+    return GroupFit(weights, alphas, errors, residuals, held[order], factor, covariances, reached)
+
+
+def _held_covariances(
+    k: FloatArray, folds: Sequence[IntArray], owner: IntArray, alpha: float, columns: IntArray
+) -> dict[int, FloatArray]:
+    """Return the covariance of the rows of every structure given all folds but its own, from the same columns."""
+    out = {}
+    for fold in folds:
+        rest = np.setdiff1d(np.arange(len(k)), fold)
+        own = np.setdiff1d(columns, fold)  # of the columns those that are not left out themselves
+        reduced = np.zeros((len(fold), 0))  # with nothing left, the prior
+        if len(own):
+            reduced = k[np.ix_(fold, own)] @ variance_factor(k[np.ix_(own, own)], k[np.ix_(rest, own)], alpha)
+        for structure in np.unique(owner[fold]):
+            rows = np.flatnonzero(owner[fold] == structure)
+            prior = k[np.ix_(fold[rows], fold[rows])]
+            out[int(structure)] = prior - reduced[rows] @ reduced[rows].T
+    return out
 
 
 class SparseGroup:
@@ -119,13 +144,15 @@ class SparseGroup:
     Args:
         k_mm: kernel of the active set with itself [column, column].
         variance: also find what error bars need.
+        unit: largest diagonal that the settings of the kernel allow.
+        width: columns of a sample, 2L+1.
     """
 
-    def __init__(self, k_mm: FloatArray, variance: bool = False) -> None:
-        self._k_mm, self._variance = k_mm, variance
+    def __init__(self, k_mm: FloatArray, variance: bool = False, unit: float = 1.0, width: int = 1) -> None:
+        self._k_mm, self._variance, self._width = k_mm, variance, width
         self._scale = float(np.trace(k_mm)) / len(k_mm)
-        self._rows = SparseAccumulator(k_mm) if self._scale > VANISHING else None
-        self._columns = variance_columns(len(k_mm))
+        self._rows = SparseAccumulator(k_mm) if self._scale > VANISHING * unit else None
+        self._columns = variance_columns(len(k_mm), width)
         self._factor = np.zeros((0, len(self._columns)))  # R with R^T R = K_SN K_NS, and rows not yet in it
         self._n_rows = 0
 
@@ -155,14 +182,15 @@ class SparseGroup:
         """
         rows = self._rows
         if rows is None:
-            return _nothing(len(self._k_mm), y_held, held, owner, self._variance)
+            return _nothing(len(self._k_mm), y_held, held, owner, self._variance, self._width)
         tried: dict[int, FloatArray] = {}
+        reached = np.asarray(k_held.any(axis=1))
 
         def evaluate(position: int) -> FloatArray:
             tried[position] = y_held
             if self._n_rows:  # otherwise all rows were left out
                 tried[position] = y_held - k_held @ rows.solve(self._scale * RELATIVE_ALPHAS[position])
-            return (tried[position] ** 2).mean(axis=0)
+            return (tried[position][reached] ** 2).mean(axis=0)
 
         best, errors = descend(evaluate, y_held.shape[1])
         residuals = np.stack([tried[p][:, b] for b, p in enumerate(best)], axis=1)
@@ -179,19 +207,20 @@ class SparseGroup:
         if self._variance:
             factor = variance_factor(k_ss, self._factor, alpha)
         alphas = np.array([RELATIVE_ALPHAS[p] for p in best])
-        return GroupFit(weights, alphas, errors, residuals, held, factor, covariances)
+        return GroupFit(weights, alphas, errors, residuals, held, factor, covariances, reached)
 
 
-def _nothing(n_columns: int, y: FloatArray, held: IntArray, owner: IntArray, variance: bool) -> GroupFit:
+def _nothing(n_columns: int, y: FloatArray, held: IntArray, owner: IntArray, variance: bool, width: int) -> GroupFit:
     """Return the fit on a kernel that is zero: it predicts zero for the rows left out, and is sure of it."""
     n_blocks = y.shape[1]
     structures, sizes = np.unique(owner, return_counts=True)
     covariances = {int(s): np.zeros((n, n)) for s, n in zip(structures, sizes.tolist(), strict=True)}
     errors = (y**2).mean(axis=0) if len(y) else np.full(n_blocks, np.nan)
     alphas = np.full(n_blocks, RELATIVE_ALPHAS[0])
-    factor = np.zeros((len(variance_columns(n_columns)), 0)) if variance else None
+    factor = np.zeros((len(variance_columns(n_columns, width)), 0)) if variance else None
     weights = np.zeros((n_columns, n_blocks))
-    return GroupFit(weights, alphas, errors, y, held, factor, covariances if variance else {})
+    reached = np.ones(len(y), dtype=bool)
+    return GroupFit(weights, alphas, errors, y, held, factor, covariances if variance else {}, reached)
 
 
 def descend(evaluate: Callable[[int], FloatArray], n_blocks: int) -> tuple[list[int], FloatArray]:
@@ -214,13 +243,17 @@ def descend(evaluate: Callable[[int], FloatArray], n_blocks: int) -> tuple[list[
         best.append(position)
     found = np.array([errors[p][b] for b, p in enumerate(best)])
     if not np.isfinite(found).all():
-        raise ConfigError("a kernel matrix is singular to rounding; look for structures that occur twice")
+        raise ConfigError(
+            "a kernel matrix is singular to rounding; look for structures that occur twice or a rate that is too large"
+        )
     return best, found
 
 
-def variance_columns(n: int) -> IntArray:
-    """Return the columns that variances are computed from, evenly spaced."""
-    return np.unique(np.linspace(0, n - 1, min(n, MOST_FOR_VARIANCE)).astype(np.int64))
+def variance_columns(n: int, width: int = 1) -> IntArray:
+    """Return the columns that variances are computed from: those of evenly spaced samples of ``width`` columns each."""
+    samples = n // width
+    chosen = np.unique(np.linspace(0, samples - 1, min(samples, max(1, MOST_FOR_VARIANCE // width))).astype(np.int64))
+    return (width * chosen[:, None] + np.arange(width)).ravel()
 
 
 def variance_factor(k_ss: FloatArray, rows: FloatArray, alpha: float) -> FloatArray:
@@ -242,13 +275,20 @@ def variance_factor(k_ss: FloatArray, rows: FloatArray, alpha: float) -> FloatAr
     return root @ (vector * np.sqrt(value / (value + alpha)))
 
 
-def _inverse(k: FloatArray, alpha: float) -> FloatArray | None:
-    """Return (K + alpha)^-1, None if it is singular to rounding."""
-    lower = cholesky_or_none(k + alpha * np.eye(len(k)))
+def _solved(k: FloatArray, y: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray] | None:
+    """Return (K + alpha)^-1 y and (K + alpha)^-1, None if it is singular to rounding.
+
+    The weights come from the triangular factor and are refined once: those of the explicit inverse miss the data by
+    more than the errors to be learned where alpha is small.
+    """
+    regularised = k + alpha * np.eye(len(k))
+    lower = cholesky_or_none(regularised)
     if lower is None:
         return None
+    weights = cho_solve((lower, True), y, check_finite=False)
+    weights += cho_solve((lower, True), y - regularised @ weights, check_finite=False)
     inverse: FloatArray = lapack.dpotri(lower, lower=True, overwrite_c=True)[0]
-    return np.tril(inverse) + np.tril(inverse, -1).T
+    return weights, np.tril(inverse) + np.tril(inverse, -1).T
 
 
 def _common_alpha(best: Iterable[int]) -> float:

@@ -81,6 +81,11 @@ class Data:
         return np.stack(values, axis=1)
 
 
+def gigabytes(n_rows: int) -> float:
+    """Return the memory that the fit of a group takes whose basis has so many rows."""
+    return 8e-9 * COPIES * n_rows**2
+
+
 def batches(groups: Sequence[Group], basis: Centres, memory_gb: float) -> Iterator[list[Group]]:
     """Yield groups whose kernel matrices fit into memory together.
 
@@ -91,7 +96,7 @@ def batches(groups: Sequence[Group], basis: Centres, memory_gb: float) -> Iterat
     used = 0.0
     for group in groups:
         n = basis.count(group.family) * (2 * group.L + 1)
-        needed = 8e-9 * COPIES * n**2
+        needed = gigabytes(n)
         if needed > memory_gb:
             raise ConfigError(
                 f"the kernel of {n} rows ({family_name(group.family)}, L = {group.L}) needs {needed:.2g} GB, more than "
@@ -122,7 +127,8 @@ def fit_groups_full(
         k = as_matrix(kernels.pop((group.family, (group.L, group.sigma))))
         owner = data.owner(group)
         folds = [np.flatnonzero(np.isin(owner, fold)) for fold in data.folds] if data.n_structures > 1 else []
-        yield group, fit_full(k, data.rows(group), [f for f in folds if len(f)], owner, variance)
+        unit, width = kernel.largest(group.family.kind), 2 * group.L + 1
+        yield group, fit_full(k, data.rows(group), [f for f in folds if len(f)], owner, variance, unit, width)
 
 
 def fit_groups_sparse(
@@ -138,7 +144,10 @@ def fit_groups_sparse(
     """Fit groups on an active set, rows of the training set tile by tile; see :func:`fit_groups_full`."""
     wanted = wanted_of(groups)
     k_mm = symmetric_kernels(kernel, active, wanted, executor)
-    fits = {g: SparseGroup(as_matrix(k_mm.pop((g.family, (g.L, g.sigma)))), variance) for g in groups}
+    fits = {}
+    for g in groups:
+        k = as_matrix(k_mm.pop((g.family, (g.L, g.sigma))))
+        fits[g] = SparseGroup(k, variance, kernel.largest(g.family.kind), 2 * g.L + 1)
     y, owner = {g: data.rows(g) for g in groups}, {g: data.owner(g) for g in groups}
     held: dict[Group, list[tuple[IntArray, FloatArray]]] = {g: [] for g in groups}
     for start, stop, kernels in kernel_rows(kernel, centres, active, wanted, executor):

@@ -14,14 +14,14 @@ from hamlearn.config import ModelSettings, WignerSettings, changed_section
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel
 from hamlearn.models.block_groups import Group, group_blocks
-from hamlearn.models.kernel_training import Data, batches, fit_groups_full
+from hamlearn.models.kernel_training import FEWEST_FOLDS, Data, batches, fit_groups_full, gigabytes
 from hamlearn.units import HARTREE_EV
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 MOST_TO_CHOOSE = 100
-"""Structures the choice is made on, evenly spaced in the training set."""
+"""Structures the choice is made on, evenly spaced in the training set; fewer where memory does not hold them."""
 
 
 def choose_wigner(
@@ -47,24 +47,38 @@ def choose_wigner(
     """
     if wigner.grid is None:
         return wigner
-    n = len(structures)
-    chosen = np.unique(np.linspace(0, n - 1, min(n, MOST_TO_CHOOSE)).astype(np.int64))
-    some, part = [structures[k] for k in chosen], _part(blocks, chosen.tolist())
-    groups = group_blocks(part)
-    n_ao = math.fsum((2 * key.L + 1) * key.multiplicity * len(part.values[key]) for key in part.values)
+    n, size = len(structures), min(len(structures), MOST_TO_CHOOSE)
+    while True:
+        chosen = np.unique(np.linspace(0, n - 1, size).astype(np.int64))
+        some, part = [structures[k] for k in chosen], _part(blocks, chosen.tolist())
+        groups = group_blocks(part)
+        rows = max(len(part.samples[group.family]) * (2 * group.L + 1) for group in groups)
+        if size <= FEWEST_FOLDS or gigabytes(rows) <= model.memory_gb:
+            break
+        size //= 2
+    n_elements = math.fsum((2 * key.L + 1) * key.multiplicity * len(part.values[key]) for key in part.values)
     best, least = None, np.inf
-    for values in product(*wigner.grid.values()):
-        changed = dict(zip(wigner.grid, values, strict=True))
-        settings = changed_section(wigner, changed | {"grid": None}, "wigner.grid")
-        error = _error(settings, model, some, part, groups, executor) / n_ao
+    for settings in grid_of(wigner):
+        error = _error(settings, model, some, part, groups, executor) / n_elements
         if echo is not None:
-            named = ", ".join(f"{name} {value}" for name, value in changed.items())
+            named = ", ".join(f"{name} {getattr(settings, name)}" for name in wigner.grid)
             echo(f"wigner.grid: {named}: cross-validated RMSE of an element {1e3 * HARTREE_EV * error**0.5:.3g} meV")
         if error < least:
             best, least = settings, error
     if best is None:
         raise ConfigError("no choice of wigner.grid gives a finite error; look for structures that occur twice")
     return best
+
+
+def grid_of(wigner: WignerSettings) -> list[WignerSettings]:
+    """Return the settings of every point of the grid; those given, without a grid.
+
+    Raises:
+        ConfigError: if a value is not acceptable.
+    """
+    grid = wigner.grid or {}
+    points = [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
+    return [changed_section(wigner, point | {"grid": None}, "wigner.grid") for point in points]
 
 
 def _error(

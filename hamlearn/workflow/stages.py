@@ -42,6 +42,7 @@ class Run(RunFolder):
 
     def check_input(self) -> None:
         """Read and check structures, split, basis and functional before anything is written."""
+        from hamlearn.models import KernelBlockModel
         from hamlearn.models.domain import check_domain, families_of
         from hamlearn.parallel import open_executor
         from hamlearn.qm import check_basis
@@ -55,6 +56,8 @@ class Run(RunFolder):
         check_basis(self.config.qm.basis, species)
         target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
         train, test = ([self.all_structures[k] for k in part] for part in self.split)
+        if self.config.model.kind == "wigner":
+            KernelBlockModel(self.config.wigner, self.config.model).check(train)
         check_domain(test, families_of(train), self.config.pair_cutoff_angstrom, self.split[1])
 
     def qm(self, stages: Sequence[str], shard: tuple[int, int] | None, retry_failed: bool = False) -> dict[int, str]:
@@ -127,15 +130,18 @@ class Run(RunFolder):
 
     def _fit(self, members: IntArray, label: str) -> HamiltonianModel:
         from hamlearn.hamiltonian_model import HamiltonianModel
+        from hamlearn.models.active_samples import clipped_active
 
         c = self.config
         error_bars = c.model.error_bars and len(members) == len(self.train)  # the learning curve needs none
-        settings = c.model.model_copy(update={"error_bars": error_bars})
+        members_of = [self.structures[k] for k in members]
+        active = clipped_active(c.model.active, members_of) if c.model.kind == "wigner" else c.model.active
+        settings = c.model.model_copy(update={"error_bars": error_bars, "active": active})
         wigner = c.wigner if self.model is None else self.model.wigner  # once chosen of a grid, it stays
         model = HamiltonianModel(qm=c.qm, target=c.target, features=c.features, wigner=wigner, model=settings)
-        structures, targets = [self.structures[k] for k in members], [self.target_of[k] for k in members]
+        targets = [self.target_of[k] for k in members]
         label = f"{label}, {len(members)} structures"
-        return model.fit(structures, targets, self.echo, label, self.executor)
+        return model.fit(members_of, targets, self.echo, label, self.executor)
 
     def _load_model(self, folder: Path) -> HamiltonianModel:
         from hamlearn.hamiltonian_model import load_model

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hamlearn.angular.clebsch_gordan import real_wigner_d
 from hamlearn.config import WignerSettings
 from hamlearn.errors import ConfigError, DomainError
-from hamlearn.kernels import BlockKernel, Centres, block_tiles
+from hamlearn.kernels import BlockKernel, Centres, block_kernel, block_tiles
 from hamlearn.kernels.nodes import NodeGrid
 from hamlearn.structures import permute, random_rotation, rotate, translate
 from hamlearn.structures.samples import Family
@@ -217,7 +217,7 @@ def test_mixtures_that_differ_within_a_like_pair_are_refused():
 def test_a_like_pair_with_different_mixtures_is_not_positive(monkeypatch):
     """Why they are refused."""
     different = SMALL.model_copy(update={"form": "product", "mixture_i": (0.0, 1.0), "mixture_j": (1.0, 0.0)})
-    monkeypatch.setattr(BlockKernel, "_check_mixtures", lambda *_: None)
+    monkeypatch.setattr(block_kernel, "check_mixtures", lambda *_: None)
     kernel = BlockKernel(different).fit(molecules(0, 4))
     k = all_kernels(kernel, molecules(3, 4))
     lowest = [np.linalg.eigvalsh(matrix(k[HH[kind], (1, 1)]) + matrix(k[HH[kind], (1, 1)]).T) for kind in HH]

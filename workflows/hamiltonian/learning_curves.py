@@ -38,13 +38,17 @@ TARGETS = {"direct": TargetSettings(kind="saph"), "delta": TargetSettings(kind="
 
 @dataclass(frozen=True)
 class Set:
-    """A set of structures and the settings that serve it, found by cross-validation on training structures."""
+    """A set of structures and the settings that serve it, found by cross-validation on training structures.
+
+    Kernel models of up to ``full`` structures hold all atoms and pairs in their basis, larger ones an active set.
+    """
 
     file: str
     train: int
     test: int
     wigner: WignerSettings
     features: FeatureSettings
+    full: int = 200
     elements: str = "CHNO"
 
 
@@ -65,6 +69,7 @@ SETS = {
         200,
         WignerSettings(max_l=6, smearing_angstrom=0.4, smearing_growth_angstrom=None),
         FeatureSettings(max_l=8),
+        full=500,
     ),
 }
 
@@ -134,8 +139,11 @@ def main() -> None:
                     name = {"target": target, "model": kind, "n_train": n, "order": order, "n_test": len(test)}
                     if done(table, name):
                         continue
-                    sparse = {"basis": "sparse", "active": arguments.active} if kind == "wigner" and n > 200 else {}
-                    settings = ModelSettings(kind=kind, memory_gb=arguments.memory, error_bars=True, **sparse)
+                    basis = {}
+                    if kind == "wigner":
+                        full = n <= chosen.full
+                        basis = {"basis": "full"} if full else {"basis": "sparse", "active": arguments.active}
+                    settings = ModelSettings(kind=kind, memory_gb=arguments.memory, error_bars=True, **basis)
                     model = HamiltonianModel(QMSettings(), TARGETS[target], chosen.features, chosen.wigner, settings)
                     train, tests = ([position[int(k)] for k in part] for part in (members[:n], test))
                     row, arrays = fit_and_test(campaign, atoms, train, tests, model, arguments.executor)

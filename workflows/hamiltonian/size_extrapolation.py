@@ -23,6 +23,8 @@ from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend
 from hamlearn.qm import run_campaign
 from hamlearn.structures.splits import split
 
+SIZES = (4, 5, 6)  # heavy atoms of the largest training molecules of the three models
+
 
 def main() -> None:
     """Run what is not finished, then draw."""
@@ -37,15 +39,15 @@ def main() -> None:
     chosen = SETS["qm7"]
     everything = load(chosen)
     heavy = np.array([int((a.numbers > 1).sum()) for a in everything])
-    of_six = np.random.default_rng(0).permutation(np.flatnonzero(heavy == 6))[: arguments.six]
+    of_last_size = np.random.default_rng(0).permutation(np.flatnonzero(heavy == SIZES[-1]))[: arguments.six]
     last = split(len(everything), chosen.train, chosen.test, 0)[1]
-    of_seven = last[heavy[last] == 7]
-    used = [*np.flatnonzero(heavy <= 5).tolist(), *of_six.tolist(), *of_seven.tolist()]
+    larger = last[heavy[last] == SIZES[-1] + 1]
+    used = [*np.flatnonzero(heavy < SIZES[-1]).tolist(), *of_last_size.tolist(), *larger.tolist()]
     atoms, size = [everything[k] for k in used], heavy[used]
     folder = arguments.out / "qm" / "qm7"
     campaign = run_campaign(atoms, QMSettings(), folder, guess_focks=GUESS, executor=arguments.executor, echo=print)
     table = arguments.out / "qm7_size.csv"
-    for largest in (4, 5, 6):
+    for largest in SIZES:
         train = np.flatnonzero(size <= largest).tolist()
         known = families_of([atoms[k] for k in train])
         test = [k for k in np.flatnonzero(size == largest + 1).tolist() if not outside(atoms[k].numbers, known)]

@@ -1,0 +1,86 @@
+"""The scripts of the learning curves and of larger molecules, on small sets of the same form."""
+
+import csv
+import importlib.util
+import sys
+from dataclasses import replace
+from pathlib import Path
+
+import ase.io
+import numpy as np
+import pytest
+
+from hamlearn.config import FeatureSettings, QMSettings, WignerSettings
+
+ROOT = Path(__file__).parents[2]
+SCRIPTS = ROOT / "workflows" / "hamiltonian"
+SMALL = {"wigner": WignerSettings(max_l=2, max_nu_centre=2, max_nu_pair=1), "features": FeatureSettings(max_l=2)}
+
+
+@pytest.fixture
+def script(monkeypatch, tmp_path):
+    """Return a function that loads a script and runs it with small settings and a data set of our own."""
+    (tmp_path / "data").mkdir()
+    monkeypatch.syspath_prepend(SCRIPTS)
+    monkeypatch.setenv("HAMLEARN_BENCHMARK_DATA", str(tmp_path / "data"))
+
+    def load(name):
+        spec = importlib.util.spec_from_file_location(name, SCRIPTS / f"{name}.py")
+        module = importlib.util.module_from_spec(spec)
+        monkeypatch.setitem(sys.modules, name, module)
+        spec.loader.exec_module(module)
+        return module
+
+    return load
+
+
+def rows(path):
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_learning_curve(script, monkeypatch, tmp_path, capsys):
+    module, out = script("learning_curves"), tmp_path / "out"
+    small = replace(module.SETS["water"], train=20, test=10, full=8, **SMALL)
+    monkeypatch.setitem(module.SETS, "water", small)
+    (tmp_path / "data" / small.file).write_bytes((ROOT / "data" / "water.extxyz").read_bytes())
+    arguments = ["water", out, "--train", 8, 16, "--active", 10, "--target", "delta", "--executor", "serial"]
+    monkeypatch.setattr(sys, "argv", ["learning_curves", *map(str, arguments)])
+    module.main()
+    table = rows(out / "water.csv")
+    assert [(row["model"], row["n_train"]) for row in table] == [
+        ("wigner", "8"), ("wigner", "16"), ("ridge", "8"), ("ridge", "16"),
+    ]  # fmt: skip
+    assert all(0 < float(row["eigenvalue_rmse_mev"]) < 100 for row in table)
+    with np.load(out / "water_delta_wigner_16_0.npz") as arrays:
+        assert arrays["gap_errors_ev"].shape == arrays["gap_stds_ev"].shape == (10,)
+    assert {path.name for path in out.glob("*.png")} == {"water_delta_learning_curve.png", "water_delta_error_bars.png"}
+    capsys.readouterr()
+    module.main()  # nothing is fitted again
+    assert "structures: " not in capsys.readouterr().out
+    assert rows(out / "water.csv") == table
+
+
+def test_larger_molecules(script, monkeypatch, tmp_path):
+    curves = script("learning_curves")
+    module, out = script("size_extrapolation"), tmp_path / "out"
+    small = replace(curves.SETS["qm7"], train=4, test=12, **SMALL)
+    monkeypatch.setitem(module.SETS, "qm7", small)
+    monkeypatch.setattr(module, "SIZES", (2,))
+    monkeypatch.setattr(module, "QMSettings", lambda: QMSettings(basis="sto-3g"))
+    molecules = ase.io.read(ROOT / "data" / "chno.extxyz", ":")
+    chosen = [a for a in molecules if str(a.symbols) in ("OCH4", "COH4", "CNH5", "NH3", "CH4", "C2H6", "C2OH6")]
+    ase.io.write(tmp_path / "data" / small.file, chosen[::6])
+    monkeypatch.setattr(sys, "argv", ["size_extrapolation", str(out), "--executor", "serial", "--six", "9"])
+    module.main()
+    table = rows(out / "qm7_size.csv")
+    assert [row["largest"] for row in table] == ["2"]
+    assert all(float(row["gap_mean_std_mev"]) > 0 for row in table)
+    assert (out / "qm7_size_delta.png").exists()
+
+
+def test_without_the_data_there_is_one_line(script, monkeypatch, tmp_path):
+    module = script("learning_curves")
+    monkeypatch.setattr(sys, "argv", ["learning_curves", "ethanol", str(tmp_path / "out")])
+    with pytest.raises(SystemExit, match="export HAMLEARN_BENCHMARK_DATA=FOLDER"):
+        module.main()
