@@ -24,6 +24,7 @@ from ase.io import read
 
 from hamlearn import HamiltonianModel, QMSettings
 from hamlearn.config import FeatureSettings, ModelSettings, TargetSettings, WignerSettings
+from hamlearn.models.domain import families_of, outside
 from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
 from hamlearn.plots import error_against_std, reliability, save_figure
 from hamlearn.plots.panels import new_panels
@@ -146,9 +147,16 @@ def main() -> None:
                     settings = ModelSettings(kind=kind, memory_gb=arguments.memory, error_bars=True, **basis)
                     model = HamiltonianModel(QMSettings(), TARGETS[target], chosen.features, chosen.wigner, settings)
                     train, tests = ([position[int(k)] for k in part] for part in (members[:n], test))
-                    row, arrays = fit_and_test(campaign, atoms, train, tests, model, arguments.executor)
+                    known = families_of([atoms[k] for k in train])
+                    inside = [k for k in tests if not outside(atoms[k].numbers, known)]
+                    if len(inside) < len(tests):
+                        print(
+                            f"{len(tests) - len(inside)} test structures hold pairs of elements not in the training set"
+                        )
+                    row, arrays = fit_and_test(campaign, atoms, train, inside, model, arguments.executor)
+                    row["n_inside"] = len(inside)
                     stem = f"{arguments.set}_{target}_{kind}_{n}_{order}"
-                    np.savez(arguments.out / f"{stem}.npz", test=test, **arrays)
+                    np.savez(arguments.out / f"{stem}.npz", test=[used[k] for k in inside], **arrays)
                     add_row(table, name | row)
                     print(stem, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
     draw(table, arguments.out, arguments.set)
