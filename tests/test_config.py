@@ -227,7 +227,7 @@ def test_differences_between_kinds_of_targets_are_named(folder: Path) -> None:
         ("target={kind: property, ky: e}", "target.ky: unknown setting; did you mean 'key'?"),
         ("model.active=5", "model: active was given, but model.kind is ridge; remove it"),
         ("model={kind: kernel}", "model.kind kernel cannot learn target.kind saph"),
-        ("kernel.max_l=2", "kernel was given, but a matrix (target.kind saph) is learned from features; remove it"),
+        ("kernel.max_l=2", "is learned by the section wigner or from features; remove it"),
     ],
 )
 def test_refused_settings(folder: Path, override: str, expected: str) -> None:
