@@ -105,7 +105,8 @@ def fit_full(
         if solved is None:
             return np.full(y.shape[1], np.inf)
         weights, inverse = solved
-        residuals = np.concatenate([np.linalg.solve(inverse[np.ix_(f, f)], (inverse @ y)[f]) for f in folds])[order]
+        solution = inverse @ y  # consistent with the blocks of the inverse below
+        residuals = np.concatenate([np.linalg.solve(inverse[np.ix_(f, f)], solution[f]) for f in folds])[order]
         tried[position] = weights, residuals
         return (residuals[reached] ** 2).mean(axis=0)
 
