@@ -6,7 +6,7 @@ import json
 import math
 import os
 import zlib
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from numbers import Integral
 from pathlib import Path
@@ -57,21 +57,22 @@ def save_arrays(path: str | Path, arrays: Mapping[str, Any]) -> None:
         np.savez(file, allow_pickle=False, **arrays)
 
 
-def load_arrays(path: str | Path, advice: str) -> dict[str, NDArray[Any]]:
+def load_arrays(path: str | Path, advice: str, names: Iterable[str] | None = None) -> dict[str, NDArray[Any]]:
     """Read named arrays written by :func:`save_arrays`.
 
     Args:
         path: npz file.
         advice: what to do if it is missing or damaged, for the message.
+        names: which to read; all by default.
 
     Raises:
-        ArtifactError: if the file is missing, truncated or no npz.
+        ArtifactError: if the file is missing, truncated or no npz, or lacks a name.
     """
     import numpy as np
 
     try:
         with open(path, "rb") as file, np.load(file, allow_pickle=False) as archive:
-            return {name: archive[name] for name in archive.files}
+            return {name: archive[name] for name in (archive.files if names is None else names)}
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}; {advice}") from None
     except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:

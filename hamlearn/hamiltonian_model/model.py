@@ -49,6 +49,9 @@ class HamiltonianModel:
         features: neighbour densities and features.
         wigner: kernels, in place of features with model.kind wigner.
         model: regression.
+        scratch: folder that keeps the kernels of fits and predictions, gigabytes for a thousand molecules: a fit that
+            was killed goes on, and models of other targets of the same molecules find them. None: those of a fit go to
+            a temporary folder. Not saved with the model.
 
     Attributes:
         block_model_: the fitted regressors.
@@ -66,6 +69,7 @@ class HamiltonianModel:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     wigner: WignerSettings = field(default_factory=WignerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
+    scratch: Path | None = None
     block_model_: Regressor = field(init=False)
     orbitals_: Orbitals = field(init=False)
     training_: dict[str, object] = field(init=False, default_factory=dict)
@@ -100,7 +104,7 @@ class HamiltonianModel:
         self.orbitals_ = Orbitals.merge(target.orbitals for target in targets)
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
         blocks = split_matrices([target.matrix for target in targets], numbers, self.orbitals_)
-        self.block_model_ = new_regressor(self.features, self.wigner, self.model)
+        self.block_model_ = new_regressor(self.features, self.wigner, self.model, self.scratch)
         self.block_model_.fit(structures, blocks, echo, label, self.model.error_bars, executor)
         if isinstance(self.block_model_, KernelBlockModel):
             self.wigner = self.block_model_.wigner  # what was chosen of a grid

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import fields
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from torch import Tensor
@@ -23,9 +24,11 @@ OF_GROUPS = ("weights", "offsets", "alphas", "cv_mse")
 POSTERIOR = tuple(field.name for field in fields(RidgePosterior))
 
 
-def new_regressor(features: FeatureSettings, wigner: WignerSettings, model: ModelSettings) -> Regressor:
-    """Return what fits blocks with these settings."""
-    return KernelBlockModel(wigner, model) if model.kind == "wigner" else BlockModel(features, model)
+def new_regressor(
+    features: FeatureSettings, wigner: WignerSettings, model: ModelSettings, scratch: Path | None = None
+) -> Regressor:
+    """Return what fits blocks with these settings, kernels kept in a folder or not."""
+    return KernelBlockModel(wigner, model, scratch) if model.kind == "wigner" else BlockModel(features, model)
 
 
 def largest_l(model: HamiltonianModel) -> int:

@@ -37,8 +37,8 @@ def choose_active(
     most: int | Mapping[str, int],
     executor: str = "serial",
     echo: Callable[[str], object] | None = None,
-) -> Centres:
-    """Return the samples that are farthest from each other in the metric of the invariant kernel of low orders.
+) -> tuple[Centres, dict[Family, IntArray]]:
+    """Return samples farthest from each other in the metric of the invariant kernel of low orders, and which they are.
 
     Args:
         kernel: fitted.
@@ -70,7 +70,9 @@ def choose_active(
             family, candidates = places[index]
             chosen[family] = np.sort(candidates[rows])
             progress.advance()
-    return centres.select(chosen)
+    active = centres.select(chosen)
+    minus = {Family("minus", f.species_i, f.species_j): rows for f, rows in chosen.items() if f.kind == "plus"}
+    return active, chosen | minus
 
 
 def _farthest(kernel: BlockKernel, candidates: Centres, family: Family, k: int) -> IntArray:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from functools import partial
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.blocks import BlockCovariance, BlockKey, Blocks, HeldOut
@@ -23,13 +24,16 @@ from hamlearn.models.block_groups import VANISHING, Answers, Group, group_blocks
 from hamlearn.models.domain import check_domain, families_of
 from hamlearn.models.kernel_group import GroupFit, variance_columns
 from hamlearn.models.kernel_rows import as_matrix, kernel_rows, self_kernels, wanted_of
-from hamlearn.models.kernel_training import Data, batches, fit_groups_full, fit_groups_sparse, gigabytes
+from hamlearn.models.kernel_tiles import KernelTiles, scratch_folder
+from hamlearn.models.kernel_training import Data, check_memory, fit_groups_full, fit_groups_sparse, gigabytes
 from hamlearn.models.wigner_choice import choose_wigner, grid_of
 from hamlearn.progress import Progress
+from hamlearn.structures.samples import Family
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+IntArray = NDArray[np.int64]
 MOST_FULL = 200
 """Structures up to which every sample is in the basis, unless settings say otherwise."""
 
@@ -44,6 +48,8 @@ class KernelBlockModel:
     Attributes:
         wigner: the kernels; a fit puts what it chose of a grid in its place.
         model: basis, folds, memory, error bars.
+        scratch: folder that keeps the kernels of fits and predictions, so that a fit that was killed goes on and models
+            of other blocks of the same structures find them; None: those of a fit go to a temporary one.
         kernel_: fitted densities and norms.
         active_: samples of the basis: of all training structures, or an active set.
         blocks_: for each group of equal symmetry its blocks, in the order of the columns of its weights.
@@ -64,6 +70,7 @@ class KernelBlockModel:
 
     wigner: WignerSettings
     model: ModelSettings
+    scratch: Path | None = None
     kernel_: BlockKernel = field(init=False)
     active_: Centres = field(init=False)
     blocks_: dict[Group, list[BlockKey]] = field(default_factory=dict)
@@ -106,18 +113,15 @@ class KernelBlockModel:
         self.kernel_ = BlockKernel(self.wigner).fit(structures)
         centres = self.kernel_.centres(structures)
         data = Data(self.blocks_, blocks, len(structures), self.model.folds)
-        if is_full:
-            self.active_ = centres
-            fit = partial(fit_groups_full, self.kernel_, centres)
-        else:
+        self.active_, active = centres, None
+        if not is_full:
             most = self.model.active or self._most_active()
-            self.active_ = choose_active(self.kernel_, centres, most, executor, echo)
-            fit = partial(fit_groups_sparse, self.kernel_, centres, self.active_)
-        fits: dict[Group, GroupFit] = {}
-        parts = list(batches(list(self.blocks_), self.active_, self.model.memory_gb))
-        with Progress(f"{label}, structures", len(parts) * len(structures), echo) as progress:
-            for groups in parts:
-                fits |= dict(fit(groups, data, variance, executor, lambda n: progress.advance(count=n)))
+            self.active_, active = choose_active(self.kernel_, centres, most, executor, echo)
+        check_memory(self.blocks_, self.active_, self.model.memory_gb)
+        wanted = wanted_of(self.blocks_)
+        with scratch_folder(self.scratch) as folder:
+            tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, folder, is_symmetric=is_full)
+            fits = _fits(tiles, active, data, variance, echo, label, executor)
         self._keep(fits, data)
         _warn_of_unreached(self.wigner, data)
         self.held_out_ = [_held_out(structures, data, fits)] if held_out else []
@@ -177,7 +181,11 @@ class KernelBlockModel:
         wanted = wanted_of(answers.groups)
         centres = self.kernel_.centres(structures)
         done: list[tuple[int, dict[Group, tuple[Tensor, list[Tensor]]]]] = []
-        for start, stop, kernels in kernel_rows(self.kernel_, centres, self.active_, wanted, executor):
+        if self.scratch is None:
+            tiles = kernel_rows(self.kernel_, centres, self.active_, wanted, executor)
+        else:
+            tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, self.scratch).computed(executor)
+        for start, stop, kernels in tiles:
             own = self_kernels(self.kernel_, centres, range(start, stop), wanted) if covariance else []
             tile = {}
             for group in answers.groups:
@@ -230,6 +238,30 @@ class KernelBlockModel:
             if fit.variance is not None:
                 self.factors_[group] = torch.from_numpy(np.ascontiguousarray(fit.variance))
                 self.scales_[group] = torch.from_numpy(fit.scales)
+
+
+def _fits(
+    tiles: KernelTiles,
+    active: Mapping[Family, IntArray] | None,
+    data: Data,
+    variance: bool,
+    echo: Callable[[str], object] | None,
+    label: str,
+    executor: str,
+) -> dict[Group, GroupFit]:
+    """Compute the kernels, then fit every group; all samples are the basis where no active ones are given."""
+    with Progress(f"{label}, structures", data.n_structures, echo) as progress:
+        for start, stop, _ in tiles.computed(executor):
+            progress.advance(count=stop - start)
+    steps = fit_groups_full(tiles, data, variance)
+    if active is not None:
+        steps = fit_groups_sparse(tiles, active, data, variance)
+    fits = {}
+    with Progress(f"{label}, groups of blocks", len(data.groups), echo) as progress:
+        for group, fit in steps:
+            fits[group] = fit
+            progress.advance()
+    return fits
 
 
 def _warn_of_unreached(wigner: WignerSettings, data: Data) -> None:

@@ -34,7 +34,13 @@ def as_matrix(k: FloatArray) -> FloatArray:
 
 
 def kernel_rows(
-    kernel: BlockKernel, rows: Centres, basis: Centres, wanted: Wanted, executor: str = "serial"
+    kernel: BlockKernel,
+    rows: Centres,
+    basis: Centres,
+    wanted: Wanted,
+    executor: str = "serial",
+    ranges: Sequence[tuple[int, int]] | None = None,
+    is_symmetric: bool = False,
 ) -> Iterator[tuple[int, int, Kernels]]:
     """Yield structures start ... stop - 1 and their kernels with a basis, in any order.
 
@@ -44,31 +50,18 @@ def kernel_rows(
         basis: samples of the columns.
         wanted: (L, sigma) needed of every family.
         executor: see :func:`hamlearn.parallel.open_executor`.
+        ranges: the structures wanted; all by default.
+        is_symmetric: the basis are the rows, and columns begin at the structure start.
     """
-    ranges = _ranges(rows, basis, wanted)
-    parts = [(kernel, rows.part(*r)[0], basis, wanted) for r in ranges]
-    for index, k in results(executor, _between, parts):
+    ranges = row_ranges(rows, basis, wanted) if ranges is None else ranges
+    if is_symmetric:
+        n = rows.n_structures
+        tasks = [(kernel, rows.part(a, b)[0], rows.part(b, n)[0] if b < n else None, wanted) for a, b in ranges]
+        results_of = results(executor, _with_itself_and, tasks)
+    else:
+        results_of = results(executor, _between, [(kernel, rows.part(*r)[0], basis, wanted) for r in ranges])
+    for index, k in results_of:
         yield *ranges[index], k
-
-
-def symmetric_kernels(kernel: BlockKernel, centres: Centres, wanted: Wanted, executor: str = "serial") -> Kernels:
-    """Return the kernels of samples with themselves [A, 2L+1, A, 2L+1]; each pair of structures is computed once."""
-    ranges = _ranges(centres, centres, wanted)
-    if executor == "serial" or len(ranges) < 2:
-        return kernel.between(centres, centres, wanted)
-    n = centres.n_structures
-    parts = [(kernel, centres.part(a, b)[0], centres.part(a, n)[0], wanted) for a, b in ranges]
-    out: Kernels = {}
-    for family, irreps in wanted.items():
-        for irrep in irreps:
-            size, m = centres.count(family), 2 * irrep[0] + 1
-            out[family, irrep] = np.zeros((size, m, size, m))
-    for index, kernels in results(executor, _between, parts):
-        at, to = centres.part(*ranges[index])[1], centres.part(ranges[index][0], n)[1]
-        for (family, irrep), k in kernels.items():
-            out[family, irrep][at[family], :, to[family]] = k
-            out[family, irrep][to[family], :, at[family]] = k.transpose(2, 3, 0, 1)
-    return out
 
 
 def self_kernels(kernel: BlockKernel, centres: Centres, structures: Sequence[int], wanted: Wanted) -> list[Kernels]:
@@ -77,7 +70,7 @@ def self_kernels(kernel: BlockKernel, centres: Centres, structures: Sequence[int
     return [kernel.between(part, part, wanted) for part in parts]
 
 
-def _ranges(rows: Centres, basis: Centres, wanted: Wanted) -> list[tuple[int, int]]:
+def row_ranges(rows: Centres, basis: Centres, wanted: Wanted) -> list[tuple[int, int]]:
     """Return ranges of structures whose kernels travel together."""
     entries = sum(
         rows.count(family) * basis.count(family) * (2 * L + 1) ** 2
@@ -108,3 +101,11 @@ def results(
 
 def _between(kernel: BlockKernel, a: Centres, b: Centres, wanted: Wanted) -> Kernels:
     return kernel.between(a, b, wanted)
+
+
+def _with_itself_and(kernel: BlockKernel, a: Centres, others: Centres | None, wanted: Wanted) -> Kernels:
+    own = kernel.between(a, a, wanted)
+    if others is None:
+        return own
+    rest = kernel.between(a, others, wanted)
+    return {name: np.concatenate([k, rest[name]], axis=2) for name, k in own.items()}

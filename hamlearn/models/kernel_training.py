@@ -1,8 +1,8 @@
-"""Fits of a kernel block model: kernels in batches of groups that fit into memory, then every group by itself."""
+"""Fits of a kernel block model, one group of blocks after another, on kernels that were computed before."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 
@@ -11,11 +11,13 @@ from numpy.typing import NDArray
 
 from hamlearn.blocks import BlockKey, Blocks
 from hamlearn.errors import ConfigError
-from hamlearn.kernels import BlockKernel, Centres
+from hamlearn.kernels import Centres
 from hamlearn.models.active_samples import family_name
 from hamlearn.models.block_groups import Group
 from hamlearn.models.kernel_group import GroupFit, SparseGroup, fit_full
-from hamlearn.models.kernel_rows import as_matrix, kernel_rows, self_kernels, symmetric_kernels, wanted_of
+from hamlearn.models.kernel_rows import as_matrix, self_kernels
+from hamlearn.models.kernel_tiles import KernelTiles
+from hamlearn.structures.samples import Family
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -86,85 +88,55 @@ def gigabytes(n_rows: int) -> float:
     return 8e-9 * COPIES * n_rows**2
 
 
-def batches(groups: Sequence[Group], basis: Centres, memory_gb: float) -> Iterator[list[Group]]:
-    """Yield groups whose kernel matrices fit into memory together.
+def check_memory(groups: Iterable[Group], basis: Centres, memory_gb: float) -> None:
+    """Refuse groups whose fit does not fit into memory.
 
     Raises:
-        ConfigError: if those of a single group do not.
+        ConfigError: naming the first such group.
     """
-    batch: list[Group] = []
-    used = 0.0
     for group in groups:
         n = basis.count(group.family) * (2 * group.L + 1)
-        needed = gigabytes(n)
-        if needed > memory_gb:
+        if gigabytes(n) > memory_gb:
             raise ConfigError(
-                f"the kernel of {n} rows ({family_name(group.family)}, L = {group.L}) needs {needed:.2g} GB, more than "
-                f"memory_gb = {memory_gb:g}; raise memory_gb, or set model.basis: sparse and a smaller model.active"
+                f"the kernel of {n} rows ({family_name(group.family)}, L = {group.L}) needs {gigabytes(n):.2g} GB, "
+                f"more than memory_gb = {memory_gb:g}; raise memory_gb, or set model.basis: sparse and a smaller "
+                "model.active"
             )
-        if batch and used + needed > memory_gb:
-            yield batch
-            batch, used = [], 0.0
-        batch.append(group)
-        used += needed
-    if batch:
-        yield batch
 
 
-def fit_groups_full(
-    kernel: BlockKernel,
-    centres: Centres,
-    groups: Sequence[Group],
-    data: Data,
-    variance: bool,
-    executor: str,
-    advance: Callable[[int], None],
-) -> Iterator[tuple[Group, GroupFit]]:
-    """Fit groups on the kernels of all samples; ``advance`` is told how many structures were dealt with."""
-    kernels = symmetric_kernels(kernel, centres, wanted_of(groups), executor)
-    advance(centres.n_structures)
-    for group in groups:
-        k = as_matrix(kernels.pop((group.family, (group.L, group.sigma))))
-        owner = data.owner(group)
+def fit_groups_full(tiles: KernelTiles, data: Data, variance: bool) -> Iterator[tuple[Group, GroupFit]]:
+    """Fit every group on the kernels of all samples, which are in the folder of ``tiles``."""
+    for group in data.groups:
+        k, owner = tiles.matrix(group.family, (group.L, group.sigma)), data.owner(group)
         folds = [np.flatnonzero(np.isin(owner, fold)) for fold in data.folds] if data.n_structures > 1 else []
-        unit, width = kernel.largest(group.family.kind), 2 * group.L + 1
+        unit, width = tiles.kernel.largest(group.family.kind), 2 * group.L + 1
         yield group, fit_full(k, data.rows(group), [f for f in folds if len(f)], owner, variance, unit, width)
 
 
 def fit_groups_sparse(
-    kernel: BlockKernel,
-    centres: Centres,
-    active: Centres,
-    groups: Sequence[Group],
-    data: Data,
-    variance: bool,
-    executor: str,
-    advance: Callable[[int], None],
+    tiles: KernelTiles, active: Mapping[Family, IntArray], data: Data, variance: bool
 ) -> Iterator[tuple[Group, GroupFit]]:
-    """Fit groups on an active set, rows of the training set tile by tile; see :func:`fit_groups_full`."""
-    wanted = wanted_of(groups)
-    k_mm = symmetric_kernels(kernel, active, wanted, executor)
-    fits = {}
-    for g in groups:
-        k = as_matrix(k_mm.pop((g.family, (g.L, g.sigma))))
-        fits[g] = SparseGroup(k, variance, kernel.largest(g.family.kind), 2 * g.L + 1)
-    y, owner = {g: data.rows(g) for g in groups}, {g: data.owner(g) for g in groups}
-    held: dict[Group, list[tuple[IntArray, FloatArray]]] = {g: [] for g in groups}
-    for start, stop, kernels in kernel_rows(kernel, centres, active, wanted, executor):
-        for g in groups:
-            k, rows = as_matrix(kernels.pop((g.family, (g.L, g.sigma)))), _between(owner[g], start, stop)
-            out = np.isin(owner[g][rows], data.first_held)
-            fits[g].add(k[~out], y[g][rows[~out]])
-            held[g].append((rows[out], k[out]))
-        advance(stop - start)
+    """Fit every group on an active set, rows of the training set tile by tile.
+
+    Args:
+        tiles: kernels of all samples with the active ones, which are in their folder.
+        active: which samples of every family are active.
+        data: blocks.
+        variance: also find what error bars need.
+    """
     structures = data.first_held.tolist()
-    own = self_kernels(kernel, centres, structures, wanted) if variance else []
-    for g in groups:
-        parts = sorted(held.pop(g), key=lambda part: part[0][0] if len(part[0]) else -1)
-        rows, k = (np.concatenate(x) for x in zip(*parts, strict=True))
-        priors = {s: as_matrix(x[g.family, (g.L, g.sigma)]) for s, x in zip(structures, own, strict=False)}
-        yield g, fits.pop(g).fit(k, y[g][rows], rows, owner[g][rows], priors)
-
-
-def _between(owner: IntArray, start: int, stop: int) -> IntArray:
-    return np.arange(*np.searchsorted(owner, [start, stop]))
+    own = self_kernels(tiles.kernel, tiles.rows, structures, tiles.wanted) if variance else []
+    for group in data.groups:
+        name = group.family, (group.L, group.sigma)
+        k_mm = tiles.matrix(*name, active[group.family])
+        unit, width = tiles.kernel.largest(group.family.kind), 2 * group.L + 1
+        fit = SparseGroup((k_mm + k_mm.T) / 2, variance, unit, width)
+        y, owner = data.rows(group), data.owner(group)
+        is_held = np.isin(owner, data.first_held)
+        held = []
+        for where, k in tiles.parts(*name):
+            out = is_held[where]
+            fit.add(k[~out], y[where][~out])
+            held.append(k[out])
+        priors = {s: as_matrix(x[name]) for s, x in zip(structures, own, strict=False)}
+        yield group, fit.fit(np.concatenate(held), y[is_held], np.flatnonzero(is_held), owner[is_held], priors)

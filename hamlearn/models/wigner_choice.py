@@ -14,7 +14,9 @@ from hamlearn.config import ModelSettings, WignerSettings, changed_section
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel
 from hamlearn.models.block_groups import Group, group_blocks
-from hamlearn.models.kernel_training import FEWEST_FOLDS, Data, batches, fit_groups_full, gigabytes
+from hamlearn.models.kernel_rows import wanted_of
+from hamlearn.models.kernel_tiles import KernelTiles, scratch_folder
+from hamlearn.models.kernel_training import FEWEST_FOLDS, Data, fit_groups_full, gigabytes
 from hamlearn.units import HARTREE_EV
 
 if TYPE_CHECKING:
@@ -94,8 +96,11 @@ def _error(
     centres = kernel.centres(structures)
     data = Data(groups, blocks, len(structures), model.folds)
     total = 0.0
-    for some in batches(list(groups), centres, model.memory_gb):
-        for group, fit in fit_groups_full(kernel, centres, some, data, False, executor, lambda _: None):
+    with scratch_folder() as folder:
+        tiles = KernelTiles(kernel, centres, centres, wanted_of(groups), folder, is_symmetric=True)
+        for _ in tiles.computed(executor):
+            pass
+        for group, fit in fit_groups_full(tiles, data, False):
             multiplicity = np.array([key.multiplicity for key in groups[group]])
             total += float((fit.residuals**2).sum(axis=0) @ multiplicity)
     return total

@@ -7,9 +7,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
-from hamlearn.blocks import assemble_matrices, element_variances, split_matrices
+from hamlearn.blocks import Blocks, assemble_matrices, element_variances, split_matrices
 from hamlearn.config import ModelSettings, WignerSettings
-from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
+from hamlearn.errors import ArtifactError, ConfigError, DomainError, HamlearnWarning
 from hamlearn.models import Group, KernelBlockModel, kernel_training
 from hamlearn.models.active_samples import choose_active
 from hamlearn.structures import permute, random_rotation, rotate
@@ -174,14 +174,45 @@ def test_an_executor_changes_nothing(data, waters, monkeypatch):
     assert_executor_changes_nothing(data, waters, BARS, "local:2", monkeypatch)
 
 
-def test_batches_change_nothing(data, full, waters):
-    """Kernels of one group after another where memory is scarce."""
-    tight = BARS.model_copy(update={"memory_gb": 6.5e-4})
-    centres = full.kernel_.centres(data[0])
-    assert len(list(kernel_training.batches(list(full.blocks_), centres, tight.memory_gb))) > 2
-    before, after = full.predict(waters[N:]), fit(data, tight).predict(waters[N:])
+@pytest.mark.parametrize("model", [BARS, SPARSE], ids=["full", "sparse"])
+def test_tiles_that_are_there_are_not_computed_again(data, waters, model, tmp_path, monkeypatch):
+    """A fit goes on after a kill; a model of other values of the same blocks computes no kernels."""
+    monkeypatch.setattr("hamlearn.models.kernel_rows.SMALLEST_TASKS", 6)
+    monkeypatch.setattr("hamlearn.models.kernel_rows.ENTRIES_OF_A_TASK", 1e3)
+
+    def fitted_in(folder, values=data[1]):
+        return KernelBlockModel(SMALL, model, folder).fit(data[0], values, held_out=True)
+
+    first = fitted_in(tmp_path)
+    tiles = sorted(tmp_path.rglob("*.npz"))
+    before = first.predict(waters[N:])
+    assert len(tiles) == 3
+    for tile in tiles[:2]:
+        tile.unlink()
+    left = {tile: tile.stat().st_mtime_ns for tile in tiles[2:]}
+    again = fitted_in(tmp_path)
+    assert all(tile.exists() for tile in tiles)
+    assert {tile: tile.stat().st_mtime_ns for tile in tiles[2:]} == left
+    for one in (again.predict(waters[N:]), fit(data, model).predict(waters[N:])):
+        for key, values in before.values.items():
+            np.testing.assert_allclose(one.values[key], values, atol=1e-8)
+    monkeypatch.setattr("hamlearn.models.kernel_tiles.kernel_rows", lambda *a: [] if not a[5] else pytest.fail())
+    twice = Blocks(data[1].samples, {key: 2 * values for key, values in data[1].values.items()})
+    doubled = fitted_in(tmp_path, twice).predict(waters[N:])
     for key, values in before.values.items():
-        np.testing.assert_allclose(after.values[key], values, atol=1e-8)
+        np.testing.assert_allclose(doubled.values[key], 2 * values, atol=1e-7)
+
+
+def test_kernels_need_room_and_whole_files(data, tmp_path):
+    taken = tmp_path / "file"
+    taken.touch()
+    with pytest.raises(ConfigError, match=r"cannot be kept in .* needs about .* GB"):
+        KernelBlockModel(SMALL, BARS, taken).fit(*data[:2])
+    KernelBlockModel(SMALL, BARS, tmp_path / "kept").fit(*data[:2])
+    (tile, *_) = (tmp_path / "kept").rglob("*.npz")
+    tile.write_bytes(tile.read_bytes()[:200])
+    with pytest.raises(ArtifactError, match=r"damaged.*delete"):
+        KernelBlockModel(SMALL, BARS, tmp_path / "kept").fit(*data[:2])
 
 
 def test_error_bars_cover_what_they_say(fitted, waters, water_lowdin):
@@ -213,12 +244,14 @@ def test_covariances_are_positive_and_shrink_with_data(fitted, data, waters):
 
 def test_active_samples_are_those_asked_for(data, full):
     centres = full.kernel_.centres(data[0])
-    chosen = choose_active(full.kernel_, centres, {"O": 3, "H-O": 7}, "serial")
+    chosen = choose_active(full.kernel_, centres, {"O": 3, "H-O": 7}, "serial")[0]
     counts = {name: chosen.count(Family(*name)) for name in (("on_site", 8, 8), ("cross", 1, 8), ("on_site", 1, 1))}
     assert list(counts.values()) == [3, 7, 2 * N]
-    assert choose_active(full.kernel_, centres, 5, "serial").count(Family("plus", 1, 1)) == 5
-    twice = choose_active(full.kernel_, centres, 5, "serial")
-    again = choose_active(full.kernel_, centres, 5, "serial")
+    twice, rows = choose_active(full.kernel_, centres, 5, "serial")
+    again, _ = choose_active(full.kernel_, centres, 5, "serial")
+    assert twice.count(Family("plus", 1, 1)) == len(rows[Family("minus", 1, 1)]) == 5
+    direction = centres.bonds[1, 8].direction[rows[Family("cross", 1, 8)]]
+    np.testing.assert_array_equal(twice.bonds[1, 8].direction, direction)
     np.testing.assert_array_equal(twice.bonds[1, 8].direction, again.bonds[1, 8].direction)
 
 

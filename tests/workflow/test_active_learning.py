@@ -45,9 +45,3 @@ def test_kernels_looked_up_are_those_computed(script, methanols):
         for name, k in expected.items():
             assert np.abs(k).max() > 1e-3
             np.testing.assert_allclose(found[name], k, atol=1e-12)
-
-
-def test_without_the_data_there_is_one_line(script, monkeypatch, tmp_path):
-    monkeypatch.setenv(script.VARIABLE, str(tmp_path))
-    with pytest.raises(SystemExit, match="export HAMLEARN_BENCHMARK_DATA=FOLDER"):
-        script.data_file()

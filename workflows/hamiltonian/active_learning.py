@@ -13,7 +13,6 @@ finished sizes are not computed again.
 import argparse
 import csv
 import itertools
-import os
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -32,8 +31,8 @@ from hamlearn.plots.style import BLUE, GREEN, GREY, VERMILION, add_legend, log_t
 from hamlearn.qm import run_campaign
 from hamlearn.structures import read_structures, split
 from hamlearn.targets import build_target
+from hamlearn.testing.benchmark_data import benchmark_file
 
-VARIABLE = "HAMLEARN_BENCHMARK_DATA"
 N_POOL, N_TEST = 200, 100
 SIZES = (25, 40, 55, 70, 85, 100)
 WIGNER = WignerSettings(smearing_angstrom=0.2, smearing_growth_angstrom=3.0)
@@ -91,7 +90,7 @@ class Study:
     """Pool and test set with their Hamiltonians, and fits on parts of the pool."""
 
     def __init__(self, store: Path, of: str) -> None:
-        structures = read_structures(data_file())
+        structures = read_structures(benchmark_file("ethanol_4500.extxyz"))
         train, test = split(len(structures), 1000, 500, 0)
         chosen = [structures[k] for k in [*test[:N_TEST], *train[:N_POOL]]]
         campaign = run_campaign(chosen, QMSettings(), store, guess_focks=("minao",), executor="local", echo=print)
@@ -203,14 +202,6 @@ def known(table: Path) -> list[dict[str, str]]:
         return []
     with table.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def data_file() -> Path:
-    """Return the path of the ethanols; end with one line if they are not there."""
-    path = Path(os.environ.get(VARIABLE, "")) / "ethanol_4500.extxyz"
-    if VARIABLE not in os.environ or not path.is_file():
-        raise SystemExit(f"there is no file {path}; export {VARIABLE}=FOLDER of the data sets")
-    return path
 
 
 if __name__ == "__main__":

@@ -12,8 +12,8 @@ figures. Finished fits are not done again.
 
 import argparse
 import csv
-import os
 import resource
+import shutil
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,7 @@ from hamlearn.plots.style import BLUE, GREEN, VERMILION
 from hamlearn.qm import Campaign, run_campaign
 from hamlearn.structures.splits import split, training_orders
 from hamlearn.targets import build_target
+from hamlearn.testing.benchmark_data import benchmark_file
 
 GUESS = ("minao",)
 TARGETS = {"direct": TargetSettings(kind="saph"), "delta": TargetSettings(kind="saph", delta="minao")}
@@ -77,10 +78,7 @@ SETS = {
 
 def load(chosen: Set) -> list[Atoms]:
     """Return the structures of a set that are made of its elements."""
-    folder = os.environ.get("HAMLEARN_BENCHMARK_DATA")
-    if not folder or not (Path(folder) / chosen.file).exists():
-        raise SystemExit(f"{chosen.file} not found; export HAMLEARN_BENCHMARK_DATA=FOLDER of the data sets")
-    atoms = read(Path(folder) / chosen.file, ":")
+    atoms = read(benchmark_file(chosen.file), ":")
     return [a for a in atoms if set(a.get_chemical_symbols()) <= {"H", *chosen.elements}]
 
 
@@ -133,33 +131,46 @@ def main() -> None:
     folder = arguments.out / "qm" / arguments.set
     campaign = run_campaign(atoms, QMSettings(), folder, guess_focks=GUESS, executor=arguments.executor, echo=print)
     table = arguments.out / f"{arguments.set}.csv"
-    for target in arguments.target:
-        for kind in arguments.model:
-            for n in sorted(arguments.train):
-                for order, members in enumerate(orders):
+    for kind in arguments.model:
+        for n in sorted(arguments.train):
+            for order, members in enumerate(orders[:1] if n == len(training) else orders):  # all orders of all are one
+                train, tests = ([position[int(k)] for k in part] for part in (members[:n], test))
+                scratch = arguments.out / "kernels" / f"{arguments.set}_{n}_{order}"
+                for target in arguments.target:  # all of them share the kernels
                     name = {"target": target, "model": kind, "n_train": n, "order": order, "n_test": len(test)}
                     if done(table, name):
                         continue
-                    basis = {}
-                    if kind == "wigner":
-                        full = n <= chosen.full
-                        basis = {"basis": "full"} if full else {"basis": "sparse", "active": arguments.active}
-                    settings = ModelSettings(kind=kind, memory_gb=arguments.memory, error_bars=True, **basis)
-                    model = HamiltonianModel(QMSettings(), TARGETS[target], chosen.features, chosen.wigner, settings)
-                    train, tests = ([position[int(k)] for k in part] for part in (members[:n], test))
-                    known = families_of([atoms[k] for k in train])
-                    inside = [k for k in tests if not outside(atoms[k].numbers, known)]
-                    if len(inside) < len(tests):
-                        print(
-                            f"{len(tests) - len(inside)} test structures hold pairs of elements not in the training set"
-                        )
+                    model = new_model(chosen, arguments, target, kind, n, scratch)
+                    inside = inside_of(atoms, train, tests)
                     row, arrays = fit_and_test(campaign, atoms, train, inside, model, arguments.executor)
                     row["n_inside"] = len(inside)
                     stem = f"{arguments.set}_{target}_{kind}_{n}_{order}"
                     np.savez(arguments.out / f"{stem}.npz", test=[used[k] for k in inside], **arrays)
                     add_row(table, name | row)
                     print(stem, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
+                    draw(table, arguments.out, arguments.set)
+                shutil.rmtree(scratch, ignore_errors=True)
     draw(table, arguments.out, arguments.set)
+
+
+def new_model(
+    chosen: Set, arguments: argparse.Namespace, target: str, kind: str, n: int, scratch: Path
+) -> HamiltonianModel:
+    """Return the model of one fit."""
+    basis = {}
+    if kind == "wigner":
+        basis = {"basis": "full"} if n <= chosen.full else {"basis": "sparse", "active": arguments.active}
+    settings = ModelSettings(kind=kind, memory_gb=arguments.memory, error_bars=True, **basis)
+    return HamiltonianModel(QMSettings(), TARGETS[target], chosen.features, chosen.wigner, settings, scratch)
+
+
+def inside_of(atoms: list[Atoms], train: list[int], tests: list[int]) -> list[int]:
+    """Return the test structures whose pairs of elements the training set holds."""
+    known = families_of([atoms[k] for k in train])
+    inside = [k for k in tests if not outside(atoms[k].numbers, known)]
+    if len(inside) < len(tests):
+        print(f"{len(tests) - len(inside)} test structures hold pairs of elements not in the training set")
+    return inside
 
 
 def read_rows(table: Path) -> list[dict[str, str]]:

@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 from ase.io import read
-from benchmark_data import benchmark_file
 
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
 from hamlearn.plots import save_figure
@@ -27,6 +26,7 @@ from hamlearn.property_model import PropertyModel
 from hamlearn.property_model.choice import candidates, choose_kernel
 from hamlearn.property_model.labels import read_labels
 from hamlearn.property_model.prediction import property_metrics
+from hamlearn.testing.benchmark_data import benchmark_file
 
 KCAL_PER_HARTREE = 627.5094740631
 DEBYE_PER_AU = 2.541746473

@@ -17,13 +17,13 @@ from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from benchmark_data import benchmark_file
 
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
 from hamlearn.plots import save_figure
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, VERMILION
 from hamlearn.property_model import PropertyModel
+from hamlearn.testing.benchmark_data import benchmark_file
 
 # widths by cross-validation on 20 training structures of ethanol, the same for all molecules
 KERNEL = {"cutoff_angstrom": 5.0, "smearing_angstrom": 0.2, "smearing_growth_angstrom": 2.0}

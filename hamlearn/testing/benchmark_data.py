@@ -1,4 +1,6 @@
-"""Where the published data sets are."""
+"""Where the published data sets are that benchmarks and workflows are measured on."""
+
+from __future__ import annotations
 
 import os
 from pathlib import Path
