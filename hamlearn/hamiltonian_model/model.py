@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -104,7 +105,7 @@ class HamiltonianModel:
         self.orbitals_ = Orbitals.merge(target.orbitals for target in targets)
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
         blocks = split_matrices([target.matrix for target in targets], numbers, self.orbitals_)
-        self.block_model_ = new_regressor(self.features, self.wigner, self.model, self.scratch)
+        self.block_model_ = self._new_regressor()
         self.block_model_.fit(structures, blocks, echo, label, self.model.error_bars, executor)
         if isinstance(self.block_model_, KernelBlockModel):
             self.wigner = self.block_model_.wigner  # what was chosen of a grid
@@ -142,6 +143,10 @@ class HamiltonianModel:
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
         sides = sides or self._sides(numbers, [atoms.positions / BOHR_ANGSTROM for atoms in structures], executor)
         return self._predictions(numbers, blocks, sides, covariances, self.calibration_)
+
+    def _new_regressor(self) -> Regressor:
+        """Return what fits the blocks."""
+        return new_regressor(self.features, self.wigner, self.model, self.scratch)
 
     def _predictions(
         self,
@@ -193,6 +198,14 @@ class HamiltonianModel:
     def pair_cutoff_angstrom(self) -> float:
         """Largest distance of a coupled atom pair, Å; blocks of pairs beyond it are zero."""
         return (self.wigner if self.model.kind == "wigner" else self.features).pair_cutoff_angstrom
+
+    def forget_kernels(self) -> None:
+        """Remove the folder of kernels, and keep none from now on."""
+        if self.scratch is not None:
+            shutil.rmtree(self.scratch, ignore_errors=True)
+        self.scratch = None
+        if isinstance(self.block_model_, KernelBlockModel):
+            self.block_model_.scratch = None
 
     def save(self, folder: str | Path) -> None:
         """Write the model to a new folder: model.yaml, tensors.safetensors, MODEL_CARD.md.

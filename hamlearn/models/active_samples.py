@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,9 +12,11 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from hamlearn.angular.elements import symbol
+from hamlearn.artifacts import load_arrays, save_arrays
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.models.kernel_rows import results
+from hamlearn.models.kernel_tiles import fingerprint
 from hamlearn.models.selection import farthest_points
 from hamlearn.progress import Progress
 from hamlearn.structures.samples import Family
@@ -37,6 +40,7 @@ def choose_active(
     most: int | Mapping[str, int],
     executor: str = "serial",
     echo: Callable[[str], object] | None = None,
+    folder: Path | None = None,
 ) -> tuple[Centres, dict[Family, IntArray]]:
     """Return samples farthest from each other in the metric of the invariant kernel of low orders, and which they are.
 
@@ -46,6 +50,7 @@ def choose_active(
         most: number of samples of every family, or by name such as {C: 500, C-H: 2000}; where there are fewer, all.
         executor: where kernels are computed, one task for every family.
         echo: receives lines about the progress; None for silence.
+        folder: where choices are kept, so that the same one is not made again; None: nowhere.
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 9.
     """
@@ -56,23 +61,43 @@ def choose_active(
     orders = {name: min(most_nu, getattr(kernel.settings, name)) for name, most_nu in ORDERS.items()}
     quick = replace(kernel, settings=kernel.settings.model_copy(update=orders | PLAIN))
     chosen: dict[Family, IntArray] = {}
-    tasks, places = [], []
+    tasks = {}
     for family in present:
         n = centres.count(family)
         k = min(asked if isinstance(asked, int) else asked.get(family_name(family), n), n)
         chosen[family] = np.arange(n)
         if k < n:
-            candidates = np.sort(np.random.default_rng(0).permutation(n)[: max(k, int(CANDIDATES * k))])
-            tasks.append((quick, centres.select({family: candidates}), family, k))
-            places.append((family, candidates))
-    with Progress("active set, families", len(tasks), echo) as progress:
-        for index, rows in results(executor, _farthest, tasks):
-            family, candidates = places[index]
-            chosen[family] = np.sort(candidates[rows])
-            progress.advance()
+            chosen[family] = np.sort(np.random.default_rng(0).permutation(n)[: max(k, int(CANDIDATES * k))])
+            tasks[family] = (quick, centres.select({family: chosen[family]}), family, k)
+    for family, rows in _farthest_of(tasks, folder, executor, echo):
+        chosen[family] = np.sort(chosen[family][rows])
     active = centres.select(chosen)
     minus = {Family("minus", f.species_i, f.species_j): rows for f, rows in chosen.items() if f.kind == "plus"}
     return active, chosen | minus
+
+
+def _farthest_of(
+    tasks: Mapping[Family, tuple[BlockKernel, Centres, Family, int]],
+    folder: Path | None,
+    executor: str,
+    echo: Callable[[str], object] | None,
+) -> Iterator[tuple[Family, IntArray]]:
+    """Yield which candidates of each family are farthest from each other."""
+    files, missing = {}, list(tasks)
+    if folder is not None:
+        files = {
+            f: folder / f"active-{fingerprint(task[0].settings, [task[1]], *task[2:])}.npz" for f, task in tasks.items()
+        }
+        missing = [f for f in tasks if not files[f].exists()]
+    for family in tasks.keys() - missing:
+        yield family, load_arrays(files[family], "delete it and run again", ["rows"])["rows"]
+    with Progress("active set, families", len(missing), echo) as progress:
+        for index, rows in results(executor, _farthest, [tasks[f] for f in missing]):
+            if folder is not None:
+                folder.mkdir(parents=True, exist_ok=True)
+                save_arrays(files[missing[index]], {"rows": rows})
+            yield missing[index], rows
+            progress.advance()
 
 
 def _farthest(kernel: BlockKernel, candidates: Centres, family: Family, k: int) -> IntArray:

@@ -50,6 +50,7 @@ class KernelBlockModel:
         model: basis, folds, memory, error bars.
         scratch: folder that keeps the kernels of fits and predictions, so that a fit that was killed goes on and models
             of other blocks of the same structures find them; None: those of a fit go to a temporary one.
+        new_kernel: makes the kernels; another one may look up what it computed before.
         kernel_: fitted densities and norms.
         active_: samples of the basis: of all training structures, or an active set.
         blocks_: for each group of equal symmetry its blocks, in the order of the columns of its weights.
@@ -71,6 +72,7 @@ class KernelBlockModel:
     wigner: WignerSettings
     model: ModelSettings
     scratch: Path | None = None
+    new_kernel: Callable[[WignerSettings], BlockKernel] = BlockKernel
     kernel_: BlockKernel = field(init=False)
     active_: Centres = field(init=False)
     blocks_: dict[Group, list[BlockKey]] = field(default_factory=dict)
@@ -110,13 +112,13 @@ class KernelBlockModel:
         self.wigner = choose_wigner(self.wigner, self.model, structures, blocks, echo, executor)
         self.blocks_ = group_blocks(blocks)
         check_domain(structures, families_of(structures), self.wigner.pair_cutoff_angstrom)  # says what is beyond
-        self.kernel_ = BlockKernel(self.wigner).fit(structures)
+        self.kernel_ = self.new_kernel(self.wigner).fit(structures)
         centres = self.kernel_.centres(structures)
         data = Data(self.blocks_, blocks, len(structures), self.model.folds)
         self.active_, active = centres, None
         if not is_full:
             most = self.model.active or self._most_active()
-            self.active_, active = choose_active(self.kernel_, centres, most, executor, echo)
+            self.active_, active = choose_active(self.kernel_, centres, most, executor, echo, self.scratch)
         check_memory(self.blocks_, self.active_, self.model.memory_gb)
         wanted = wanted_of(self.blocks_)
         with scratch_folder(self.scratch) as folder:

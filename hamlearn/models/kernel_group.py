@@ -7,11 +7,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 from numpy.typing import NDArray
-from scipy.linalg import cho_solve, eigh, lapack, qr
+from scipy.linalg import cho_solve, eigh, lapack
 
 from hamlearn.errors import ConfigError
 from hamlearn.models.positive import cholesky_or_none, eigen_root
-from hamlearn.models.sparse_solvers import SparseAccumulator
+from hamlearn.models.sparse_solvers import SparseAccumulator, triangle
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -154,7 +154,7 @@ class SparseGroup:
         self._scale = float(np.trace(k_mm)) / len(k_mm)
         self._rows = SparseAccumulator(k_mm) if self._scale > VANISHING * unit else None
         self._columns = variance_columns(len(k_mm), width)
-        self._factor = np.zeros((0, len(self._columns)))  # R with R^T R = K_SN K_NS, and rows not yet in it
+        self._factor = np.zeros((len(self._columns),) * 2)  # R with R^T R = K_SN K_NS
         self._n_rows = 0
 
     def add(self, k: FloatArray, y: FloatArray) -> None:
@@ -164,10 +164,7 @@ class SparseGroup:
         self._rows.add(k, y)
         self._n_rows += len(k)
         if self._variance:
-            self._factor = np.vstack([self._factor, k[:, self._columns]])
-            if len(self._factor) > 3 * len(self._columns):
-                self._factor = qr(self._factor, mode="r", overwrite_a=True, check_finite=False)[0]
-                self._factor = self._factor[: len(self._columns)]
+            self._factor = triangle(self._factor, k[:, self._columns])
 
     def fit(
         self, k_held: FloatArray, y_held: FloatArray, held: IntArray, owner: IntArray, priors: Mapping[int, FloatArray]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from hamlearn.artifacts import load_arrays, save_arrays
+from hamlearn.config import WignerSettings
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.kernels.block_tiles import Kernels, Wanted
@@ -100,11 +101,7 @@ class KernelTiles:
     @cached_property
     def _home(self) -> Path:
         """Folder of these tiles: of the same kernels, rows, basis and (L, sigma), whatever they are used for."""
-        digest = hashlib.sha256(repr((self.kernel.settings, self._names, self.is_symmetric)).encode())
-        for part in (self.kernel, self.rows, self.basis):
-            for name, value in sorted(part.tensors().items()):
-                digest.update(name.encode() + value.numpy().tobytes())
-        return self.folder / digest.hexdigest()[:32]
+        return self.folder / fingerprint(self.kernel.settings, [self.rows, self.basis], self._names, self.is_symmetric)
 
     def _path(self, tile: Tile) -> Path:
         return self._home / f"{tile[0]}-{tile[1]}.npz"
@@ -124,6 +121,15 @@ class KernelTiles:
     def _load(self, tile: Tile, family: Family, irrep: Irrep) -> FloatArray:
         name = _member(family, irrep)
         return load_arrays(self._path(tile), f"delete {self._home} and run again", [name])[name]
+
+
+def fingerprint(settings: WignerSettings, samples: Sequence[Centres], *rest: object) -> str:
+    """Return a name of kernels, told by their settings and samples, and of whatever else decides a result."""
+    digest = hashlib.sha256(repr((settings, rest)).encode())
+    for centres in samples:  # they hold all that a fitted kernel knows of them
+        for name, value in sorted(centres.tensors().items()):
+            digest.update(name.encode() + value.numpy().tobytes())
+    return digest.hexdigest()[:32]
 
 
 @contextmanager

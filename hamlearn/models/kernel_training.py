@@ -28,7 +28,7 @@ MOST_HELD_OUT = 100
 FEWEST_FOLDS = 8
 
 COPIES = 8
-"""Copies of the kernel matrix of a group alive at the peak of a fit: matrix, pending rows, factors, work space."""
+"""Copies of the kernel matrix of a group alive at the peak of a fit: matrix, factors, work space."""
 
 
 @dataclass(frozen=True)

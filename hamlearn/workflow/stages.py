@@ -138,10 +138,12 @@ class Run(RunFolder):
         active = clipped_active(c.model.active, members_of) if c.model.kind == "wigner" else c.model.active
         settings = c.model.model_copy(update={"error_bars": error_bars, "active": active})
         wigner = c.wigner if self.model is None else self.model.wigner  # once chosen of a grid, it stays
-        model = HamiltonianModel(qm=c.qm, target=c.target, features=c.features, wigner=wigner, model=settings)
+        model = HamiltonianModel(c.qm, c.target, c.features, wigner, settings, scratch=self.out / "kernels")
         targets = [self.target_of[k] for k in members]
         label = f"{label}, {len(members)} structures"
-        return model.fit(members_of, targets, self.echo, label, self.executor)
+        model.fit(members_of, targets, self.echo, label, self.executor)
+        model.forget_kernels()
+        return model
 
     def _load_model(self, folder: Path) -> HamiltonianModel:
         from hamlearn.hamiltonian_model import load_model

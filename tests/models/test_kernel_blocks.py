@@ -184,7 +184,7 @@ def test_tiles_that_are_there_are_not_computed_again(data, waters, model, tmp_pa
         return KernelBlockModel(SMALL, model, folder).fit(data[0], values, held_out=True)
 
     first = fitted_in(tmp_path)
-    tiles = sorted(tmp_path.rglob("*.npz"))
+    tiles = sorted(tmp_path.rglob("*/*.npz"))
     before = first.predict(waters[N:])
     assert len(tiles) == 3
     for tile in tiles[:2]:
@@ -242,7 +242,7 @@ def test_covariances_are_positive_and_shrink_with_data(fitted, data, waters):
     assert np.mean(grows) > 0.9
 
 
-def test_active_samples_are_those_asked_for(data, full):
+def test_active_samples_are_those_asked_for(data, full, tmp_path, monkeypatch):
     centres = full.kernel_.centres(data[0])
     chosen = choose_active(full.kernel_, centres, {"O": 3, "H-O": 7}, "serial")[0]
     counts = {name: chosen.count(Family(*name)) for name in (("on_site", 8, 8), ("cross", 1, 8), ("on_site", 1, 1))}
@@ -250,6 +250,11 @@ def test_active_samples_are_those_asked_for(data, full):
     twice, rows = choose_active(full.kernel_, centres, 5, "serial")
     again, _ = choose_active(full.kernel_, centres, 5, "serial")
     assert twice.count(Family("plus", 1, 1)) == len(rows[Family("minus", 1, 1)]) == 5
+    kept, _ = choose_active(full.kernel_, centres, 5, "serial", None, tmp_path)
+    with monkeypatch.context() as patched:
+        patched.setattr("hamlearn.models.active_samples.results", lambda *a: [] if not a[2] else pytest.fail())
+        found, _ = choose_active(full.kernel_, centres, 5, "serial", None, tmp_path)
+    assert all(np.array_equal(x.direction, found.bonds[pair].direction) for pair, x in kept.bonds.items())
     direction = centres.bonds[1, 8].direction[rows[Family("cross", 1, 8)]]
     np.testing.assert_array_equal(twice.bonds[1, 8].direction, direction)
     np.testing.assert_array_equal(twice.bonds[1, 8].direction, again.bonds[1, 8].direction)

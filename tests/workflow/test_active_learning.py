@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
-from hamlearn.config import WignerSettings
+from hamlearn.config import ModelSettings, WignerSettings
 from hamlearn.kernels import BlockKernel
 from hamlearn.structures.samples import Family
 
@@ -45,3 +45,9 @@ def test_kernels_looked_up_are_those_computed(script, methanols):
         for name, k in expected.items():
             assert np.abs(k).max() > 1e-3
             np.testing.assert_allclose(found[name], k, atol=1e-12)
+
+
+def test_models_of_the_script_look_kernels_up(script, methanols):
+    remembered = script.PoolKernel(SMALL, methanols[:4], methanols[4:])
+    regressor = script.PoolModel(wigner=SMALL, model=ModelSettings(kind="wigner"), kernel=remembered)._new_regressor()
+    assert regressor.new_kernel(SMALL).fit(methanols[:3]) is remembered

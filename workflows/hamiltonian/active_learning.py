@@ -14,6 +14,7 @@ import argparse
 import csv
 import itertools
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -23,7 +24,7 @@ from scipy.spatial.distance import cdist
 from hamlearn import HamiltonianModel, metrics, select_structures
 from hamlearn.config import ModelSettings, QMSettings, TargetSettings, WignerSettings
 from hamlearn.kernels import BlockKernel, Centres
-from hamlearn.models import kernel_blocks
+from hamlearn.models import KernelBlockModel
 from hamlearn.observables import average_orders, reference_prediction
 from hamlearn.plots import save_figure
 from hamlearn.plots.panels import new_panels
@@ -86,6 +87,16 @@ class PoolKernel(BlockKernel):
         return distances.argmin(axis=1)
 
 
+@dataclass
+class PoolModel(HamiltonianModel):
+    """A model whose kernels are looked up in a table."""
+
+    kernel: PoolKernel | None = None
+
+    def _new_regressor(self) -> KernelBlockModel:
+        return KernelBlockModel(self.wigner, self.model, new_kernel=lambda settings: self.kernel)
+
+
 class Study:
     """Pool and test set with their Hamiltonians, and fits on parts of the pool."""
 
@@ -98,13 +109,12 @@ class Study:
         self.test, self.pool = chosen[:N_TEST], chosen[N_TEST:]
         self.targets, self.of = targets[N_TEST:], of
         self.references = [reference_prediction(target) for target in targets[:N_TEST]]
-        kernel = PoolKernel(WIGNER, self.pool, self.test)
-        kernel_blocks.BlockKernel = lambda settings: kernel  # type: ignore[assignment, misc]
+        self.kernel = PoolKernel(WIGNER, self.pool, self.test)
 
     def fit(self, members: Sequence[int], error_bars: bool) -> HamiltonianModel:
         """Fit on some of the pool."""
         settings = ModelSettings(kind="wigner", error_bars=error_bars)
-        model = HamiltonianModel(wigner=WIGNER, model=settings)
+        model = PoolModel(wigner=WIGNER, model=settings, kernel=self.kernel)
         return model.fit([self.pool[k] for k in members], [self.targets[k] for k in members])
 
     def grown(self, model: HamiltonianModel, members: Sequence[int], by: str, size: int) -> list[int]:

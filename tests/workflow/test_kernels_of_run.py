@@ -1,0 +1,43 @@
+"""A run of kernels that is killed in the middle of its fit."""
+
+import ase.io
+import numpy as np
+import pytest
+
+from hamlearn.config import build_config
+from hamlearn.models import kernel_blocks, kernel_tiles
+from hamlearn.workflow import run
+
+
+def test_a_killed_fit_goes_on_with_the_kernels_it_has(waters, tmp_path, monkeypatch):
+    ase.io.write(tmp_path / "waters.extxyz", waters[:12])
+    config = build_config({
+        "structures": {"file": str(tmp_path / "waters.extxyz")},
+        "qm": {"basis": "sto-3g"},
+        "wigner": {"max_l": 2, "max_nu_centre": 2, "max_nu_pair": 1},
+        "model": {"kind": "wigner", "basis": "sparse", "active": {"H-O": 8}},
+        "split": {"train": 8, "test": 4},
+    })  # fmt: skip
+    whole, out = run(config, tmp_path / "whole", executor="serial"), tmp_path / "out"
+    with monkeypatch.context() as patched:
+
+        def killed(*arguments):
+            raise KeyboardInterrupt
+
+        patched.setattr(kernel_blocks, "fit_groups_sparse", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, out, executor="serial")
+    assert list((out / "kernels").rglob("*.npz"))
+    rows = kernel_tiles.kernel_rows
+    computed = []
+
+    def counted(kernel, a, basis, wanted, executor, ranges, is_symmetric):
+        computed.extend(ranges)
+        return rows(kernel, a, basis, wanted, executor, ranges, is_symmetric)
+
+    monkeypatch.setattr(kernel_tiles, "kernel_rows", counted)
+    result = run(config, out, executor="serial")
+    assert not computed
+    assert not (out / "kernels").exists()
+    for key in ("eigenvalue_rmse_mev", "gap_rmse_mev"):
+        np.testing.assert_allclose(result.results[key], whole.results[key], rtol=1e-6)
