@@ -94,7 +94,7 @@ def fit_and_test(
     predictions = model.predict([atoms[k] for k in tests], executor, sides, std=model.model.error_bars)
     seconds = {"fit_seconds": fitted - start, "predict_seconds": time.perf_counter() - fitted}
     references = [reference_prediction(target) for target in test]
-    row = metrics(predictions, references) | seconds
+    row = metrics(predictions, references) | {"n_inside": len(tests)} | seconds
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     row["peak_memory_gb"] = peak * 1024e-9
     arrays = {}
@@ -143,7 +143,6 @@ def main() -> None:
                     model = new_model(chosen, arguments, target, kind, n, scratch)
                     inside = inside_of(atoms, train, tests)
                     row, arrays = fit_and_test(campaign, atoms, train, inside, model, arguments.executor)
-                    row["n_inside"] = len(inside)
                     stem = f"{arguments.set}_{target}_{kind}_{n}_{order}"
                     np.savez(arguments.out / f"{stem}.npz", test=[used[k] for k in inside], **arrays)
                     add_row(table, name | row)

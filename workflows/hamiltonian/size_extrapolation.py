@@ -12,11 +12,9 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from learning_curves import GUESS, SETS, TARGETS, add_row, done, fit_and_test, load, read_rows
+from learning_curves import GUESS, SETS, TARGETS, add_row, done, fit_and_test, inside_of, load, new_model, read_rows
 
-from hamlearn import HamiltonianModel, QMSettings
-from hamlearn.config import ModelSettings
-from hamlearn.models.domain import families_of, outside
+from hamlearn import QMSettings
 from hamlearn.plots import error_against_std, save_figure
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend
@@ -49,18 +47,17 @@ def main() -> None:
     table = arguments.out / "qm7_size.csv"
     for largest in SIZES:
         train = np.flatnonzero(size <= largest).tolist()
-        known = families_of([atoms[k] for k in train])
-        test = [k for k in np.flatnonzero(size == largest + 1).tolist() if not outside(atoms[k].numbers, known)]
+        test = inside_of(atoms, train, np.flatnonzero(size == largest + 1).tolist())
         name = {"target": arguments.target, "largest": largest, "n_train": len(train), "n_test": len(test)}
         if done(table, name):
             continue
-        sparse = {"basis": "sparse", "active": arguments.active} if len(train) > 200 else {}
-        settings = ModelSettings(kind="wigner", memory_gb=arguments.memory, error_bars=True, **sparse)
-        model = HamiltonianModel(QMSettings(), TARGETS[arguments.target], chosen.features, chosen.wigner, settings)
+        scratch = arguments.out / "kernels" / f"qm7_size_{largest}"
+        model = new_model(chosen, arguments, arguments.target, "wigner", len(train), scratch)
         row, arrays = fit_and_test(campaign, atoms, train, test, model, arguments.executor)
         row["gap_mean_std_mev"] = float(1e3 * arrays["gap_stds_ev"].mean())
         np.savez(arguments.out / f"qm7_size_{arguments.target}_{largest}.npz", **arrays)
         add_row(table, name | row)
+        model.forget_kernels()
         print(", ".join(f"{key} {value}" for key, value in (name | row).items()), flush=True)
     draw(table, arguments.out, arguments.target)
 
