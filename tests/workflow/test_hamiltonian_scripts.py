@@ -52,7 +52,7 @@ def test_learning_curve(script, monkeypatch, tmp_path, capsys):
         ("wigner", "8"), ("wigner", "16"), ("ridge", "8"), ("ridge", "16"),
     ]  # fmt: skip
     assert all(0 < float(row["eigenvalue_rmse_mev"]) < 100 for row in table)
-    with np.load(out / "water_delta_wigner_16_0.npz") as arrays:
+    with np.load(out / "water_delta_wigner_16_0_10.npz") as arrays:
         assert arrays["gap_errors_ev"].shape == arrays["gap_stds_ev"].shape == (10,)
     assert {path.name for path in out.glob("*.png")} == {"water_delta_learning_curve.png", "water_delta_error_bars.png"}
     capsys.readouterr()

@@ -15,6 +15,7 @@ import csv
 import resource
 import shutil
 import time
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -136,20 +137,22 @@ def main() -> None:
             for order, members in enumerate(orders[:1] if n == len(training) else orders):  # all orders of all are one
                 train, tests = ([position[int(k)] for k in part] for part in (members[:n], test))
                 scratch = arguments.out / "kernels" / f"{arguments.set}_{n}_{order}"
+                active = "" if kind == "ridge" or n <= chosen.full else arguments.active
                 for target in arguments.target:  # all of them share the kernels
                     name = {"target": target, "model": kind, "n_train": n, "order": order, "n_test": len(test)}
+                    name |= {"active": active}
                     if done(table, name):
                         continue
                     model = new_model(chosen, arguments, target, kind, n, scratch)
                     inside = inside_of(atoms, train, tests)
                     row, arrays = fit_and_test(campaign, atoms, train, inside, model, arguments.executor)
-                    stem = f"{arguments.set}_{target}_{kind}_{n}_{order}"
+                    stem = stem_of(arguments.set, name)
                     np.savez(arguments.out / f"{stem}.npz", test=[used[k] for k in inside], **arrays)
                     add_row(table, name | row)
                     print(stem, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
-                    draw(table, arguments.out, arguments.set)
+                    draw(table, arguments.out, arguments.set, arguments.active)
                 shutil.rmtree(scratch, ignore_errors=True)
-    draw(table, arguments.out, arguments.set)
+    draw(table, arguments.out, arguments.set, arguments.active)
 
 
 def new_model(
@@ -170,6 +173,12 @@ def inside_of(atoms: list[Atoms], train: list[int], tests: list[int]) -> list[in
     if len(inside) < len(tests):
         print(f"{len(tests) - len(inside)} test structures hold pairs of elements not in the training set")
     return inside
+
+
+def stem_of(name: str, row: Mapping[str, object]) -> str:
+    """Return the name of the files of a fit of a set."""
+    parts = [name, *(row[key] for key in ("target", "model", "n_train", "order")), row["active"]]
+    return "_".join(str(part) for part in parts if part != "")
 
 
 def read_rows(table: Path) -> list[dict[str, str]]:
@@ -197,9 +206,12 @@ def add_row(table: Path, row: dict[str, object]) -> None:
     temporary.replace(table)
 
 
-def draw(table: Path, out: Path, name: str) -> None:
-    """Draw learning curves of levels and gap, and error bars of the largest Wigner model of each target."""
-    rows = read_rows(table)
+def draw(table: Path, out: Path, name: str, active: int) -> None:
+    """Draw learning curves of levels and gap, and error bars of the largest Wigner model of each target.
+
+    Of the sparse models those with this active set are drawn.
+    """
+    rows = [row for row in read_rows(table) if row["active"] in ("", str(active))]
     for target in sorted({row["target"] for row in rows}):
         own = [row for row in rows if row["target"] == target]
         figure, (panels,) = new_panels(1, 2, 9.0, 3.8)
@@ -223,7 +235,7 @@ def draw(table: Path, out: Path, name: str) -> None:
 
 def draw_error_bars(row: dict[str, str], out: Path, name: str, target: str) -> None:
     """Draw errors of the gap against their error bars, and the reliability of both kinds of error bars."""
-    stem = f"{name}_{target}_{row['model']}_{row['n_train']}_{row['order']}"
+    stem = stem_of(name, row)
     with np.load(out / f"{stem}.npz") as data:
         arrays = {key: 1e3 * data[key] for key in data.files if key.endswith("_ev")}
     figure, ((left, right),) = new_panels(1, 2, 9.0, 4.0)

@@ -49,6 +49,7 @@ def main() -> None:
         train = np.flatnonzero(size <= largest).tolist()
         test = inside_of(atoms, train, np.flatnonzero(size == largest + 1).tolist())
         name = {"target": arguments.target, "largest": largest, "n_train": len(train), "n_test": len(test)}
+        name |= {"active": arguments.active}
         if done(table, name):
             continue
         scratch = arguments.out / "kernels" / f"qm7_size_{largest}"
