@@ -29,7 +29,7 @@ from hamlearn.models.domain import families_of, outside
 from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
 from hamlearn.plots import error_against_std, reliability, save_figure
 from hamlearn.plots.panels import new_panels
-from hamlearn.plots.style import BLUE, GREEN, VERMILION
+from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend, log_ticks
 from hamlearn.qm import Campaign, run_campaign
 from hamlearn.structures.splits import split, training_orders
 from hamlearn.targets import build_target
@@ -217,16 +217,18 @@ def draw(table: Path, out: Path, name: str, active: int) -> None:
         figure, (panels,) = new_panels(1, 2, 9.0, 3.8)
         for ax, key, label in zip(panels, ("eigenvalue_rmse_mev", "gap_rmse_mev"), ("levels", "gap"), strict=True):
             for kind, colour in (("wigner", BLUE), ("ridge", VERMILION)):
-                sizes = sorted({int(row["n_train"]) for row in own if row["model"] == kind})
-                of_size = [
-                    [float(row[key]) for row in own if row["model"] == kind and int(row["n_train"]) == n] for n in sizes
-                ]
+                points = [(int(row["n_train"]), float(row[key])) for row in own if row["model"] == kind]
+                sizes = sorted({n for n, _ in points})
                 if sizes:
-                    ax.plot(sizes, [np.mean(v) for v in of_size], color=colour, marker="o", label=kind)
-                    for values, n in zip(of_size, sizes, strict=True):
-                        ax.plot([n] * len(values), values, color=colour, marker=".", linestyle="none", alpha=0.5)
+                    means = [np.mean([v for m, v in points if m == n]) for n in sizes]
+                    ax.plot(sizes, means, color=colour, marker="o", label=kind)
+                    ax.plot(*zip(*points, strict=True), color=colour, marker=".", linestyle="none", alpha=0.5)
             ax.set(xscale="log", yscale="log", xlabel="training structures", ylabel=f"RMSE of the {label} / meV")
-            ax.legend()
+            ticks = sorted({int(row["n_train"]) for row in own})
+            ax.set_xticks(ticks, [str(n) for n in ticks])
+            ax.minorticks_off()
+            log_ticks(ax.yaxis, [float(row[key]) for row in own])
+            add_legend(ax)
         save_figure(figure, out / f"{name}_{target}_learning_curve.png")
         largest = [row for row in own if row["model"] == "wigner"]
         if largest:
