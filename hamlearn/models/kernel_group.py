@@ -16,8 +16,8 @@ from hamlearn.models.sparse_solvers import SparseAccumulator, triangle
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 
-RELATIVE_ALPHAS = tuple(10.0**-k for k in range(11, 0, -1))
-"""1e-11 to 0.1, in units of the mean diagonal of the kernel."""
+RELATIVE_ALPHAS = tuple(10.0**-k for k in range(11, -2, -1))
+"""1e-11 to 10, in units of the mean diagonal of the kernel; the largest ones where levels jump between molecules."""
 
 FIRST_TRIED = 6
 """Where the descent on the alphas begins: 1e-5."""

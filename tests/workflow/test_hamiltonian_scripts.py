@@ -74,9 +74,10 @@ def test_larger_molecules(script, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["size_extrapolation", str(out), "--executor", "serial", "--six", "9"])
     module.main()
     table = rows(out / "qm7_size.csv")
-    assert [row["largest"] for row in table] == ["2"]
+    assert [(row["target"], row["largest"]) for row in table] == [("delta", "2"), ("valence", "2")]
     assert all(float(row["gap_mean_std_mev"]) > 0 for row in table)
-    assert (out / "qm7_size_delta.png").exists()
+    assert (out / "qm7_size_delta.png").exists() and (out / "qm7_size_valence.png").exists()
+    assert not list(out.rglob("kernels/*/*"))
 
 
 def test_without_the_data_there_is_one_line(script, monkeypatch, tmp_path):

@@ -1,13 +1,14 @@
 """Learning curves of Hamiltonians: Wigner kernels and linear features side by side, with error bars and timings.
 
-    python workflows/hamiltonian/learning_curves.py ethanol OUT [--target direct delta] [--model wigner ridge]
+    python workflows/hamiltonian/learning_curves.py ethanol OUT [--target direct delta valence] [--model wigner ridge]
         [--train 50 100 200 500 1000] [--orders 3] [--active 2000] [--executor local:2]
 
 Sets: ethanol (MD frames of Schütt et al. 2019, 500 test structures), qm7 (its CHNO molecules, 100 test molecules) and
 water (200 test geometries), all RHF/def2-SVP, SAPH; training sets are nested and come first in a seeded permutation,
-test sets come last. HAMLEARN_BENCHMARK_DATA names the folder of the sets. OUT gets qm/SET (calculations, continued if
-they are there), SET.csv with a row for every fit, SET_*.npz with the errors and error bars of the test set, and the
-figures. Finished fits are not done again.
+test sets come last. Targets: direct, delta (over the guess minao), and valence: delta with valence virtuals, which are
+smooth where the lowest ones jump from molecule to molecule, but not canonical levels. HAMLEARN_BENCHMARK_DATA names the
+folder of the sets. OUT gets qm/SET (calculations, continued if they are there), SET.csv with a row for every fit,
+SET_*.npz with the errors and error bars of the test set, and the figures. Finished fits are not done again.
 """
 
 import argparse
@@ -36,7 +37,11 @@ from hamlearn.targets import build_target
 from hamlearn.testing.benchmark_data import benchmark_file
 
 GUESS = ("minao",)
-TARGETS = {"direct": TargetSettings(kind="saph"), "delta": TargetSettings(kind="saph", delta="minao")}
+TARGETS = {
+    "direct": TargetSettings(kind="saph"),
+    "delta": TargetSettings(kind="saph", delta="minao"),
+    "valence": TargetSettings(kind="saph", delta="minao", virtuals="valence"),
+}
 
 
 @dataclass(frozen=True)
