@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
@@ -18,6 +17,7 @@ from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSe
 from hamlearn.errors import ConfigError
 from hamlearn.hamiltonian_model.regressors import Regressor, new_regressor
 from hamlearn.models import KernelBlockModel
+from hamlearn.models.kernel_tiles import remove_kernels
 from hamlearn.models.saved import describe_training
 from hamlearn.observables import (
     Prediction,
@@ -50,9 +50,9 @@ class HamiltonianModel:
         features: neighbour densities and features.
         wigner: kernels, in place of features with model.kind wigner.
         model: regression.
-        scratch: folder that keeps the kernels of fits and predictions, gigabytes for a thousand molecules: a fit that
-            was killed goes on, and models of other targets of the same molecules find them. None: those of a fit go to
-            a temporary folder. Not saved with the model.
+        scratch: folder that keeps the kernels of fits and predictions, gigabytes for a thousand molecules, until
+            :meth:`forget_kernels`: a fit that was killed goes on, and models of other targets with the same orbitals
+            find them. None: those of a fit go to a temporary folder. Not saved with the model.
 
     Attributes:
         block_model_: the fitted regressors.
@@ -70,7 +70,7 @@ class HamiltonianModel:
     features: FeatureSettings = field(default_factory=FeatureSettings)
     wigner: WignerSettings = field(default_factory=WignerSettings)
     model: ModelSettings = field(default_factory=ModelSettings)
-    scratch: Path | None = None
+    scratch: str | Path | None = None
     block_model_: Regressor = field(init=False)
     orbitals_: Orbitals = field(init=False)
     training_: dict[str, object] = field(init=False, default_factory=dict)
@@ -146,7 +146,8 @@ class HamiltonianModel:
 
     def _new_regressor(self) -> Regressor:
         """Return what fits the blocks."""
-        return new_regressor(self.features, self.wigner, self.model, self.scratch)
+        scratch = None if self.scratch is None else Path(self.scratch)
+        return new_regressor(self.features, self.wigner, self.model, scratch)
 
     def _predictions(
         self,
@@ -200,12 +201,13 @@ class HamiltonianModel:
         return (self.wigner if self.model.kind == "wigner" else self.features).pair_cutoff_angstrom
 
     def forget_kernels(self) -> None:
-        """Remove the folder of kernels, and keep none from now on."""
+        """Remove the kernels kept in ``scratch``, and keep none from now on."""
         if self.scratch is not None:
-            shutil.rmtree(self.scratch, ignore_errors=True)
+            remove_kernels(Path(self.scratch))
         self.scratch = None
-        if isinstance(self.block_model_, KernelBlockModel):
-            self.block_model_.scratch = None
+        fitted = getattr(self, "block_model_", None)
+        if isinstance(fitted, KernelBlockModel):
+            fitted.scratch = None
 
     def save(self, folder: str | Path) -> None:
         """Write the model to a new folder: model.yaml, tensors.safetensors, MODEL_CARD.md.

@@ -12,11 +12,11 @@ from ase.data import atomic_numbers
 from numpy.typing import NDArray
 
 from hamlearn.angular.elements import symbol
-from hamlearn.artifacts import load_arrays, save_arrays
+from hamlearn.artifacts import load_arrays
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.models.kernel_rows import results
-from hamlearn.models.kernel_tiles import fingerprint
+from hamlearn.models.kernel_tiles import CHOICE, fingerprint, save_kernels
 from hamlearn.models.selection import farthest_points
 from hamlearn.progress import Progress
 from hamlearn.structures.samples import Family
@@ -85,17 +85,15 @@ def _farthest_of(
     """Yield which candidates of each family are farthest from each other."""
     files, missing = {}, list(tasks)
     if folder is not None:
-        files = {
-            f: folder / f"active-{fingerprint(task[0].settings, [task[1]], *task[2:])}.npz" for f, task in tasks.items()
-        }
+        names = {f: fingerprint(kernel, [own], *rest) for f, (kernel, own, *rest) in tasks.items()}
+        files = {family: folder / f"{CHOICE}{name}.npz" for family, name in names.items()}
         missing = [f for f in tasks if not files[f].exists()]
     for family in tasks.keys() - missing:
-        yield family, load_arrays(files[family], "delete it and run again", ["rows"])["rows"]
+        yield family, load_arrays(files[family], f"delete {files[family]} and run again", ["rows"])["rows"]
     with Progress("active set, families", len(missing), echo) as progress:
         for index, rows in results(executor, _farthest, [tasks[f] for f in missing]):
             if folder is not None:
-                folder.mkdir(parents=True, exist_ok=True)
-                save_arrays(files[missing[index]], {"rows": rows})
+                save_kernels(files[missing[index]], {"rows": rows})
             yield missing[index], rows
             progress.advance()
 

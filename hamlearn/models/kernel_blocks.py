@@ -49,7 +49,7 @@ class KernelBlockModel:
         wigner: the kernels; a fit puts what it chose of a grid in its place.
         model: basis, folds, memory, error bars.
         scratch: folder that keeps the kernels of fits and predictions, so that a fit that was killed goes on and models
-            of other blocks of the same structures find them; None: those of a fit go to a temporary one.
+            of other values of the same blocks find them; None: those of a fit go to a temporary one.
         new_kernel: makes the kernels; another one may look up what it computed before.
         kernel_: fitted densities and norms.
         active_: samples of the basis: of all training structures, or an active set.
@@ -109,7 +109,7 @@ class KernelBlockModel:
         """
         self.check(structures, held_out)
         is_full, variance = self._is_full(len(structures)), held_out or self.model.error_bars
-        self.wigner = choose_wigner(self.wigner, self.model, structures, blocks, echo, executor)
+        self.wigner = choose_wigner(self.wigner, self.model, structures, blocks, echo, executor, self.scratch)
         self.blocks_ = group_blocks(blocks)
         check_domain(structures, families_of(structures), self.wigner.pair_cutoff_angstrom)  # says what is beyond
         self.kernel_ = self.new_kernel(self.wigner).fit(structures)
@@ -186,7 +186,7 @@ class KernelBlockModel:
         if self.scratch is None:
             tiles = kernel_rows(self.kernel_, centres, self.active_, wanted, executor)
         else:
-            tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, self.scratch).computed(executor)
+            tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, self.scratch).tiles(executor)
         for start, stop, kernels in tiles:
             own = self_kernels(self.kernel_, centres, range(start, stop), wanted) if covariance else []
             tile = {}
@@ -253,10 +253,11 @@ def _fits(
 ) -> dict[Group, GroupFit]:
     """Compute the kernels, then fit every group; all samples are the basis where no active ones are given."""
     with Progress(f"{label}, structures", data.n_structures, echo) as progress:
-        for start, stop, _ in tiles.computed(executor):
+        for start, stop in tiles.compute(executor):
             progress.advance(count=stop - start)
-    steps = fit_groups_full(tiles, data, variance)
-    if active is not None:
+    if active is None:
+        steps = fit_groups_full(tiles, data, variance)
+    else:
         steps = fit_groups_sparse(tiles, active, data, variance)
     fits = {}
     with Progress(f"{label}, groups of blocks", len(data.groups), echo) as progress:

@@ -18,6 +18,7 @@ from hamlearn.structures.samples import Family
 FloatArray = NDArray[np.float64]
 SMALLEST_TASKS = 16  # structures; fewer are not worth sending
 ENTRIES_OF_A_TASK = 4e6  # numbers of a kernel matrix that travel back together
+MOST_ENTRIES = 2e7  # 160 MB, beyond which even fewer structures make a task
 
 
 def wanted_of(groups: Iterable[Group]) -> dict[Family, list[tuple[int, int]]]:
@@ -72,14 +73,19 @@ def self_kernels(kernel: BlockKernel, centres: Centres, structures: Sequence[int
 
 def row_ranges(rows: Centres, basis: Centres, wanted: Wanted) -> list[tuple[int, int]]:
     """Return ranges of structures whose kernels travel together."""
-    entries = sum(
+    n, entries = rows.n_structures, max(entries_of(rows, basis, wanted), 1)
+    fewest = min(SMALLEST_TASKS, int(n * MOST_ENTRIES / entries))
+    step = max(1, min(n, max(fewest, int(n * ENTRIES_OF_A_TASK / entries))))
+    return [(start, min(start + step, n)) for start in range(0, n, step)]
+
+
+def entries_of(rows: Centres, basis: Centres, wanted: Wanted) -> int:
+    """Return how many numbers all kernels of some samples with a basis are."""
+    return sum(
         rows.count(family) * basis.count(family) * (2 * L + 1) ** 2
         for family, irreps in wanted.items()
         for L, _ in irreps
     )
-    n = rows.n_structures
-    step = max(1, min(n, max(SMALLEST_TASKS, int(n * ENTRIES_OF_A_TASK / max(entries, 1)))))
-    return [(start, min(start + step, n)) for start in range(0, n, step)]
 
 
 def results(

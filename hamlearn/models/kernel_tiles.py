@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterator, Sequence
+import shutil
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import cached_property
@@ -13,18 +14,22 @@ from tempfile import TemporaryDirectory
 import numpy as np
 from numpy.typing import NDArray
 
+from hamlearn import __version__
 from hamlearn.artifacts import load_arrays, save_arrays
-from hamlearn.config import WignerSettings
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.kernels.block_tiles import Kernels, Wanted
 from hamlearn.kernels.nodes import Irrep
-from hamlearn.models.kernel_rows import as_matrix, kernel_rows, row_ranges
+from hamlearn.models.kernel_rows import as_matrix, entries_of, kernel_rows, row_ranges
 from hamlearn.structures.samples import Family
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 Tile = tuple[int, int]
+KERNELS_VERSION = 1
+"""Raised whenever the same settings and samples give other kernels."""
+TILES, CHOICE = "kernels-", "active-"
+ADVICE = "make room, or name another place (scratch=FOLDER; of temporary files: export TMPDIR=FOLDER)"
 
 
 @dataclass(frozen=True)
@@ -47,22 +52,26 @@ class KernelTiles:
     folder: Path
     is_symmetric: bool = False
 
-    def computed(self, executor: str = "serial") -> Iterator[tuple[int, int, Kernels]]:
-        """Yield structures start ... stop - 1 and their kernels, those that are in the folder first; then all are.
+    def compute(self, executor: str = "serial") -> Iterator[Tile]:
+        """Yield ranges of structures whose kernels are in the folder, those that are there already first; then all are.
 
         Raises:
-            ConfigError: if the folder cannot be written, or a task kills its worker twice.
+            ConfigError: if the folder cannot be written or has no room, or a task kills its worker twice.
         """
-        missing = []
-        for tile in self._ranges:
-            if self._path(tile).exists():
-                yield *tile, {name: self._load(tile, *name) for name in self._names}
-            else:
-                missing.append(tile)
+        missing = [tile for tile in self._ranges if not self._path(tile).exists()]
+        yield from (tile for tile in self._ranges if tile not in set(missing))
+        self._check_room(sum(stop - start for start, stop in missing))
         tiles = kernel_rows(self.kernel, self.rows, self.basis, self.wanted, executor, missing, self.is_symmetric)
         for start, stop, kernels in tiles:
-            self._save((start, stop), kernels)
-            yield start, stop, kernels
+            arrays = {_member(family, irrep): k for (family, irrep), k in kernels.items()}
+            save_kernels(self._path((start, stop)), arrays)
+            yield start, stop
+
+    def tiles(self, executor: str = "serial") -> Iterator[tuple[int, int, Kernels]]:
+        """Yield structures start ... stop - 1 and their kernels; see :meth:`compute`."""
+        names = [(family, irrep) for family, irreps in self.wanted.items() for irrep in irreps]
+        for tile in self.compute(executor):
+            yield *tile, {name: self._load(tile, *name) for name in names}
 
     def parts(self, family: Family, irrep: Irrep) -> Iterator[tuple[slice, FloatArray]]:
         """Yield where the rows (sample, M) of every tile lie, ascending, and their kernels as a matrix."""
@@ -95,41 +104,63 @@ class KernelTiles:
         return row_ranges(self.rows, self.basis, self.wanted)
 
     @cached_property
-    def _names(self) -> list[tuple[Family, Irrep]]:
-        return [(family, irrep) for family, irreps in self.wanted.items() for irrep in irreps]
-
-    @cached_property
     def _home(self) -> Path:
         """Folder of these tiles: of the same kernels, rows, basis and (L, sigma), whatever they are used for."""
-        return self.folder / fingerprint(self.kernel.settings, [self.rows, self.basis], self._names, self.is_symmetric)
+        rest = [(family, list(irreps)) for family, irreps in self.wanted.items()], self.is_symmetric
+        return self.folder / f"{TILES}{fingerprint(self.kernel, [self.rows, self.basis], *rest)}"
 
     def _path(self, tile: Tile) -> Path:
         return self._home / f"{tile[0]}-{tile[1]}.npz"
 
-    def _save(self, tile: Tile, kernels: Kernels) -> None:
-        arrays = {_member(family, irrep): k for (family, irrep), k in kernels.items()}
-        try:
-            self._home.mkdir(parents=True, exist_ok=True)
-            save_arrays(self._path(tile), arrays)
-        except OSError as error:
-            total = 8e-9 * sum(a.size for a in arrays.values()) * self.rows.n_structures / (tile[1] - tile[0])
-            raise ConfigError(
-                f"kernels cannot be kept in {self.folder} ({error.strerror or error}); the fit needs about "
-                f"{total:.2g} GB there: free them, or name another place (of temporary files: export TMPDIR=FOLDER)"
-            ) from None
+    def _check_room(self, n_structures: int) -> None:
+        """Refuse, before hours of work, what the disk will not hold."""
+        entries = entries_of(self.rows, self.basis, self.wanted) / (2 if self.is_symmetric else 1)
+        needed = 8e-9 * entries * n_structures / max(self.rows.n_structures, 1)
+        existing = next(folder for folder in (self._home, *self._home.parents) if folder.exists())
+        free = 1e-9 * shutil.disk_usage(existing).free
+        if needed > free:
+            raise ConfigError(f"the kernels need {needed:.2g} GB in {self.folder}, which has {free:.2g} GB; {ADVICE}")
 
     def _load(self, tile: Tile, family: Family, irrep: Irrep) -> FloatArray:
         name = _member(family, irrep)
-        return load_arrays(self._path(tile), f"delete {self._home} and run again", [name])[name]
+        path = self._path(tile)
+        return load_arrays(path, f"delete {path} and run again", [name])[name]
 
 
-def fingerprint(settings: WignerSettings, samples: Sequence[Centres], *rest: object) -> str:
-    """Return a name of kernels, told by their settings and samples, and of whatever else decides a result."""
-    digest = hashlib.sha256(repr((settings, rest)).encode())
-    for centres in samples:  # they hold all that a fitted kernel knows of them
+def fingerprint(kernel: BlockKernel, samples: Sequence[Centres], *rest: object) -> str:
+    """Return a name of kernels of some samples, and of whatever else decides a result.
+
+    Samples hold all that a fitted kernel knows of them; what it makes of them is told by its class and versions.
+    """
+    versions = KERNELS_VERSION, __version__, type(kernel).__qualname__
+    digest = hashlib.sha256(repr((versions, kernel.settings, rest)).encode())
+    for centres in samples:
         for name, value in sorted(centres.tensors().items()):
             digest.update(name.encode() + value.numpy().tobytes())
     return digest.hexdigest()[:32]
+
+
+def save_kernels(path: Path, arrays: Mapping[str, FloatArray | IntArray]) -> None:
+    """Write kernels, or what was chosen by them.
+
+    Raises:
+        ConfigError: if that is not possible.
+    """
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        save_arrays(path, arrays)
+    except OSError as error:
+        raise ConfigError(f"kernels cannot be kept in {path.parent} ({error.strerror or error}); {ADVICE}") from None
+
+
+def remove_kernels(folder: Path) -> None:
+    """Remove what was kept in a folder, and the folder if nothing else is in it."""
+    for tiles in folder.glob(f"{TILES}*"):
+        shutil.rmtree(tiles, ignore_errors=True)
+    for choice in folder.glob(f"{CHOICE}*"):
+        choice.unlink(missing_ok=True)
+    if folder.is_dir() and not any(folder.iterdir()):
+        folder.rmdir()
 
 
 @contextmanager

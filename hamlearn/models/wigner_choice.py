@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from collections.abc import Callable, Mapping, Sequence
 from itertools import product
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -16,7 +17,7 @@ from hamlearn.kernels import BlockKernel
 from hamlearn.models.block_groups import Group, group_blocks
 from hamlearn.models.kernel_rows import wanted_of
 from hamlearn.models.kernel_tiles import KernelTiles, scratch_folder
-from hamlearn.models.kernel_training import FEWEST_FOLDS, Data, fit_groups_full, gigabytes
+from hamlearn.models.kernel_training import FEWEST_FOLDS, Data, check_memory, fit_groups_full, gigabytes
 from hamlearn.units import HARTREE_EV
 
 if TYPE_CHECKING:
@@ -33,6 +34,7 @@ def choose_wigner(
     blocks: Blocks,
     echo: Callable[[str], object] | None = None,
     executor: str = "serial",
+    scratch: Path | None = None,
 ) -> WignerSettings:
     """Return the settings of the grid with the smallest cross-validated RMSE of the matrix; as given without a grid.
 
@@ -43,9 +45,10 @@ def choose_wigner(
         blocks: their blocks.
         echo: receives a line for every choice; None for silence.
         executor: where kernels are computed.
+        scratch: folder that keeps them; None: a temporary one.
 
     Raises:
-        ConfigError: if no choice gives a finite error.
+        ConfigError: if kernels need more than ``memory_gb``, or no choice gives a finite error.
     """
     if wigner.grid is None:
         return wigner
@@ -61,7 +64,7 @@ def choose_wigner(
     n_elements = math.fsum((2 * key.L + 1) * key.multiplicity * len(part.values[key]) for key in part.values)
     best, least = None, np.inf
     for settings in grid_of(wigner):
-        error = _error(settings, model, some, part, groups, executor) / n_elements
+        error = _error(settings, model, some, part, groups, executor, scratch) / n_elements
         if echo is not None:
             named = ", ".join(f"{name} {getattr(settings, name)}" for name in wigner.grid)
             echo(f"wigner.grid: {named}: cross-validated RMSE of an element {1e3 * HARTREE_EV * error**0.5:.3g} meV")
@@ -90,15 +93,17 @@ def _error(
     blocks: Blocks,
     groups: Mapping[Group, list[BlockKey]],
     executor: str,
+    scratch: Path | None,
 ) -> float:
     """Return the sum of squared errors of all matrix elements left out."""
     kernel = BlockKernel(settings).fit(structures)
     centres = kernel.centres(structures)
     data = Data(groups, blocks, len(structures), model.folds)
     total = 0.0
-    with scratch_folder() as folder:
+    check_memory(groups, centres, model.memory_gb)
+    with scratch_folder(scratch) as folder:
         tiles = KernelTiles(kernel, centres, centres, wanted_of(groups), folder, is_symmetric=True)
-        for _ in tiles.computed(executor):
+        for _ in tiles.compute(executor):
             pass
         for group, fit in fit_groups_full(tiles, data, False):
             multiplicity = np.array([key.multiplicity for key in groups[group]])

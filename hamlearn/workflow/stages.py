@@ -114,6 +114,14 @@ class Run(RunFolder):
             save_targets(self.out / "targets", built)  # last: its presence says that the stage is done
         self.target_of: dict[int, Target] = dict(zip(finished.tolist(), built, strict=True))
 
+    def fit(self) -> None:
+        """Fit the final model; its kernels are removed once it is on disk."""
+        from hamlearn.models.kernel_tiles import remove_kernels
+
+        super().fit()
+        self.model.forget_kernels()
+        remove_kernels(self.out / "kernels")  # also those of a run that was killed here
+
     def evaluate(self) -> None:
         """Predict the test set and measure the errors."""
         from hamlearn.workflow.errors_of_run import measure
@@ -141,9 +149,7 @@ class Run(RunFolder):
         model = HamiltonianModel(c.qm, c.target, c.features, wigner, settings, scratch=self.out / "kernels")
         targets = [self.target_of[k] for k in members]
         label = f"{label}, {len(members)} structures"
-        model.fit(members_of, targets, self.echo, label, self.executor)
-        model.forget_kernels()
-        return model
+        return model.fit(members_of, targets, self.echo, label, self.executor)
 
     def _load_model(self, folder: Path) -> HamiltonianModel:
         from hamlearn.hamiltonian_model import load_model
@@ -158,6 +164,7 @@ class Run(RunFolder):
     def _errors(self, model: HamiltonianModel) -> dict[str, Any]:
         from hamlearn.observables import metrics
 
+        model.forget_kernels()
         sides = [(self.target_of[k].metric, self.target_of[k].baseline) for k in self.test]
         return metrics(model.predict(self.tested, self.executor, sides), self._references)
 

@@ -1,5 +1,9 @@
 """Wigner kernels of atoms and pairs as a model of all blocks of a matrix."""
 
+import shutil
+import tempfile
+from types import SimpleNamespace
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -10,8 +14,11 @@ from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
 from hamlearn.blocks import Blocks, assemble_matrices, element_variances, split_matrices
 from hamlearn.config import ModelSettings, WignerSettings
 from hamlearn.errors import ArtifactError, ConfigError, DomainError, HamlearnWarning
+from hamlearn.kernels import BlockKernel
 from hamlearn.models import Group, KernelBlockModel, kernel_training
 from hamlearn.models.active_samples import choose_active
+from hamlearn.models.kernel_rows import row_ranges
+from hamlearn.models.kernel_tiles import fingerprint, remove_kernels
 from hamlearn.structures import permute, random_rotation, rotate
 from hamlearn.structures.samples import Family
 from hamlearn.testing import TOLERANCE
@@ -125,12 +132,14 @@ def test_held_out_predictions_are_those_of_models_that_have_not_seen_them(data, 
     np.testing.assert_allclose(held.covariances[fold[0]].values[key], covariance, atol=1e-6 * covariance.max())
 
 
-def test_sparse_with_everything_active_is_full(data, waters, monkeypatch):
+@pytest.mark.parametrize("messages", [False, True])
+def test_sparse_with_everything_active_is_full(data, waters, messages, monkeypatch):
     """For the same alphas, whatever is left out first."""
     monkeypatch.setattr("hamlearn.models.kernel_group.RELATIVE_ALPHAS", (1e-6,))
     monkeypatch.setattr("hamlearn.models.kernel_group.FIRST_TRIED", 0)
     everything = BARS.model_copy(update={"basis": "sparse", "active": None})
-    one, other = fit(data), fit(data, everything)
+    wigner = SMALL.model_copy(update={"message_passing": messages})
+    one, other = fit(data, wigner=wigner), fit(data, everything, wigner)
     assert one.active_.count(Family("cross", 1, 8)) == other.active_.count(Family("cross", 1, 8)) == 2 * N
     before, after = (m.predict_with_covariance(waters[N : N + 3]) for m in (one, other))
     for key, values in before[0].values.items():
@@ -203,16 +212,73 @@ def test_tiles_that_are_there_are_not_computed_again(data, waters, model, tmp_pa
         np.testing.assert_allclose(doubled.values[key], 2 * values, atol=1e-7)
 
 
-def test_kernels_need_room_and_whole_files(data, tmp_path):
+@pytest.mark.parametrize("model", [BARS, SPARSE], ids=["full", "sparse"])
+def test_kernels_need_a_folder_and_room(data, model, tmp_path, monkeypatch):
     taken = tmp_path / "file"
     taken.touch()
-    with pytest.raises(ConfigError, match=r"cannot be kept in .* needs about .* GB"):
-        KernelBlockModel(SMALL, BARS, taken).fit(*data[:2])
-    KernelBlockModel(SMALL, BARS, tmp_path / "kept").fit(*data[:2])
-    (tile, *_) = (tmp_path / "kept").rglob("*.npz")
+    with pytest.raises(ConfigError, match=r"cannot be kept in .*make room, or name another place"):
+        KernelBlockModel(SMALL, model, taken).fit(*data[:2])
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: SimpleNamespace(free=1000))
+    with pytest.raises(ConfigError, match=r"the kernels need \S+ GB in .*, which has 1e-06 GB"):
+        KernelBlockModel(SMALL, model, tmp_path / "new").fit(*data[:2])
+
+
+def test_a_damaged_tile_is_named(data, tmp_path):
+    KernelBlockModel(SMALL, BARS, tmp_path).fit(*data[:2])
+    (tile, *_) = tmp_path.rglob("*.npz")
     tile.write_bytes(tile.read_bytes()[:200])
-    with pytest.raises(ArtifactError, match=r"damaged.*delete"):
-        KernelBlockModel(SMALL, BARS, tmp_path / "kept").fit(*data[:2])
+    with pytest.raises(ArtifactError, match=f"damaged.*delete {tile} and run again"):
+        KernelBlockModel(SMALL, BARS, tmp_path).fit(*data[:2])
+
+
+def test_other_settings_structures_and_kernels_have_other_tiles(data):
+    names = set()
+    moved = [atoms.copy() for atoms in data[0]]
+    moved[3].positions[1, 2] += 1e-9
+
+    class Other(BlockKernel):
+        pass
+
+    for kind, wigner, structures in [
+        (BlockKernel, SMALL, data[0]),
+        (BlockKernel, SMALL, moved),
+        (BlockKernel, SMALL.model_copy(update={"rate": 1.01}), data[0]),
+        (Other, SMALL, data[0]),
+    ]:
+        kernel = kind(wigner).fit(data[0])
+        names.add(fingerprint(kernel, [kernel.centres(structures)], "same"))
+    assert len(names) == 4
+
+
+def test_only_kernels_are_removed_from_a_folder(data, tmp_path):
+    (tmp_path / "thesis.tex").touch()
+    KernelBlockModel(SMALL, SPARSE, tmp_path).fit(*data[:2])
+    assert len(list(tmp_path.iterdir())) > 2
+    remove_kernels(tmp_path)
+    assert [path.name for path in tmp_path.iterdir()] == ["thesis.tex"]
+    remove_kernels(tmp_path / "absent")
+
+
+def test_temporary_kernels_leave_nothing(data, tmp_path, monkeypatch):
+    monkeypatch.setattr(tempfile, "tempdir", str(tmp_path))
+    fit(data)
+    with monkeypatch.context() as patched, pytest.raises(KeyboardInterrupt):
+
+        def killed(*arguments):
+            raise KeyboardInterrupt
+
+        patched.setattr("hamlearn.models.kernel_blocks.fit_groups_full", killed)
+        fit(data)
+    assert not list(tmp_path.iterdir())
+
+
+def test_large_molecules_travel_in_smaller_tiles(full, data, monkeypatch):
+    centres = full.kernel_.centres(data[0])
+    wanted = {Family("cross", 1, 8): [(1, 1)]}
+    assert row_ranges(centres, centres, wanted) == [(0, N)]
+    monkeypatch.setattr("hamlearn.models.kernel_rows.ENTRIES_OF_A_TASK", 1)
+    monkeypatch.setattr("hamlearn.models.kernel_rows.MOST_ENTRIES", 5 * 18 * N)  # those of five of N, nine a pair
+    assert row_ranges(centres, centres, wanted)[0][1] < 5
 
 
 def test_error_bars_cover_what_they_say(fitted, waters, water_lowdin):

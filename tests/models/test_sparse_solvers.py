@@ -3,6 +3,7 @@ import pytest
 
 from hamlearn.errors import ConfigError
 from hamlearn.models import SparseAccumulator, solve_kernel, solve_sparse
+from hamlearn.models.sparse_solvers import triangle
 from hamlearn.testing import TOLERANCE
 
 EXACT = TOLERANCE["float64"]["exact"]
@@ -181,3 +182,18 @@ def test_refusals(well):
         accumulator.add(k_nm, y[:, :1], variance)
     with pytest.raises(ConfigError, match="regulariser_scale is -1"):
         accumulator.solve(-1.0)
+
+
+@pytest.mark.parametrize(("n_rows", "is_upper"), [(3, False), (40, False), (12, True), (9, True), (0, False)])
+@pytest.mark.parametrize("from_zero", [False, True])
+def test_triangles_take_in_rows_and_triangles(n_rows, is_upper, from_zero):
+    rng, n = np.random.default_rng(0), 12
+    upper = np.zeros((n, n)) if from_zero else np.triu(rng.normal(size=(n, n)))
+    rows = rng.normal(size=(n_rows, n))
+    rows = np.triu(rows) if is_upper else rows
+    before = upper.copy(), rows.copy()
+    found = triangle(upper, rows, is_upper)
+    np.testing.assert_allclose(found.T @ found, upper.T @ upper + rows.T @ rows, atol=1e-12)
+    np.testing.assert_array_equal(np.tril(found, -1), 0.0)
+    np.testing.assert_array_equal(upper, before[0])
+    np.testing.assert_array_equal(rows, before[1])

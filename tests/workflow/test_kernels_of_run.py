@@ -5,6 +5,7 @@ import numpy as np
 import pytest
 
 from hamlearn.config import build_config
+from hamlearn.hamiltonian_model import HamiltonianModel
 from hamlearn.models import kernel_blocks, kernel_tiles
 from hamlearn.workflow import run
 
@@ -25,6 +26,10 @@ def test_a_killed_fit_goes_on_with_the_kernels_it_has(waters, tmp_path, monkeypa
             raise KeyboardInterrupt
 
         patched.setattr(kernel_blocks, "fit_groups_sparse", killed)
+        with pytest.raises(KeyboardInterrupt):
+            run(config, out, executor="serial")
+        patched.undo()
+        patched.setattr(HamiltonianModel, "save", killed)
         with pytest.raises(KeyboardInterrupt):
             run(config, out, executor="serial")
     assert list((out / "kernels").rglob("*.npz"))

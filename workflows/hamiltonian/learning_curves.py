@@ -8,7 +8,8 @@ water (200 test geometries), all RHF/def2-SVP, SAPH; training sets are nested an
 test sets come last. Targets: direct, delta (over the guess minao), and valence: delta with valence virtuals, which are
 smooth where the lowest ones jump from molecule to molecule, but not canonical levels. HAMLEARN_BENCHMARK_DATA names the
 folder of the sets. OUT gets qm/SET (calculations, continued if they are there), SET.csv with a row for every fit,
-SET_*.npz with the errors and error bars of the test set, and the figures. Finished fits are not done again.
+SET_*.npz with the errors and error bars of the test set, and the figures; kernels are there during a fit. Finished fits
+are not done again. Seconds of targets after the first are without the kernels, which all targets share.
 """
 
 import argparse
@@ -129,7 +130,8 @@ def main() -> None:
     everything = load(chosen)
     training, last = split(len(everything), chosen.train, chosen.test, 0)
     test = last[: arguments.test or chosen.test]
-    largest = max(arguments.train)
+    sizes = sorted({min(n, len(training)) for n in arguments.train})
+    largest = sizes[-1]
     orders = training_orders(training, arguments.orders, 0)
     used = list(dict.fromkeys(int(k) for k in np.concatenate([*(order[:largest] for order in orders), test])))
     atoms = [everything[k] for k in used]
@@ -138,7 +140,7 @@ def main() -> None:
     campaign = run_campaign(atoms, QMSettings(), folder, guess_focks=GUESS, executor=arguments.executor, echo=print)
     table = arguments.out / f"{arguments.set}.csv"
     for kind in arguments.model:
-        for n in sorted(arguments.train):
+        for n in sizes:
             for order, members in enumerate(orders[:1] if n == len(training) else orders):  # all orders of all are one
                 train, tests = ([position[int(k)] for k in part] for part in (members[:n], test))
                 scratch = arguments.out / "kernels" / f"{arguments.set}_{n}_{order}"
@@ -191,7 +193,7 @@ def read_rows(table: Path) -> list[dict[str, str]]:
     if not table.exists():
         return []
     with table.open(newline="") as file:
-        return list(csv.DictReader(file))
+        return [{"active": "", **row} for row in csv.DictReader(file)]
 
 
 def done(table: Path, name: dict[str, object]) -> bool:

@@ -10,6 +10,7 @@ and coverage by model, and the figure. Finished models are not fitted again.
 
 import argparse
 import shutil
+from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
@@ -52,23 +53,30 @@ def main() -> None:
         scratch = arguments.out / "kernels" / f"qm7_size_{largest}"
         for target in arguments.target:  # all of them share the kernels
             name = {"target": target, "largest": largest, "n_train": len(train), "n_test": len(test)}
-            name |= {"active": arguments.active}
+            name |= {"active": arguments.active if len(train) > chosen.full else ""}
             if done(table, name):
                 continue
             model = new_model(chosen, arguments, target, "wigner", len(train), scratch)
             row, arrays = fit_and_test(campaign, atoms, train, test, model, arguments.executor)
             row["gap_mean_std_mev"] = float(1e3 * arrays["gap_stds_ev"].mean())
-            np.savez(arguments.out / f"qm7_size_{target}_{largest}.npz", **arrays)
+            np.savez(arguments.out / f"{stem_of(name)}.npz", **arrays)
             add_row(table, name | row)
             print(", ".join(f"{key} {value}" for key, value in (name | row).items()), flush=True)
         shutil.rmtree(scratch, ignore_errors=True)
     for target in arguments.target:
-        draw(table, arguments.out, target)
+        draw(table, arguments.out, target, arguments.active)
 
 
-def draw(table: Path, out: Path, target: str) -> None:
+def stem_of(row: Mapping[str, object]) -> str:
+    """Return the name of the file of a model."""
+    parts = ["qm7_size", *(row[key] for key in ("target", "largest", "n_train", "active"))]
+    return "_".join(str(part) for part in parts if part != "")
+
+
+def draw(table: Path, out: Path, target: str, active: int) -> None:
     """Draw errors and error bars of the gap against the size of the molecules, and one against the other."""
-    rows = sorted((r for r in read_rows(table) if r["target"] == target), key=lambda row: int(row["largest"]))
+    rows = [row for row in read_rows(table) if row["target"] == target and row["active"] in ("", str(active))]
+    rows.sort(key=lambda row: int(row["largest"]))
     figure, ((left, right),) = new_panels(1, 2, 9.0, 4.0)
     sizes = [int(row["largest"]) + 1 for row in rows]
     curves = (("gap_mae_mev", "gap MAE", VERMILION), ("gap_mean_std_mev", "mean error bar of the gap", BLUE))
@@ -76,7 +84,7 @@ def draw(table: Path, out: Path, target: str) -> None:
         left.plot(sizes, [float(row[key]) for row in rows], marker="o", color=colour, label=label)
     left.set(xlabel="heavy atoms; trained on one less", ylabel="meV", xticks=sizes, ylim=(0, None))
     add_legend(left)
-    parts = [np.load(out / f"qm7_size_{target}_{row['largest']}.npz") for row in rows]
+    parts = [np.load(out / f"{stem_of(row)}.npz") for row in rows]
     errors, stds = (np.concatenate([1e3 * p[f"gap_{name}_ev"] for p in parts]) for name in ("errors", "stds"))
     error_against_std(right, errors, stds, "gap / meV")
     save_figure(figure, out / f"qm7_size_{target}.png")
