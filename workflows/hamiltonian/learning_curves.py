@@ -26,6 +26,7 @@ from ase import Atoms
 from ase.io import read
 
 from hamlearn import HamiltonianModel, QMSettings
+from hamlearn.artifacts import written_atomically
 from hamlearn.config import FeatureSettings, ModelSettings, TargetSettings, WignerSettings
 from hamlearn.models.domain import families_of, outside
 from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
@@ -144,13 +145,13 @@ def main() -> None:
             for order, members in enumerate(orders[:1] if n == len(training) else orders):  # all orders of all are one
                 train, tests = ([position[int(k)] for k in part] for part in (members[:n], test))
                 scratch = arguments.out / "kernels" / f"{arguments.set}_{n}_{order}"
-                active = "" if kind == "ridge" or n <= chosen.full else arguments.active
+                active = active_of(chosen, kind, n, arguments.active)
                 for target in arguments.target:  # all of them share the kernels
                     name = {"target": target, "model": kind, "n_train": n, "order": order, "n_test": len(test)}
                     name |= {"active": active}
                     if done(table, name):
                         continue
-                    model = new_model(chosen, arguments, target, kind, n, scratch)
+                    model = new_model(chosen, target, kind, active, arguments.memory, scratch)
                     inside = inside_of(atoms, train, tests)
                     row, arrays = fit_and_test(campaign, atoms, train, inside, model, arguments.executor)
                     stem = stem_of(arguments.set, name)
@@ -162,14 +163,17 @@ def main() -> None:
     draw(table, arguments.out, arguments.set, arguments.active)
 
 
+def active_of(chosen: Set, kind: str, n: int, active: int) -> int | str:
+    """Return the active samples of a kind of a fit of n structures; empty where there is no active set."""
+    return "" if kind == "ridge" or n <= chosen.full else active
+
+
 def new_model(
-    chosen: Set, arguments: argparse.Namespace, target: str, kind: str, n: int, scratch: Path
+    chosen: Set, target: str, kind: str, active: int | str, memory_gb: float, scratch: Path
 ) -> HamiltonianModel:
     """Return the model of one fit."""
-    basis = {}
-    if kind == "wigner":
-        basis = {"basis": "full"} if n <= chosen.full else {"basis": "sparse", "active": arguments.active}
-    settings = ModelSettings(kind=kind, memory_gb=arguments.memory, error_bars=True, **basis)
+    basis = {"basis": "sparse", "active": active} if active else {"basis": "full"} if kind == "wigner" else {}
+    settings = ModelSettings(kind=kind, memory_gb=memory_gb, error_bars=True, **basis)
     return HamiltonianModel(QMSettings(), TARGETS[target], chosen.features, chosen.wigner, settings, scratch)
 
 
@@ -205,12 +209,10 @@ def add_row(table: Path, row: dict[str, object]) -> None:
     """Write a finished fit at once."""
     rows = [*read_rows(table), row]
     names = list(dict.fromkeys(key for each in rows for key in each))
-    temporary = table.with_suffix(".tmp")
-    with temporary.open("w", newline="") as file:
+    with written_atomically(table) as temporary, temporary.open("w", newline="") as file:
         writer = csv.DictWriter(file, names, restval="")
         writer.writeheader()
         writer.writerows(rows)
-    temporary.replace(table)
 
 
 def draw(table: Path, out: Path, name: str, active: int) -> None:

@@ -14,7 +14,19 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from learning_curves import GUESS, SETS, TARGETS, add_row, done, fit_and_test, inside_of, load, new_model, read_rows
+from learning_curves import (
+    GUESS,
+    SETS,
+    TARGETS,
+    active_of,
+    add_row,
+    done,
+    fit_and_test,
+    inside_of,
+    load,
+    new_model,
+    read_rows,
+)
 
 from hamlearn import QMSettings
 from hamlearn.plots import error_against_std, save_figure
@@ -51,12 +63,13 @@ def main() -> None:
         train = np.flatnonzero(size <= largest).tolist()
         test = inside_of(atoms, train, np.flatnonzero(size == largest + 1).tolist())
         scratch = arguments.out / "kernels" / f"qm7_size_{largest}"
+        active = active_of(chosen, "wigner", len(train), arguments.active)
         for target in arguments.target:  # all of them share the kernels
             name = {"target": target, "largest": largest, "n_train": len(train), "n_test": len(test)}
-            name |= {"active": arguments.active if len(train) > chosen.full else ""}
+            name |= {"active": active}
             if done(table, name):
                 continue
-            model = new_model(chosen, arguments, target, "wigner", len(train), scratch)
+            model = new_model(chosen, target, "wigner", active, arguments.memory, scratch)
             row, arrays = fit_and_test(campaign, atoms, train, test, model, arguments.executor)
             row["gap_mean_std_mev"] = float(1e3 * arrays["gap_stds_ev"].mean())
             np.savez(arguments.out / f"{stem_of(name)}.npz", **arrays)
