@@ -158,6 +158,7 @@ def test_a_property_is_learned_by_kernels_and_carries_no_settings_of_matrices(fo
         ("model.active={O: 0}", "such as {O: 50, H: 80}, got {'O': 0}"),
         ("model={basis: full, active: 3}", "active belongs to the basis sparse, got basis full"),
         ("model.basis=dense", "model.basis: expected one of 'full', 'sparse' or 'derivatives', got 'dense'"),
+        ("model.active_by=structures", "active_by was given, but model.kind is kernel, whose active environments"),
         ("model.active=many", "such as {O: 50, H: 80}, got many"),
     ],
 )
@@ -226,6 +227,12 @@ def test_differences_between_kinds_of_targets_are_named(folder: Path) -> None:
         ("target={kind: property, key: d, l: 1, baseline: mean}", "baseline mean is not equivariant for l 1"),
         ("target={kind: property, ky: e}", "target.ky: unknown setting; did you mean 'key'?"),
         ("model.active=5", "model: active was given, but model.kind is ridge; remove it"),
+        ("model.active_by=structures", "model: active_by was given, but model.kind is ridge; remove it"),
+        ("model={kind: wigner, active_by: random}", "model.active_by: expected one of 'farthest' or 'structures'"),
+        (
+            "model={kind: wigner, basis: full, active_by: structures}",
+            "active_by structures belongs to the basis sparse, got basis full",
+        ),
         ("model={kind: kernel}", "model.kind kernel cannot learn target.kind saph"),
         ("kernel.max_l=2", "is learned by the section wigner or from features; remove it"),
     ],

@@ -160,6 +160,11 @@ class ModelSettings(Section):
         description="kernel: active environments of each element, one number or {O: 50, H: 80}; null: all. wigner: "
         "active atoms of each element and pairs of each two, {O: 50, O-H: 500}; null: 2000",
     )
+    active_by: Literal["farthest", "structures"] = Field(
+        default="farthest",
+        description="wigner: active are the atoms and pairs farthest from each other, or all of structures drawn at "
+        "random, whose kernels cost less: for many geometries of one molecule",
+    )
     energy_weight: float = Field(default=1.0, gt=0, description="kernel: weight of values learned with forces")
     force_weight: float = Field(default=1.0, gt=0, description="kernel: weight of forces")
     solver: Literal["normal", "rkhs", "qr", "rkhs-qr"] = Field(
@@ -175,10 +180,11 @@ class ModelSettings(Section):
     def idle(self) -> dict[str, str]:
         """Return the settings that belong to the other kind of model."""
         if self.kind == "kernel":
-            return {"error_bars": "model.kind is kernel, whose predictions always have them"}
+            farthest = "model.kind is kernel, whose active environments are the farthest ones"
+            return {"error_bars": "model.kind is kernel, whose predictions always have them", "active_by": farthest}
         if self.kind == "wigner":
             return dict.fromkeys(_OF_PROPERTIES, "model.kind is wigner")
-        return dict.fromkeys(("basis", "active", *_OF_PROPERTIES), "model.kind is ridge")
+        return dict.fromkeys(("basis", "active", "active_by", *_OF_PROPERTIES), "model.kind is ridge")
 
     @field_validator("active", mode="before")
     @classmethod
@@ -194,6 +200,10 @@ class ModelSettings(Section):
     def _active_fits(self) -> ModelSettings:
         if self.active is not None and self.basis in ("full", "derivatives"):
             raise ValueError(f"active belongs to the basis sparse, got basis {self.basis}; drop one of them")
+        if self.active_by != "farthest" and self.basis == "full":
+            raise ValueError(
+                f"active_by {self.active_by} belongs to the basis sparse, got basis full; drop one of them"
+            )
         if self.kind == "wigner" and self.basis == "derivatives":
             raise ValueError("basis derivatives belongs to properties with forces; use full or sparse")
         return self

@@ -1,11 +1,11 @@
-"""The active set of a sparse kernel model: farthest atoms of every element and farthest pairs of two elements."""
+"""The active set of a sparse kernel model: atoms of every element and pairs of two, farthest ones or of structures."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 IntArray = NDArray[np.int64]
+ActiveBy = Literal["farthest", "structures"]
 CANDIDATES = 2.0
 """How many samples, drawn at random, the farthest ones are chosen from, in units of the number chosen: columns of a
 kernel of pairs cost as much as the rest of a fit if all samples were candidates."""
@@ -38,42 +39,69 @@ def choose_active(
     kernel: BlockKernel,
     centres: Centres,
     most: int | Mapping[str, int],
+    by: ActiveBy = "farthest",
     executor: str = "serial",
     echo: Callable[[str], object] | None = None,
     folder: Path | None = None,
 ) -> tuple[Centres, dict[Family, IntArray]]:
-    """Return samples farthest from each other in the metric of the invariant kernel of low orders, and which they are.
+    """Return the samples that make the basis of a sparse model, and which of every family they are.
+
+    - ``farthest``: from each other in the metric of the invariant kernel of low orders, of some drawn at random;
+    - ``structures``: all of a structure, of one structure after another in an order drawn at random. Their pairs share
+      environments, so that kernels cost about half; samples of few structures say less where structures differ much.
 
     Args:
         kernel: fitted.
         centres: all samples of the training set.
         most: number of samples of every family, or by name such as {C: 500, C-H: 2000}; where there are fewer, all.
+        by: farthest or structures.
         executor: where kernels are computed, one task for every family.
         echo: receives lines about the progress; None for silence.
         folder: where choices are kept, so that the same one is not made again; None: nowhere.
 
-    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 9.
+    Source: farthest points as in Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 9.
     """
     families = [Family("on_site", z, z) for z in centres.sites]
     families += [Family("plus" if a == b else "cross", a, b) for a, b in centres.bonds]
-    present = [f for f in families if centres.count(f)]
     asked = most if isinstance(most, int) else {_ordered(name): k for name, k in most.items()}
+    counts = {family: n for family in families if (n := centres.count(family))}
+    numbers = {f: min(asked if isinstance(asked, int) else asked.get(family_name(f), n), n) for f, n in counts.items()}
+    if by == "structures":
+        chosen = _of_structures(centres, numbers)
+    else:
+        chosen = _farthest_samples(kernel, centres, numbers, executor, echo, folder)
+    minus = {Family("minus", f.species_i, f.species_j): rows for f, rows in chosen.items() if f.kind == "plus"}
+    return centres.select(chosen), chosen | minus
+
+
+def _of_structures(centres: Centres, numbers: Mapping[Family, int]) -> dict[Family, IntArray]:
+    """Return the first samples of every family, structures in one random order for all families."""
+    rank = np.random.default_rng(0).permutation(centres.n_structures)
+    order_of = {family: np.argsort(rank[centres.owners(family)], kind="stable") for family in numbers}
+    return {family: np.sort(order_of[family][:k]) for family, k in numbers.items()}
+
+
+def _farthest_samples(
+    kernel: BlockKernel,
+    centres: Centres,
+    numbers: Mapping[Family, int],
+    executor: str,
+    echo: Callable[[str], object] | None,
+    folder: Path | None,
+) -> dict[Family, IntArray]:
+    """Return the farthest samples of every family among some that were drawn at random."""
     orders = {name: min(most_nu, getattr(kernel.settings, name)) for name, most_nu in ORDERS.items()}
     quick = replace(kernel, settings=kernel.settings.model_copy(update=orders | PLAIN))
-    chosen: dict[Family, IntArray] = {}
-    tasks = {}
-    for family in present:
+    chosen, tasks = {}, {}
+    for family, k in numbers.items():
         n = centres.count(family)
-        k = min(asked if isinstance(asked, int) else asked.get(family_name(family), n), n)
         chosen[family] = np.arange(n)
         if k < n:
             chosen[family] = np.sort(np.random.default_rng(0).permutation(n)[: max(k, int(CANDIDATES * k))])
             tasks[family] = (quick, centres.select({family: chosen[family]}), family, k)
     for family, rows in _farthest_of(tasks, folder, executor, echo):
         chosen[family] = np.sort(chosen[family][rows])
-    active = centres.select(chosen)
-    minus = {Family("minus", f.species_i, f.species_j): rows for f, rows in chosen.items() if f.kind == "plus"}
-    return active, chosen | minus
+    return chosen
 
 
 def _farthest_of(

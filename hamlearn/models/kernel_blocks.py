@@ -118,7 +118,8 @@ class KernelBlockModel:
         self.active_, active = centres, None
         if not is_full:
             most = self.model.active or self._most_active()
-            self.active_, active = choose_active(self.kernel_, centres, most, executor, echo, self.scratch)
+            choice = self.model.active_by, executor, echo, self.scratch
+            self.active_, active = choose_active(self.kernel_, centres, most, *choice)
         check_memory(self.blocks_, self.active_, self.model.memory_gb)
         wanted = wanted_of(self.blocks_)
         with scratch_folder(self.scratch) as folder:

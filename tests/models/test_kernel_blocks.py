@@ -192,20 +192,33 @@ def test_covariances_are_positive_and_shrink_with_data(fitted, data, waters):
 
 def test_active_samples_are_those_asked_for(data, full, tmp_path, monkeypatch):
     centres = full.kernel_.centres(data[0])
-    chosen = choose_active(full.kernel_, centres, {"O": 3, "H-O": 7}, "serial")[0]
+    chosen = choose_active(full.kernel_, centres, {"O": 3, "H-O": 7})[0]
     counts = {name: chosen.count(Family(*name)) for name in (("on_site", 8, 8), ("cross", 1, 8), ("on_site", 1, 1))}
     assert list(counts.values()) == [3, 7, 2 * N]
-    twice, rows = choose_active(full.kernel_, centres, 5, "serial")
-    again, _ = choose_active(full.kernel_, centres, 5, "serial")
+    twice, rows = choose_active(full.kernel_, centres, 5)
+    again, _ = choose_active(full.kernel_, centres, 5)
     assert twice.count(Family("plus", 1, 1)) == len(rows[Family("minus", 1, 1)]) == 5
-    kept, _ = choose_active(full.kernel_, centres, 5, "serial", None, tmp_path)
+    kept, _ = choose_active(full.kernel_, centres, 5, folder=tmp_path)
     with monkeypatch.context() as patched:
         patched.setattr("hamlearn.models.active_samples.results", lambda *a: [] if not a[2] else pytest.fail())
-        found, _ = choose_active(full.kernel_, centres, 5, "serial", None, tmp_path)
+        found, _ = choose_active(full.kernel_, centres, 5, folder=tmp_path)
     assert all(np.array_equal(x.direction, found.bonds[pair].direction) for pair, x in kept.bonds.items())
     direction = centres.bonds[1, 8].direction[rows[Family("cross", 1, 8)]]
     np.testing.assert_array_equal(twice.bonds[1, 8].direction, direction)
     np.testing.assert_array_equal(twice.bonds[1, 8].direction, again.bonds[1, 8].direction)
+
+
+def test_active_samples_of_structures_are_those_of_the_same_structures(data, full):
+    centres = full.kernel_.centres(data[0])
+    chosen, rows = choose_active(full.kernel_, centres, {"O": 2, "H": 4, "H-O": 4, "H-H": 1}, "structures")
+    owners = {family: centres.owners(family)[x] for family, x in rows.items()}
+    two = set(owners[Family("on_site", 8, 8)].tolist())
+    assert len(two) == 2
+    for family in (Family("on_site", 1, 1), Family("cross", 1, 8)):
+        assert sorted(owners[family].tolist()) == sorted([*two, *two])
+    assert owners[Family("plus", 1, 1)][0] in two
+    assert np.array_equal(rows[Family("plus", 1, 1)], rows[Family("minus", 1, 1)])
+    assert chosen.count(Family("cross", 1, 8)) == 4
 
 
 @pytest.mark.parametrize(

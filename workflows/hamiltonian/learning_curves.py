@@ -1,7 +1,7 @@
 """Learning curves of Hamiltonians: Wigner kernels and linear features side by side, with error bars and timings.
 
     python workflows/hamiltonian/learning_curves.py ethanol OUT [--target direct delta valence] [--model wigner ridge]
-        [--train 50 100 200 500 1000] [--orders 3] [--active 2000] [--executor local:2]
+        [--train 50 100 200 500 1000] [--orders 3] [--active N] [--executor local:2]
 
 Sets: ethanol (MD frames of Schütt et al. 2019, 500 test structures), qm7 (its CHNO molecules, 100 test molecules) and
 water (200 test geometries), all RHF/def2-SVP, SAPH; training sets are nested and come first in a seeded permutation,
@@ -17,8 +17,8 @@ import csv
 import resource
 import shutil
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -28,6 +28,7 @@ from ase.io import read
 from hamlearn import HamiltonianModel, QMSettings
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import FeatureSettings, ModelSettings, TargetSettings, WignerSettings
+from hamlearn.models.active_samples import ActiveBy, clipped_active
 from hamlearn.models.domain import families_of, outside
 from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
 from hamlearn.plots import error_against_std, reliability, save_figure
@@ -50,7 +51,8 @@ TARGETS = {
 class Set:
     """A set of structures and the settings that serve it, found by cross-validation on training structures.
 
-    Kernel models of up to ``full`` structures hold all atoms and pairs in their basis, larger ones an active set.
+    Kernel models of up to ``full`` structures hold all atoms and pairs in their basis, larger ones an active set:
+    ``active`` of each kind, as far as there are so many.
     """
 
     file: str
@@ -60,11 +62,19 @@ class Set:
     features: FeatureSettings
     full: int = 200
     elements: str = "CHNO"
+    active: int | dict[str, int] = 2000
+    active_by: ActiveBy = "farthest"
 
 
 SETS = {
     "ethanol": Set(
-        "ethanol_4500.extxyz", 1000, 500, WignerSettings(), FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4)
+        "ethanol_4500.extxyz",
+        1000,
+        500,
+        WignerSettings(),
+        FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4),
+        active={"H": 3000, "C": 2000, "O": 1000, "H-H": 5000, "H-C": 3333, "H-O": 3000, "C-C": 1000, "C-O": 2000},
+        active_by="structures",
     ),
     "qm7": Set(
         "qm7_original_7165.extxyz",
@@ -72,6 +82,7 @@ SETS = {
         100,
         WignerSettings(pair_cutoff_angstrom=10.0),
         FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4, pair_cutoff_angstrom=10.0),
+        active=1000,
     ),
     "water": Set(
         "water_1000.extxyz",
@@ -123,11 +134,11 @@ def main() -> None:
     parser.add_argument("--train", nargs="+", type=int, default=[50, 100, 200, 500, 1000])
     parser.add_argument("--test", type=int)
     parser.add_argument("--orders", type=int, default=1)
-    parser.add_argument("--active", type=int, default=2000)
+    parser.add_argument("--active", type=int, help="of each kind, farthest from each other; as found best for the set")
     parser.add_argument("--memory", type=float, default=8.0, help="GB")
     parser.add_argument("--executor", default="local")
     arguments = parser.parse_args()
-    chosen = SETS[arguments.set]
+    chosen = set_of(arguments.set, arguments.active)
     everything = load(chosen)
     training, last = split(len(everything), chosen.train, chosen.test, 0)
     test = last[: arguments.test or chosen.test]
@@ -145,34 +156,43 @@ def main() -> None:
             for order, members in enumerate(orders[:1] if n == len(training) else orders):  # all orders of all are one
                 train, tests = ([position[int(k)] for k in part] for part in (members[:n], test))
                 scratch = arguments.out / "kernels" / f"{arguments.set}_{n}_{order}"
-                active = active_of(chosen, kind, n, arguments.active)
                 for target in arguments.target:  # all of them share the kernels
                     name = {"target": target, "model": kind, "n_train": n, "order": order, "n_test": len(test)}
-                    name |= {"active": active}
+                    name |= {"active": active_of(chosen, kind, n)}
                     if done(table, name):
                         continue
-                    model = new_model(chosen, target, kind, active, arguments.memory, scratch)
+                    model = new_model(chosen, target, kind, [atoms[k] for k in train], arguments.memory, scratch)
                     inside = inside_of(atoms, train, tests)
                     row, arrays = fit_and_test(campaign, atoms, train, inside, model, arguments.executor)
                     stem = stem_of(arguments.set, name)
                     np.savez(arguments.out / f"{stem}.npz", test=[used[k] for k in inside], **arrays)
                     add_row(table, name | row)
                     print(stem, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
-                    draw(table, arguments.out, arguments.set, arguments.active)
+                    draw(table, arguments.out, arguments.set, active_of(chosen))
                 shutil.rmtree(scratch, ignore_errors=True)
-    draw(table, arguments.out, arguments.set, arguments.active)
+    draw(table, arguments.out, arguments.set, active_of(chosen))
 
 
-def active_of(chosen: Set, kind: str, n: int, active: int) -> int | str:
-    """Return the active samples of a kind of a fit of n structures; empty where there is no active set."""
-    return "" if kind == "ridge" or n <= chosen.full else active
+def set_of(name: str, active: int | None) -> Set:
+    """Return a set, with so many farthest atoms and pairs of a kind in its active sets if a number is given."""
+    return SETS[name] if active is None else replace(SETS[name], active=active, active_by="farthest")
+
+
+def active_of(chosen: Set, kind: str = "wigner", n: int | None = None) -> int | str:
+    """Return what tells an active set of a fit of n structures from others; empty where there is none."""
+    if kind == "ridge" or (n is not None and n <= chosen.full):
+        return ""
+    return chosen.active if isinstance(chosen.active, int) else chosen.active_by
 
 
 def new_model(
-    chosen: Set, target: str, kind: str, active: int | str, memory_gb: float, scratch: Path
+    chosen: Set, target: str, kind: str, train: Sequence[Atoms], memory_gb: float, scratch: Path
 ) -> HamiltonianModel:
     """Return the model of one fit."""
-    basis = {"basis": "sparse", "active": active} if active else {"basis": "full"} if kind == "wigner" else {}
+    basis = {"basis": "full"} if kind == "wigner" else {}
+    if active_of(chosen, kind, len(train)):
+        active = clipped_active(chosen.active, train)
+        basis = {"basis": "sparse", "active": active, "active_by": chosen.active_by}
     settings = ModelSettings(kind=kind, memory_gb=memory_gb, error_bars=True, **basis)
     return HamiltonianModel(QMSettings(), TARGETS[target], chosen.features, chosen.wigner, settings, scratch)
 
@@ -215,7 +235,7 @@ def add_row(table: Path, row: dict[str, object]) -> None:
         writer.writerows(rows)
 
 
-def draw(table: Path, out: Path, name: str, active: int) -> None:
+def draw(table: Path, out: Path, name: str, active: int | str) -> None:
     """Draw learning curves of levels and gap, and error bars of the largest Wigner model of each target.
 
     Of the sparse models those with this active set are drawn.

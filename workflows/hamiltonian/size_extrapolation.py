@@ -1,6 +1,6 @@
 """Small molecules of QM7 predict larger ones: errors and error bars of models trained on fewer heavy atoms.
 
-    python workflows/hamiltonian/size_extrapolation.py [OUT] [--target delta valence] [--six 300] [--active 1500]
+    python workflows/hamiltonian/size_extrapolation.py [OUT] [--target delta valence] [--six 300] [--active N]
 
 Three models of the CHNO molecules of QM7 (RHF/def2-SVP, SAPH): trained on at most 4 heavy atoms and tested on 5; on at
 most 5 (214 molecules), tested on 6; on these and SIX seeded molecules of 6, tested on those of 7 among the test set of
@@ -16,7 +16,6 @@ from pathlib import Path
 import numpy as np
 from learning_curves import (
     GUESS,
-    SETS,
     TARGETS,
     active_of,
     add_row,
@@ -26,6 +25,7 @@ from learning_curves import (
     load,
     new_model,
     read_rows,
+    set_of,
 )
 
 from hamlearn import QMSettings
@@ -44,11 +44,11 @@ def main() -> None:
     parser.add_argument("out", type=Path, nargs="?", default=Path("runs/hamiltonian"))
     parser.add_argument("--target", nargs="+", choices=TARGETS, default=["delta", "valence"])
     parser.add_argument("--six", type=int, default=300)
-    parser.add_argument("--active", type=int, default=1500)
+    parser.add_argument("--active", type=int, help="of each kind, farthest from each other")
     parser.add_argument("--memory", type=float, default=8.0, help="GB")
     parser.add_argument("--executor", default="local")
     arguments = parser.parse_args()
-    chosen = SETS["qm7"]
+    chosen = set_of("qm7", arguments.active)
     everything = load(chosen)
     heavy = np.array([int((a.numbers > 1).sum()) for a in everything])
     of_last_size = np.random.default_rng(0).permutation(np.flatnonzero(heavy == SIZES[-1]))[: arguments.six]
@@ -63,13 +63,12 @@ def main() -> None:
         train = np.flatnonzero(size <= largest).tolist()
         test = inside_of(atoms, train, np.flatnonzero(size == largest + 1).tolist())
         scratch = arguments.out / "kernels" / f"qm7_size_{largest}"
-        active = active_of(chosen, "wigner", len(train), arguments.active)
         for target in arguments.target:  # all of them share the kernels
             name = {"target": target, "largest": largest, "n_train": len(train), "n_test": len(test)}
-            name |= {"active": active}
+            name |= {"active": active_of(chosen, n=len(train))}
             if done(table, name):
                 continue
-            model = new_model(chosen, target, "wigner", active, arguments.memory, scratch)
+            model = new_model(chosen, target, "wigner", [atoms[k] for k in train], arguments.memory, scratch)
             row, arrays = fit_and_test(campaign, atoms, train, test, model, arguments.executor)
             row["gap_mean_std_mev"] = float(1e3 * arrays["gap_stds_ev"].mean())
             np.savez(arguments.out / f"{stem_of(name)}.npz", **arrays)
@@ -77,7 +76,7 @@ def main() -> None:
             print(", ".join(f"{key} {value}" for key, value in (name | row).items()), flush=True)
         shutil.rmtree(scratch, ignore_errors=True)
     for target in arguments.target:
-        draw(table, arguments.out, target, arguments.active)
+        draw(table, arguments.out, target, active_of(chosen))
 
 
 def stem_of(row: Mapping[str, object]) -> str:
@@ -86,7 +85,7 @@ def stem_of(row: Mapping[str, object]) -> str:
     return "_".join(str(part) for part in parts if part != "")
 
 
-def draw(table: Path, out: Path, target: str, active: int) -> None:
+def draw(table: Path, out: Path, target: str, active: int | str) -> None:
     """Draw errors and error bars of the gap against the size of the molecules, and one against the other."""
     rows = [row for row in read_rows(table) if row["target"] == target and row["active"] in ("", str(active))]
     rows.sort(key=lambda row: int(row["largest"]))
