@@ -41,7 +41,8 @@ def rows(path):
 
 def test_learning_curve(script, monkeypatch, tmp_path, capsys):
     module, out = script("learning_curves"), tmp_path / "out"
-    small = replace(module.SETS["water"], train=20, test=10, full=8, **SMALL)
+    own = {"active": {"O": 99, "H": 6, "H-H": 5, "O-H": 8}, "active_by": "structures"}
+    small = replace(module.SETS["water"], train=20, test=10, full=8, **own, **SMALL)
     monkeypatch.setitem(module.SETS, "water", small)
     (tmp_path / "data" / small.file).write_bytes((ROOT / "data" / "water.extxyz").read_bytes())
     arguments = ["water", out, "--train", 8, 16, "--active", 10, "--target", "delta", "--executor", "serial"]
@@ -59,13 +60,16 @@ def test_learning_curve(script, monkeypatch, tmp_path, capsys):
     module.main()  # nothing is fitted again
     assert "structures: " not in capsys.readouterr().out
     assert rows(out / "water.csv") == table
+    monkeypatch.setattr(sys, "argv", [each for each in sys.argv if each not in ("--active", "10")])
+    module.main()  # with the active set that serves the set best
+    assert [(row["n_train"], row["active"]) for row in rows(out / "water.csv")[4:]] == [("16", "structures")]
 
 
 def test_larger_molecules(script, monkeypatch, tmp_path):
     curves = script("learning_curves")
     module, out = script("size_extrapolation"), tmp_path / "out"
     small = replace(curves.SETS["qm7"], train=4, test=12, **SMALL)
-    monkeypatch.setitem(module.SETS, "qm7", small)
+    monkeypatch.setitem(curves.SETS, "qm7", small)
     monkeypatch.setattr(module, "SIZES", (2,))
     monkeypatch.setattr(module, "QMSettings", lambda: QMSettings(basis="sto-3g"))
     molecules = ase.io.read(ROOT / "data" / "chno.extxyz", ":")
@@ -78,6 +82,22 @@ def test_larger_molecules(script, monkeypatch, tmp_path):
     assert all(float(row["gap_mean_std_mev"]) > 0 for row in table)
     assert (out / "qm7_size_delta.png").exists() and (out / "qm7_size_valence.png").exists()
     assert not list(out.rglob("kernels/*/*"))
+
+
+def test_active_sets(script, monkeypatch, tmp_path):
+    curves = script("learning_curves")
+    module, out = script("active_sets"), tmp_path / "out"
+    small = replace(curves.SETS["water"], train=20, test=10, **SMALL)
+    monkeypatch.setitem(curves.SETS, "ethanol", small)
+    monkeypatch.setattr(module, "FAMILIES", (module.Family("cross", 1, 8),))
+    (tmp_path / "data" / small.file).write_bytes((ROOT / "data" / "water.extxyz").read_bytes())
+    monkeypatch.setattr(sys, "argv", ["active_sets", str(out), "--train", "18", "--test", "6"])
+    module.main()
+    table = rows(out / "active_sets.csv")
+    assert [(row["choice"], row["active"]) for row in table] == [
+        ("all", "36"), *((choice, n) for n in ("6", "12") for choice in ("random", "structures", "farthest")),
+    ]  # fmt: skip
+    assert all(0 < float(row["rmse_mev"]) < 1000 for row in table)
 
 
 def test_without_the_data_there_is_one_line(script, monkeypatch, tmp_path):
