@@ -153,12 +153,13 @@ class ModelSettings(Section):
     basis: Literal["full", "sparse", "derivatives"] | None = Field(
         default=None,
         description="training structures, an active set, or (kernel) energies and derivatives of all training "
-        "structures; null: full, but sparse with forces, with active, or (wigner) beyond 200 structures",
+        "structures; null: full, but sparse with forces, with active, or (wigner) with active_by: structures or beyond "
+        "200 structures",
     )
     active: int | dict[str, int] | None = Field(
         default=None,
         description="kernel: active environments of each element, one number or {O: 50, H: 80}; null: all. wigner: "
-        "active atoms of each element and pairs of each two, {O: 50, O-H: 500}; null: 2000",
+        "active atoms of each element and pairs of each two, {O: 50, O-H: 500}, all of those not named; null: 2000",
     )
     active_by: Literal["farthest", "structures"] = Field(
         default="farthest",

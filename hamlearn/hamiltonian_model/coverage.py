@@ -80,6 +80,6 @@ class Coverage:
         present = np.unique(np.concatenate([centres.owners(family) for family in self._wanted]))
         parts = self_kernels(self.kernel, centres, present.tolist(), self._wanted)
         return {
-            family: np.concatenate([part[family, SCALAR][:, 0, :, 0].diagonal() for part in parts])
+            family: np.concatenate([np.zeros(0), *(part[family, SCALAR][:, 0, :, 0].diagonal() for part in parts)])
             for family in self._wanted
         }

@@ -191,6 +191,7 @@ def _coverage(model: HamiltonianModel, candidates: Sequence[Atoms], known: Seque
     if isinstance(fitted, KernelBlockModel):
         out = Coverage(fitted.kernel_, candidates, executor)
         out.add_known(fitted.active_)
+        known = [atoms for atoms in known if not _outside(model, atoms)]  # others are far from all candidates
     else:
         f = model.features
         settings = WignerSettings(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -179,9 +180,10 @@ def check_mixtures(settings: WignerSettings, structures: Sequence[Atoms]) -> Non
     """
     like = sorted({int(z) for atoms in structures for z, n in Counter(atoms.numbers.tolist()).items() if n > 1})
     first = order_weights(settings)[1]
-    if settings.mixture_j is not None and like and list(settings.mixture_j) != first:
+    second = first if settings.mixture_j is None else settings.mixture_j
+    if like and any(a != b for a, b in zip_longest(first, second, fillvalue=0.0)):
         raise ConfigError(
-            f"wigner.mixture_j {list(settings.mixture_j)} differs from that of the first atom, {first}, but both atoms "
+            f"wigner.mixture_j {list(second)} differs from that of the first atom, {first}, but both atoms "
             f"of a pair of {symbol(like[0])} are alike: its kernels would not be positive; give slot j the mixture of "
             "slot i, or drop mixture_j"
         )

@@ -72,6 +72,22 @@ def degree(settings: WignerSettings, kind: Kind, largest: int) -> int:
     return (slots * settings.max_nu_pair + 1) * settings.max_l + largest
 
 
+def reaches(settings: WignerSettings, kind: Kind, L: int, sigma: int) -> bool:
+    """Return whether a kind of family has a kernel (L, sigma) at all, whatever the molecules.
+
+    A product of n densities has L up to n max_l, and sigma = -1, which one alone has not, up to one less.
+    """
+
+    def of_product(n: int) -> bool:
+        return n * settings.max_l - (sigma == -1) >= L and (sigma == 1 or n > 1)
+
+    mixtures = order_weights(settings)[1], _second_mixture(settings) or []
+    of_pairs = of_product(1 + sum(max((n for n, c in enumerate(m) if c), default=0) for m in mixtures))
+    if kind != "on_site":
+        return of_pairs
+    return of_product(settings.max_nu_centre) or (settings.message_passing and of_pairs)
+
+
 def order_weights(settings: WignerSettings) -> tuple[list[float], list[float]]:
     """Return the coefficients of P for single atoms and for pairs, b^nu / nu! from order 0."""
     centre, pair = (

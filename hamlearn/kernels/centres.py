@@ -118,6 +118,13 @@ class Centres:
             return self.structure[family.species_i][self.sites[family.species_i]]
         return self.bonds[family.species_i, family.species_j].structure
 
+    def in_reach(self, family: Family) -> NDArray[np.bool_]:
+        """Return which samples of a family have a kernel: all atoms, and pairs within the pair cut-off [sample]."""
+        if family.kind == "on_site" or not self.count(family):
+            return np.ones(self.count(family), dtype=bool)
+        radial = self.bonds[family.species_i, family.species_j].radial
+        return (radial != 0).reshape(len(radial), -1).any(axis=1)
+
     def sites_of(self, z: int, environments: IntArray) -> IntArray:
         """Return which sample each environment of one species is, -1 for those that are none."""
         sample = np.full(len(self.structure[z]), -1)

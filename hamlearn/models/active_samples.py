@@ -53,25 +53,38 @@ def choose_active(
     Args:
         kernel: fitted.
         centres: all samples of the training set.
-        most: number of samples of every family, or by name such as {C: 500, C-H: 2000}; where there are fewer, all.
+        most: number of samples of every family, or by name such as {C: 500, C-H: 2000}; where there are fewer, and of
+            those without a name, all.
         by: farthest or structures.
         executor: where kernels are computed, one task for every family.
         echo: receives lines about the progress; None for silence.
         folder: where choices are kept, so that the same one is not made again; None: nowhere.
 
+    Returns:
+        The samples, and their ascending rows among those of each family, the same for plus and minus. Both are
+        invariant under rotation and inversion; another order of structures is another random draw.
+
+    Raises:
+        ConfigError: if a task kills its worker twice, or the folder cannot be written.
+
     Source: farthest points as in Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 9.
     """
-    families = [Family("on_site", z, z) for z in centres.sites]
-    families += [Family("plus" if a == b else "cross", a, b) for a, b in centres.bonds]
-    asked = most if isinstance(most, int) else {_ordered(name): k for name, k in most.items()}
-    counts = {family: n for family in families if (n := centres.count(family))}
-    numbers = {f: min(asked if isinstance(asked, int) else asked.get(family_name(f), n), n) for f, n in counts.items()}
+    numbers = {family: n for family, n in active_counts(centres, most).items() if family.kind != "minus"}
     if by == "structures":
         chosen = _of_structures(centres, numbers)
     else:
         chosen = _farthest_samples(kernel, centres, numbers, executor, echo, folder)
     minus = {Family("minus", f.species_i, f.species_j): rows for f, rows in chosen.items() if f.kind == "plus"}
     return centres.select(chosen), chosen | minus
+
+
+def active_counts(centres: Centres, most: int | Mapping[str, int]) -> dict[Family, int]:
+    """Return how many samples of every family :func:`choose_active` chooses."""
+    families = [Family("on_site", z, z) for z in centres.sites]
+    families += [Family(kind, a, b) for a, b in centres.bonds for kind in (("plus", "minus") if a == b else ("cross",))]
+    asked = most if isinstance(most, int) else {_ordered(name): k for name, k in most.items()}
+    counts = {family: n for family in families if (n := centres.count(family))}
+    return {f: min(asked if isinstance(asked, int) else asked.get(family_name(f), n), n) for f, n in counts.items()}
 
 
 def _of_structures(centres: Centres, numbers: Mapping[Family, int]) -> dict[Family, IntArray]:
@@ -129,7 +142,7 @@ def _farthest_of(
 def _farthest(kernel: BlockKernel, candidates: Centres, family: Family, k: int) -> IntArray:
     """Return the rows of the k farthest samples."""
     matrix = kernel.between(candidates, candidates, {family: [(0, 1)]})[family, (0, 1)][:, 0, :, 0]
-    return farthest_points(matrix, k, first=0)[0]
+    return farthest_points(lambda column: matrix[:, column], k, matrix.diagonal(), first=0)[0]  # no copies of it
 
 
 def family_name(family: Family) -> str:

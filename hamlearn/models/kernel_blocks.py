@@ -18,8 +18,8 @@ from hamlearn.config import ModelSettings, WignerSettings
 from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.kernels.block_kernel import check_mixtures
-from hamlearn.kernels.block_tiles import degree
-from hamlearn.models.active_samples import check_active, choose_active
+from hamlearn.kernels.block_tiles import reaches
+from hamlearn.models.active_samples import active_counts, check_active, choose_active, family_name
 from hamlearn.models.block_groups import VANISHING, Answers, Group, group_blocks
 from hamlearn.models.domain import check_domain, families_of
 from hamlearn.models.kernel_group import GroupFit, variance_columns
@@ -116,11 +116,16 @@ class KernelBlockModel:
         centres = self.kernel_.centres(structures)
         data = Data(self.blocks_, blocks, len(structures), self.model.folds)
         self.active_, active = centres, None
-        if not is_full:
+        if is_full:
+            counts = {group.family: centres.count(group.family) for group in self.blocks_}
+            check_memory(self.blocks_, counts, self.model.memory_gb)
+        else:
             most = self.model.active or self._most_active()
+            held = data.first_held(centres)
+            n_held = {g.family: int(np.isin(centres.owners(g.family), held).sum()) for g in self.blocks_}
+            check_memory(self.blocks_, active_counts(centres, most), self.model.memory_gb, n_held)
             choice = self.model.active_by, executor, echo, self.scratch
             self.active_, active = choose_active(self.kernel_, centres, most, *choice)
-        check_memory(self.blocks_, self.active_, self.model.memory_gb)
         wanted = wanted_of(self.blocks_)
         with scratch_folder(self.scratch) as folder:
             tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, folder, is_symmetric=is_full)
@@ -227,7 +232,8 @@ class KernelBlockModel:
 
     def _is_full(self, n_structures: int) -> bool:
         if self.model.basis is None:
-            return self.model.active is None and n_structures <= MOST_FULL
+            is_asked_for = self.model.active is not None or self.model.active_by != "farthest"
+            return not is_asked_for and n_structures <= MOST_FULL
         return self.model.basis == "full"
 
     def _keep(self, fits: Mapping[Group, GroupFit], data: Data) -> None:
@@ -269,13 +275,14 @@ def _fits(
 
 
 def _warn_of_unreached(wigner: WignerSettings, data: Data) -> None:
-    """Warn of blocks whose L no kernel has."""
+    """Warn of blocks whose (L, sigma) no kernel has."""
     for group in data.groups:
         is_zero = float((data.rows(group) ** 2).mean()) < VANISHING
-        if not is_zero and degree(wigner, group.family.kind, 0) < group.L:
+        if not is_zero and not reaches(wigner, group.family.kind, group.L, group.sigma):
             warnings.warn(
-                f"no kernel reaches blocks of L = {group.L}, sigma = {group.sigma:+d} ({group.family.kind}); they are "
-                "predicted as zero: raise wigner.max_l, max_nu_centre or max_nu_pair",
+                f"no kernel reaches blocks of L = {group.L}, sigma = {group.sigma:+d} ({family_name(group.family)}, "
+                f"{group.family.kind}); they are predicted as zero, and without error bars: raise wigner.max_l, "
+                "max_nu_centre or max_nu_pair",
                 HamlearnWarning,
                 stacklevel=3,
             )

@@ -32,6 +32,10 @@ VANISHING = 1e-13
 or because the pair is beyond the cut-off."""
 
 
+class SingularKernel(ConfigError):
+    """A kernel matrix cannot be factorised with any regularisation that was tried."""
+
+
 @dataclass(frozen=True)
 class GroupFit:
     """Weights of blocks that share a kernel, and what is known of their errors.
@@ -45,6 +49,7 @@ class GroupFit:
         variance: F with Var = k(*, *) - (k F)(k F)^T, of all data [column, r]; None if not asked for.
         held_covariances: of the rows of every structure left out, for a prior variance of 1, by structure.
         reached: which rows left out have a kernel that is not zero; the others say nothing of the errors of these.
+        spread: mean square of the data in units of the kernel, the prior variance where no row left out tells [block].
     """
 
     weights: FloatArray
@@ -55,14 +60,15 @@ class GroupFit:
     variance: FloatArray | None
     held_covariances: dict[int, FloatArray]
     reached: NDArray[np.bool_]
+    spread: FloatArray
 
     @property
     def scales(self) -> FloatArray:
-        """Prior variance of every block: what makes squared errors of rows left out as large as predicted [block]."""
+        """Prior variance of every block: makes squared errors of rows left out as large as predicted; 0 without any."""
+        if not self.held_covariances:
+            return np.zeros(len(self.alphas))
         expected = sum(float(np.trace(c)) for c in self.held_covariances.values())
-        return (
-            (self.residuals[self.reached] ** 2).sum(axis=0) / expected if expected > 0 else np.zeros(len(self.alphas))
-        )
+        return (self.residuals[self.reached] ** 2).sum(axis=0) / expected if expected > 0 else self.spread
 
 
 def fit_full(
@@ -118,7 +124,8 @@ def fit_full(
         factor = variance_factor(k[np.ix_(columns, columns)], k[:, columns], alpha)
         covariances = _held_covariances(k, folds, owner, alpha, columns)
     alphas = np.array([RELATIVE_ALPHAS[p] for p in best])
-    return GroupFit(weights, alphas, errors, residuals, held[order], factor, covariances, reached)
+    spread = (y**2).mean(axis=0) / scale
+    return GroupFit(weights, alphas, errors, residuals, held[order], factor, covariances, reached, spread)
 
 
 def _held_covariances(
@@ -155,7 +162,7 @@ class SparseGroup:
         self._rows = SparseAccumulator(k_mm) if self._scale > VANISHING * unit else None
         self._columns = variance_columns(len(k_mm), width)
         self._factor = np.zeros((len(self._columns),) * 2)  # R with R^T R = K_SN K_NS
-        self._n_rows = 0
+        self._n_rows, self._squares = 0, np.zeros(1)
 
     def add(self, k: FloatArray, y: FloatArray) -> None:
         """Take in data: kernel with the active set [row, column] and values [row, block]."""
@@ -163,6 +170,7 @@ class SparseGroup:
             return
         self._rows.add(k, y)
         self._n_rows += len(k)
+        self._squares = self._squares + (y**2).sum(axis=0)
         if self._variance:
             self._factor = triangle(self._factor, k[:, self._columns])
 
@@ -183,12 +191,13 @@ class SparseGroup:
             return _nothing(len(self._k_mm), y_held, held, owner, self._variance, self._width)
         tried: dict[int, FloatArray] = {}
         reached = np.asarray(k_held.any(axis=1))
+        counted = reached if reached.any() else ~reached
 
         def evaluate(position: int) -> FloatArray:
             tried[position] = y_held
             if self._n_rows:  # otherwise all rows were left out
                 tried[position] = y_held - k_held @ rows.solve(self._scale * RELATIVE_ALPHAS[position])
-            return (tried[position][reached] ** 2).mean(axis=0)
+            return (tried[position][counted] ** 2).mean(axis=0)
 
         best, errors = descend(evaluate, y_held.shape[1])
         residuals = np.stack([tried[p][:, b] for b, p in enumerate(best)], axis=1)
@@ -205,7 +214,8 @@ class SparseGroup:
         if self._variance:
             factor = variance_factor(k_ss, self._factor, alpha)
         alphas = np.array([RELATIVE_ALPHAS[p] for p in best])
-        return GroupFit(weights, alphas, errors, residuals, held, factor, covariances, reached)
+        spread = self._squares / (self._n_rows * self._scale)
+        return GroupFit(weights, alphas, errors, residuals, held, factor, covariances, reached, spread)
 
 
 def _nothing(n_columns: int, y: FloatArray, held: IntArray, owner: IntArray, variance: bool, width: int) -> GroupFit:
@@ -218,11 +228,20 @@ def _nothing(n_columns: int, y: FloatArray, held: IntArray, owner: IntArray, var
     factor = np.zeros((len(variance_columns(n_columns, width)), 0)) if variance else None
     weights = np.zeros((n_columns, n_blocks))
     reached = np.ones(len(y), dtype=bool)
-    return GroupFit(weights, alphas, errors, y, held, factor, covariances if variance else {}, reached)
+    spread = np.zeros(n_blocks)
+    return GroupFit(weights, alphas, errors, y, held, factor, covariances if variance else {}, reached, spread)
 
 
 def descend(evaluate: Callable[[int], FloatArray], n_blocks: int) -> tuple[list[int], FloatArray]:
-    """Return the position of a minimum of each block's error on the alphas, and the error, trying as few as need be."""
+    """Return the position of a minimum of each block's error on the alphas, and the error, trying as few as need be.
+
+    Args:
+        evaluate: returns the errors of all blocks [block] with the alpha of a position.
+        n_blocks: number of blocks.
+
+    Raises:
+        SingularKernel: if a block has no finite error.
+    """
     errors: dict[int, FloatArray] = {}
 
     def error(position: int, block: int) -> float:
@@ -241,7 +260,7 @@ def descend(evaluate: Callable[[int], FloatArray], n_blocks: int) -> tuple[list[
         best.append(position)
     found = np.array([errors[p][b] for b, p in enumerate(best)])
     if not np.isfinite(found).all():
-        raise ConfigError(
+        raise SingularKernel(
             "a kernel matrix is singular to rounding; look for structures that occur twice or a rate that is too large"
         )
     return best, found

@@ -49,19 +49,23 @@ class Data:
     n_folds: int
 
     @cached_property
-    def folds(self) -> list[IntArray]:
-        """Structures of every fold."""
-        order = np.random.default_rng(0).permutation(self.n_structures)
-        n = min(max(self.n_folds, FEWEST_FOLDS), self.n_structures)
-        return [np.flatnonzero(order % n == fold) for fold in range(n)]
+    def _order(self) -> IntArray:
+        """Random position of every structure."""
+        return np.random.default_rng(0).permutation(self.n_structures)
 
     @cached_property
-    def first_held(self) -> IntArray:
-        """Structures a sparse model leaves out at first, ascending; every block has rows in them."""
-        held = set(self.folds[0][:MOST_HELD_OUT].tolist())
+    def folds(self) -> list[IntArray]:
+        """Structures of every fold."""
+        n = min(max(self.n_folds, FEWEST_FOLDS), self.n_structures)
+        return [np.flatnonzero(self._order % n == fold) for fold in range(n)]
+
+    def first_held(self, centres: Centres) -> IntArray:
+        """Return structures a sparse model leaves out at first, ascending; every family has samples in reach there."""
+        n = len(self.folds)
+        held = set(np.flatnonzero((self._order % n == 0) & (self._order < n * MOST_HELD_OUT)).tolist())
         for family in sorted({group.family for group in self.groups}):
-            owners = self.blocks.samples[family][:, 0].tolist()
-            if held.isdisjoint(owners):
+            owners = centres.owners(family)[centres.in_reach(family)].tolist()
+            if owners and held.isdisjoint(owners):
                 held.add(owners[0])
         return np.array(sorted(held))
 
@@ -83,22 +87,32 @@ class Data:
         return np.stack(values, axis=1)
 
 
-def gigabytes(n_rows: int) -> float:
-    """Return the memory that the fit of a group takes whose basis has so many rows."""
-    return 8e-9 * COPIES * n_rows**2
+def gigabytes(n_columns: int, n_held: int = 0) -> float:
+    """Return the memory that the fit of a group takes: columns of its basis, and rows kept while they are left out."""
+    return 8e-9 * (COPIES * n_columns**2 + 2 * n_held * n_columns)
 
 
-def check_memory(groups: Iterable[Group], basis: Centres, memory_gb: float) -> None:
+def check_memory(
+    groups: Iterable[Group], basis: Mapping[Family, int], memory_gb: float, held: Mapping[Family, int] | None = None
+) -> None:
     """Refuse groups whose fit does not fit into memory.
+
+    Args:
+        groups: of blocks.
+        basis: number of samples in the basis, by family.
+        memory_gb: the bound.
+        held: number of samples kept apart while they are left out, by family.
 
     Raises:
         ConfigError: naming the first such group.
     """
     for group in groups:
-        n = basis.count(group.family) * (2 * group.L + 1)
-        if gigabytes(n) > memory_gb:
+        width = 2 * group.L + 1
+        n, n_held = (width * counts[group.family] for counts in (basis, held or dict.fromkeys(basis, 0)))
+        needed = gigabytes(n, n_held)
+        if needed > memory_gb:
             raise ConfigError(
-                f"the kernel of {n} rows ({family_name(group.family)}, L = {group.L}) needs {gigabytes(n):.2g} GB, "
+                f"the kernel of {n} rows ({family_name(group.family)}, L = {group.L}) needs {needed:.2g} GB, "
                 f"more than memory_gb = {memory_gb:g}; raise memory_gb, or set model.basis: sparse and a smaller "
                 "model.active"
             )
@@ -124,19 +138,19 @@ def fit_groups_sparse(
         data: blocks.
         variance: also find what error bars need.
     """
-    structures = data.first_held.tolist()
-    own = self_kernels(tiles.kernel, tiles.rows, structures, tiles.wanted) if variance else []
+    structures = data.first_held(tiles.rows)
+    own = self_kernels(tiles.kernel, tiles.rows, structures.tolist(), tiles.wanted) if variance else []
     for group in data.groups:
         name = group.family, (group.L, group.sigma)
         k_mm = tiles.matrix(*name, active[group.family])
         unit, width = tiles.kernel.largest(group.family.kind), 2 * group.L + 1
         fit = SparseGroup((k_mm + k_mm.T) / 2, variance, unit, width)
         y, owner = data.rows(group), data.owner(group)
-        is_held = np.isin(owner, data.first_held)
+        is_held = np.isin(owner, structures)
         held = []
         for where, k in tiles.parts(*name):
             out = is_held[where]
             fit.add(k[~out], y[where][~out])
             held.append(k[out])
-        priors = {s: as_matrix(x[name]) for s, x in zip(structures, own, strict=False)}
+        priors = {s: as_matrix(x[name]) for s, x in zip(structures.tolist(), own, strict=False)}
         yield group, fit.fit(np.concatenate(held), y[is_held], np.flatnonzero(is_held), owner[is_held], priors)

@@ -15,6 +15,7 @@ from hamlearn.config import ModelSettings, WignerSettings, changed_section
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel
 from hamlearn.models.block_groups import Group, group_blocks
+from hamlearn.models.kernel_group import SingularKernel
 from hamlearn.models.kernel_rows import wanted_of
 from hamlearn.models.kernel_tiles import KernelTiles, scratch_folder
 from hamlearn.models.kernel_training import FEWEST_FOLDS, Data, check_memory, fit_groups_full, gigabytes
@@ -95,19 +96,22 @@ def _error(
     executor: str,
     scratch: Path | None,
 ) -> float:
-    """Return the sum of squared errors of all matrix elements left out."""
+    """Return the sum of squared errors of all matrix elements left out, infinite for kernels that are singular."""
     kernel = BlockKernel(settings).fit(structures)
     centres = kernel.centres(structures)
     data = Data(groups, blocks, len(structures), model.folds)
     total = 0.0
-    check_memory(groups, centres, model.memory_gb)
+    check_memory(groups, {group.family: centres.count(group.family) for group in groups}, model.memory_gb)
     with scratch_folder(scratch) as folder:
         tiles = KernelTiles(kernel, centres, centres, wanted_of(groups), folder, is_symmetric=True)
         for _ in tiles.compute(executor):
             pass
-        for group, fit in fit_groups_full(tiles, data, False):
-            multiplicity = np.array([key.multiplicity for key in groups[group]])
-            total += float((fit.residuals**2).sum(axis=0) @ multiplicity)
+        try:
+            for group, fit in fit_groups_full(tiles, data, False):
+                multiplicity = np.array([key.multiplicity for key in groups[group]])
+                total += float((fit.residuals**2).sum(axis=0) @ multiplicity)
+        except SingularKernel:
+            return np.inf  # this choice is none, others may be
     return total
 
 

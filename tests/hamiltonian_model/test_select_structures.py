@@ -101,6 +101,21 @@ def test_molecules_of_one_atom_are_farthest_points(model):
     assert order == farthest_points(k, len(atoms), first=0)[0].tolist()
 
 
+def test_known_structures_of_other_elements_are_far_from_all(model, waters, outsiders):
+    """Those without an element of the candidates, and those with one the kernel has not seen."""
+    candidates, family = waters[N : N + 3], Family("on_site", 1, 1)
+    expected = choose(model, candidates, 3, "farthest")
+    found = choose(model, candidates, 3, "farthest", known=[outsiders[0], Atoms("N2", [[0, 0, 0], [0, 0, 1.1]])])
+    assert found.indices.tolist() == expected.indices.tolist()
+    np.testing.assert_array_equal(found.distances, expected.distances)
+    kernel = model.block_model_.kernel_
+    hydrogen, oxygen = Atoms("H2", [[0, 0, 0], [0, 0, 0.7]]), Atoms("O", [[0, 0, 0]])
+    coverage = Coverage(kernel, [hydrogen])
+    before = coverage.distances()
+    coverage.add_known(kernel.centres([oxygen]))
+    assert coverage.distances() == before == pytest.approx(np.sqrt(coverage._own[family].mean()))
+
+
 @pytest.mark.parametrize("by", WAYS)
 def test_what_is_new_comes_first_and_copies_never(model, waters, stretched, by):
     rng = np.random.default_rng(0)

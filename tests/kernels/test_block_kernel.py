@@ -11,6 +11,7 @@ from hamlearn.angular.clebsch_gordan import real_wigner_d
 from hamlearn.config import WignerSettings
 from hamlearn.errors import ConfigError, DomainError
 from hamlearn.kernels import BlockKernel, Centres, block_kernel, block_tiles
+from hamlearn.kernels.block_tiles import reaches
 from hamlearn.kernels.nodes import NodeGrid
 from hamlearn.structures import permute, random_rotation, rotate, translate
 from hamlearn.structures.samples import Family
@@ -198,6 +199,27 @@ def test_the_grid_is_exact(plain, monkeypatch):
         assert (off < EXACT) == same
 
 
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"max_nu_centre": 1, "max_nu_pair": 0},
+        {"max_nu_centre": 2, "max_nu_pair": 1},
+        {"max_nu_centre": 1, "max_nu_pair": 2, "message_passing": True},
+        {"max_nu_pair": 2, "mixture_i": (1.0, 0.5, 0.0)},
+        {"max_nu_pair": 1, "form": "product"},
+    ],
+)
+def test_kernels_reach_what_they_are_said_to_reach(settings):
+    small = SMALL.model_copy(update={"max_l": 1, "max_nu_centre": 1, **settings})
+    atoms = molecules(3, 2)
+    kernel = BlockKernel(small).fit(atoms)
+    centres = kernel.centres(atoms)
+    irreps = [(L, sigma) for L in range(1, 5) for sigma in (1, -1)]
+    for family in (Family("on_site", 8, 8), Family("cross", 1, 8)):
+        for irrep, k in kernel.between(centres, centres, {family: irreps}).items():
+            assert (np.abs(k).max() > 1e-12) == reaches(small, family.kind, *irrep[1])
+
+
 def test_unknown_elements_are_refused(plain):
     with pytest.raises(DomainError, match="not in the training set"):
         plain.centres([Atoms("FH", [[0, 0, 0], [0, 0, 0.9]])])
@@ -206,6 +228,7 @@ def test_unknown_elements_are_refused(plain):
 def test_mixtures_that_differ_within_a_like_pair_are_refused():
     """They would make kernels of that pair that are not positive, and only those."""
     different = SMALL.model_copy(update={"form": "product", "mixture_i": (1.0, 1.0), "mixture_j": (1.0, 0.5)})
+    BlockKernel(different.model_copy(update={"mixture_j": (1.0, 1.0, 0.0)})).fit(molecules(0, 2))  # the same polynomial
     with pytest.raises(ConfigError, match=r"mixture_j \[1.0, 0.5\].*pair of H.*slot j"):
         BlockKernel(different).fit(molecules(0, 2))
     hydroxyl = [Atoms("OH", [[0, 0, 0], [0, 0, r]]) for r in (0.9, 1.0)]

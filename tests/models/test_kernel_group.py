@@ -239,6 +239,23 @@ def test_weights_reproduce_the_data_where_the_kernel_is_nearly_singular():
     assert np.abs(regularised @ fit.weights - y).max() < 1e-9
 
 
+def test_rows_left_out_beyond_the_cut_off_decide_nothing():
+    """All of them: the first regularisation that is tried stays, and the prior is as large as the data."""
+    k, _, _, y = problem(3)
+    out = FOLDS[0]
+    rest = np.setdiff1d(np.arange(len(k)), out)
+    group = SparseGroup(k[np.ix_(rest, rest)], variance=True)
+    group.add(k[np.ix_(rest, rest)], y[rest])
+    nothing = np.zeros((len(out), len(rest)))
+    priors = {int(s): np.zeros((3, 3)) for s in np.unique(OWNER[out])}
+    priors = {s: np.zeros(((OWNER[out] == s).sum(),) * 2) for s in priors}
+    fit = group.fit(nothing, y[out], out, OWNER[out], priors)
+    np.testing.assert_allclose(fit.alphas, RELATIVE_ALPHAS[FIRST_TRIED])
+    np.testing.assert_allclose(fit.residuals, y[out])
+    unit = np.trace(k[np.ix_(rest, rest)]) / len(rest)
+    np.testing.assert_allclose(fit.scales, (y**2).mean(axis=0) / unit)
+
+
 def test_rows_beyond_the_cut_off_do_not_widen_error_bars():
     rng = np.random.default_rng(4)
     points = rng.uniform(0, 3, 60)
