@@ -20,7 +20,9 @@ WANTED = {Family("on_site", 6, 6): [(0, 1)], Family("cross", 1, 8): [(0, 1), (1,
 def script():
     spec = importlib.util.spec_from_file_location("active_learning", SCRIPT)
     module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.syspath_prepend(SCRIPT.parent)  # of the module that scripts share
+        spec.loader.exec_module(module)
     return module
 
 

@@ -5,6 +5,7 @@ import importlib.util
 import sys
 from dataclasses import replace
 from pathlib import Path
+from types import SimpleNamespace
 
 import ase.io
 import numpy as np
@@ -40,10 +41,10 @@ def rows(path):
 
 
 def test_learning_curve(script, monkeypatch, tmp_path, capsys):
-    module, out = script("learning_curves"), tmp_path / "out"
+    study, module, out = script("study"), script("learning_curves"), tmp_path / "out"
     own = {"active": {"O": 99, "H": 6, "H-H": 5, "O-H": 8}, "active_by": "structures"}
-    small = replace(module.SETS["water"], train=20, test=10, full=8, **own, **SMALL)
-    monkeypatch.setitem(module.SETS, "water", small)
+    small = replace(study.SETS["water"], train=20, test=10, full=8, **own, **SMALL)
+    monkeypatch.setitem(study.SETS, "water", small)
     (tmp_path / "data" / small.file).write_bytes((ROOT / "data" / "water.extxyz").read_bytes())
     arguments = ["water", out, "--train", 8, 16, "--active", 10, "--target", "delta", "--executor", "serial"]
     monkeypatch.setattr(sys, "argv", ["learning_curves", *map(str, arguments)])
@@ -53,7 +54,7 @@ def test_learning_curve(script, monkeypatch, tmp_path, capsys):
         ("wigner", "8"), ("wigner", "16"), ("ridge", "8"), ("ridge", "16"),
     ]  # fmt: skip
     assert all(0 < float(row["eigenvalue_rmse_mev"]) < 100 for row in table)
-    with np.load(out / "water_delta_wigner_16_0_10.npz") as arrays:
+    with np.load(out / "water_delta_wigner_16_0_10_10.npz") as arrays:
         assert arrays["gap_errors_ev"].shape == arrays["gap_stds_ev"].shape == (10,)
     assert {path.name for path in out.glob("*.png")} == {"water_delta_learning_curve.png", "water_delta_error_bars.png"}
     capsys.readouterr()
@@ -62,16 +63,15 @@ def test_learning_curve(script, monkeypatch, tmp_path, capsys):
     assert rows(out / "water.csv") == table
     monkeypatch.setattr(sys, "argv", [each for each in sys.argv if each not in ("--active", "10")])
     module.main()  # with the active set that serves the set best
-    assert [(row["n_train"], row["active"]) for row in rows(out / "water.csv")[4:]] == [("16", "structures")]
+    assert [(row["n_train"], row["active"]) for row in rows(out / "water.csv")[4:]] == [("16", "structures-118")]
 
 
 def test_larger_molecules(script, monkeypatch, tmp_path):
-    curves = script("learning_curves")
+    study = script("study")
     module, out = script("size_extrapolation"), tmp_path / "out"
-    small = replace(curves.SETS["qm7"], train=4, test=12, **SMALL)
-    monkeypatch.setitem(curves.SETS, "qm7", small)
+    small = replace(study.SETS["qm7"], train=4, test=12, qm=QMSettings(basis="sto-3g"), **SMALL)
+    monkeypatch.setitem(study.SETS, "qm7", small)
     monkeypatch.setattr(module, "SIZES", (2,))
-    monkeypatch.setattr(module, "QMSettings", lambda: QMSettings(basis="sto-3g"))
     molecules = ase.io.read(ROOT / "data" / "chno.extxyz", ":")
     chosen = [a for a in molecules if str(a.symbols) in ("OCH4", "COH4", "CNH5", "NH3", "CH4", "C2H6", "C2OH6")]
     ase.io.write(tmp_path / "data" / small.file, chosen[::6])
@@ -85,22 +85,34 @@ def test_larger_molecules(script, monkeypatch, tmp_path):
 
 
 def test_active_sets(script, monkeypatch, tmp_path):
-    curves = script("learning_curves")
+    study = script("study")
     module, out = script("active_sets"), tmp_path / "out"
-    small = replace(curves.SETS["water"], train=20, test=10, **SMALL)
-    monkeypatch.setitem(curves.SETS, "ethanol", small)
+    small = replace(study.SETS["water"], train=20, test=10, **SMALL)
+    monkeypatch.setitem(study.SETS, "ethanol", small)
     monkeypatch.setattr(module, "FAMILIES", (module.Family("cross", 1, 8),))
     (tmp_path / "data" / small.file).write_bytes((ROOT / "data" / "water.extxyz").read_bytes())
     monkeypatch.setattr(sys, "argv", ["active_sets", str(out), "--train", "18", "--test", "6"])
     module.main()
     table = rows(out / "active_sets.csv")
     assert [(row["choice"], row["active"]) for row in table] == [
-        ("all", "36"), *((choice, n) for n in ("6", "12") for choice in ("random", "structures", "farthest")),
+        *((choice, n) for n in ("6", "12") for choice in ("random", "structures", "farthest")), ("all", "36"),
     ]  # fmt: skip
-    assert all(0 < float(row["rmse_mev"]) < 1000 for row in table)
+    assert all(0 < float(row["rmse_mev"]) < 1000 and float(row["seconds"]) >= 0 for row in table)
+    module.main()  # nothing is computed again
+    assert rows(out / "active_sets.csv") == table
+
+
+def test_failed_calculations_are_left_out(script, monkeypatch, tmp_path, capsys):
+    study = script("study")
+    water = ase.io.read(ROOT / "data" / "water.extxyz", ":3")
+    monkeypatch.setattr(study, "run_campaign", lambda *a, **k: SimpleNamespace(failures={1: "did not converge"}))
+    _, usable = study.calculate(study.SETS["water"], water, tmp_path)
+    assert usable.tolist() == [0, 2]
+    assert "structure 1 is left out: did not converge" in capsys.readouterr().out
 
 
 def test_without_the_data_there_is_one_line(script, monkeypatch, tmp_path):
+    script("study")
     module = script("learning_curves")
     monkeypatch.setattr(sys, "argv", ["learning_curves", "ethanol", str(tmp_path / "out")])
     with pytest.raises(SystemExit, match="expected HAMLEARN_BENCHMARK_DATA to name the folder"):

@@ -11,7 +11,6 @@ finished sizes are not computed again.
 """
 
 import argparse
-import csv
 import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,6 +19,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
+from study import add_row, read_rows
 
 from hamlearn import HamiltonianModel, metrics, select_structures
 from hamlearn.config import ModelSettings, QMSettings, TargetSettings, WignerSettings
@@ -157,10 +157,7 @@ def curve(study: Study, by: str, start: int, order: int, table: Path, rows: list
         found = {key: f"{value:.5g}" for key, value in study.errors(model).items()}
         rows.append({**name, **found, "members": " ".join(map(str, members))})
         print(", ".join(f"{key} {value}" for key, value in {**name, **found}.items()), flush=True)
-        with table.open("w", newline="") as file:
-            writer = csv.DictWriter(file, list(rows[0]))
-            writer.writeheader()
-            writer.writerows(rows)
+        add_row(table, rows[-1])
 
 
 def draw(path: Path, rows: list[dict[str, str]]) -> None:
@@ -198,20 +195,12 @@ def main() -> None:
     given = parser.parse_args()
     given.out.mkdir(parents=True, exist_ok=True)
     table = given.out / "active_learning.csv"
-    rows = known(table)
+    rows = read_rows(table)
     study = Study(given.store or given.out / "qm", given.of)
     for start in range(given.starts):
         for by, order in [("random", k) for k in range(given.orders)] + [(by, 0) for by in given.by]:
             curve(study, by, start, order, table, rows)
             draw(given.out / "active_learning.png", [row for row in rows if row["of"] == given.of])
-
-
-def known(table: Path) -> list[dict[str, str]]:
-    """Return the rows of a table that was begun."""
-    if not table.exists():
-        return []
-    with table.open(newline="") as file:
-        return list(csv.DictReader(file))
 
 
 if __name__ == "__main__":

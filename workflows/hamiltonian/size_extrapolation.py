@@ -14,11 +14,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 import numpy as np
-from learning_curves import (
-    GUESS,
+from study import (
     TARGETS,
     active_of,
     add_row,
+    calculate,
     done,
     fit_and_test,
     inside_of,
@@ -28,11 +28,9 @@ from learning_curves import (
     set_of,
 )
 
-from hamlearn import QMSettings
 from hamlearn.plots import error_against_std, save_figure
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend
-from hamlearn.qm import run_campaign
 from hamlearn.structures.splits import split
 
 SIZES = (4, 5, 6)  # heavy atoms of the largest training molecules of the three models
@@ -57,11 +55,11 @@ def main() -> None:
     used = [*np.flatnonzero(heavy < SIZES[-1]).tolist(), *of_last_size.tolist(), *larger.tolist()]
     atoms, size = [everything[k] for k in used], heavy[used]
     folder = arguments.out / "qm" / "qm7"
-    campaign = run_campaign(atoms, QMSettings(), folder, guess_focks=GUESS, executor=arguments.executor, echo=print)
+    campaign, usable = calculate(chosen, atoms, folder, arguments.executor)
     table = arguments.out / "qm7_size.csv"
     for largest in SIZES:
-        train = np.flatnonzero(size <= largest).tolist()
-        test = inside_of(atoms, train, np.flatnonzero(size == largest + 1).tolist())
+        train = usable[size[usable] <= largest].tolist()
+        test = inside_of(atoms, train, usable[size[usable] == largest + 1].tolist())
         scratch = arguments.out / "kernels" / f"qm7_size_{largest}"
         for target in arguments.target:  # all of them share the kernels
             name = {"target": target, "largest": largest, "n_train": len(train), "n_test": len(test)}

@@ -1,0 +1,177 @@
+"""What the scripts of Hamiltonians share: sets of structures, their calculations, fits, and tables of results."""
+
+import csv
+import resource
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+import numpy as np
+from ase import Atoms
+from ase.io import read
+from numpy.typing import NDArray
+
+from hamlearn import HamiltonianModel, QMSettings
+from hamlearn.artifacts import written_atomically
+from hamlearn.config import FeatureSettings, ModelSettings, TargetSettings, WignerSettings
+from hamlearn.models.active_samples import ActiveBy, clipped_active
+from hamlearn.models.domain import families_of, outside
+from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
+from hamlearn.qm import Campaign, run_campaign
+from hamlearn.targets import build_target
+from hamlearn.testing.benchmark_data import benchmark_file
+
+GUESS = ("minao",)
+TARGETS = {
+    "direct": TargetSettings(kind="saph"),
+    "delta": TargetSettings(kind="saph", delta="minao"),
+    "valence": TargetSettings(kind="saph", delta="minao", virtuals="valence"),
+}
+
+
+@dataclass(frozen=True)
+class Set:
+    """A set of structures and the settings that serve it, found by cross-validation on training structures.
+
+    Kernel models of up to ``full`` structures hold all atoms and pairs in their basis, larger ones an active set:
+    ``active`` of each kind, as far as there are so many.
+    """
+
+    file: str
+    train: int
+    test: int
+    wigner: WignerSettings
+    features: FeatureSettings
+    full: int = 200
+    elements: str = "CHNO"
+    active: int | dict[str, int] = 2000
+    active_by: ActiveBy = "farthest"
+    qm: QMSettings = field(default_factory=QMSettings)
+
+
+SETS = {
+    "ethanol": Set(
+        "ethanol_4500.extxyz",
+        1000,
+        500,
+        WignerSettings(),
+        FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4),
+        active={"H": 3000, "C": 2000, "O": 1000, "H-H": 5000, "H-C": 3333, "H-O": 3000, "C-C": 1000, "C-O": 2000},
+        active_by="structures",
+    ),
+    "qm7": Set(
+        "qm7_original_7165.extxyz",
+        900,
+        100,
+        WignerSettings(pair_cutoff_angstrom=10.0),
+        FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4, pair_cutoff_angstrom=10.0),
+        active=1000,
+    ),
+    "water": Set(
+        "water_1000.extxyz",
+        500,
+        200,
+        WignerSettings(max_l=6, smearing_angstrom=0.4, smearing_growth_angstrom=None),
+        FeatureSettings(max_l=8),
+        full=500,
+    ),
+}
+
+
+def load(chosen: Set) -> list[Atoms]:
+    """Return the structures of a set that are made of its elements."""
+    atoms = read(benchmark_file(chosen.file), ":")
+    return [a for a in atoms if set(a.get_chemical_symbols()) <= {"H", *chosen.elements}]
+
+
+def calculate(
+    chosen: Set, atoms: Sequence[Atoms], folder: Path, executor: str = "local"
+) -> tuple[Campaign, NDArray[np.int64]]:
+    """Return the calculations of some structures, continued if they are there, and which did not fail, ascending."""
+    campaign = run_campaign(atoms, chosen.qm, folder, guess_focks=GUESS, executor=executor, echo=print)
+    for index, reason in campaign.failures.items():
+        print(f"structure {index} is left out: {reason}")
+    return campaign, np.setdiff1d(np.arange(len(atoms)), list(campaign.failures))
+
+
+def fit_and_test(
+    campaign: Campaign, atoms: list[Atoms], members: list[int], tests: list[int], model: HamiltonianModel, executor: str
+) -> tuple[dict[str, float], dict[str, np.ndarray]]:
+    """Return figures and arrays of one fit; positions are those of ``atoms``.
+
+    The peak of memory is that of the process so far, with its largest worker.
+    """
+    train, test = ([build_target(campaign.load(k), model.target) for k in part] for part in (members, tests))
+    start = time.perf_counter()
+    model.fit([atoms[k] for k in members], train, print, f"{len(members)} structures", executor)
+    fitted = time.perf_counter()
+    sides = [(target.metric, target.baseline) for target in test]
+    predictions = model.predict([atoms[k] for k in tests], executor, sides, std=model.model.error_bars)
+    seconds = {"fit_seconds": fitted - start, "predict_seconds": time.perf_counter() - fitted}
+    references = [reference_prediction(target) for target in test]
+    row = metrics(predictions, references) | {"n_inside": len(tests)} | seconds
+    peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
+    row["peak_memory_gb"] = peak * 1024e-9
+    arrays = {}
+    if model.model.error_bars:
+        for name, (errors, stds) in errors_with_stds(predictions, references).items():
+            arrays |= {f"{name}_errors_ev": errors, f"{name}_stds_ev": stds}
+            row |= {f"{name}_{key}": value for key, value in calibration_metrics(errors, stds).items()}
+    return row, arrays
+
+
+def set_of(name: str, active: int | None) -> Set:
+    """Return a set, with so many farthest atoms and pairs of a kind in its active sets if a number is given."""
+    return SETS[name] if active is None else replace(SETS[name], active=active, active_by="farthest")
+
+
+def active_of(chosen: Set, kind: str = "wigner", n: int | None = None) -> int | str:
+    """Return what tells an active set of a fit of n structures from others; empty where there is none."""
+    if kind == "ridge" or (n is not None and n <= chosen.full):
+        return ""
+    return chosen.active if isinstance(chosen.active, int) else f"{chosen.active_by}-{sum(chosen.active.values())}"
+
+
+def new_model(
+    chosen: Set, target: str, kind: str, train: Sequence[Atoms], memory_gb: float, scratch: Path
+) -> HamiltonianModel:
+    """Return the model of one fit."""
+    basis = {"basis": "full"} if kind == "wigner" else {}
+    if active_of(chosen, kind, len(train)):
+        active = clipped_active(chosen.active, train)
+        basis = {"basis": "sparse", "active": active, "active_by": chosen.active_by}
+    settings = ModelSettings(kind=kind, memory_gb=memory_gb, error_bars=True, **basis)
+    return HamiltonianModel(chosen.qm, TARGETS[target], chosen.features, chosen.wigner, settings, scratch)
+
+
+def inside_of(atoms: list[Atoms], train: list[int], tests: list[int]) -> list[int]:
+    """Return the test structures whose pairs of elements the training set holds."""
+    known = families_of([atoms[k] for k in train])
+    inside = [k for k in tests if not outside(atoms[k].numbers, known)]
+    if len(inside) < len(tests):
+        print(f"{len(tests) - len(inside)} test structures hold pairs of elements not in the training set")
+    return inside
+
+
+def read_rows(table: Path) -> list[dict[str, str]]:
+    """Return the rows of a table that was begun."""
+    if not table.exists():
+        return []
+    with table.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def done(table: Path, name: dict[str, object]) -> bool:
+    """Return whether a row with these entries is there."""
+    return any(all(row[key] == str(value) for key, value in name.items()) for row in read_rows(table))
+
+
+def add_row(table: Path, row: dict[str, object]) -> None:
+    """Add a row to a table, which is written at once."""
+    rows = [*read_rows(table), row]
+    names = list(dict.fromkeys(key for each in rows for key in each))
+    with written_atomically(table) as temporary, temporary.open("w", newline="") as file:
+        writer = csv.DictWriter(file, names, restval="")
+        writer.writeheader()
+        writer.writerows(rows)
