@@ -57,7 +57,7 @@ def integrate(
     """
     weights, n_even, order = grid.projectors(irreps)
     index = np.ascontiguousarray(terms.index)
-    run = _by_torch if _loop() is None or mixtures[1] is not None else _by_loop
+    run = _by_torch if not is_compiled() or mixtures[1] is not None else _by_loop
     sums = run(Terms(index, np.ascontiguousarray(terms.bonds)), functions, left, right, mixtures, weights, n_even)
     return _by_irrep(sums, order, irreps)
 
@@ -83,6 +83,11 @@ def _loop() -> Callable[..., Any] | None:
     pointer, number = ctypes.c_void_p, ctypes.c_int64
     argtypes = [number] * 2 + [pointer] * 5 + [number, pointer, number, pointer] + [number] * 3 + [pointer] * 2
     return load_function("_integrals", "hamlearn_integrals", argtypes)
+
+
+def is_compiled() -> bool:
+    """Return whether the compiled loop is there."""
+    return _loop() is not None
 
 
 def _by_loop(
