@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from hamlearn.angular.elements import symbol
 from hamlearn.artifacts import load_arrays
+from hamlearn.blocks.keys import families
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.models.kernel_rows import results
@@ -69,7 +70,9 @@ def choose_active(
 
     Source: farthest points as in Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 9.
     """
-    numbers = {family: n for family, n in active_counts(centres, most).items() if family.kind != "minus"}
+    present = [Family("on_site", z, z) for z in centres.sites]
+    present += [Family("plus" if a == b else "cross", a, b) for a, b in centres.bonds]
+    numbers = active_counts({f: n for f in present if (n := centres.count(f))}, most)
     if by == "structures":
         chosen = _of_structures(centres, numbers)
     else:
@@ -78,12 +81,9 @@ def choose_active(
     return centres.select(chosen), chosen | minus
 
 
-def active_counts(centres: Centres, most: int | Mapping[str, int]) -> dict[Family, int]:
-    """Return how many samples of every family :func:`choose_active` chooses."""
-    families = [Family("on_site", z, z) for z in centres.sites]
-    families += [Family(kind, a, b) for a, b in centres.bonds for kind in (("plus", "minus") if a == b else ("cross",))]
+def active_counts(counts: Mapping[Family, int], most: int | Mapping[str, int]) -> dict[Family, int]:
+    """Return how many samples of every family :func:`choose_active` chooses, given how many there are."""
     asked = most if isinstance(most, int) else {_ordered(name): k for name, k in most.items()}
-    counts = {family: n for family in families if (n := centres.count(family))}
     return {f: min(asked if isinstance(asked, int) else asked.get(family_name(f), n), n) for f, n in counts.items()}
 
 
@@ -151,13 +151,16 @@ def family_name(family: Family) -> str:
     return first if family.kind == "on_site" else f"{first}-{second}"
 
 
-def sample_counts(structures: Sequence[Atoms]) -> dict[str, int]:
-    """Return the number of atoms of every element and of pairs of every two, by name, of those that occur."""
+def family_counts(structures: Sequence[Atoms]) -> dict[Family, int]:
+    """Return the number of samples of every family that occurs."""
     numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
     species = sorted({int(z) for zs in numbers for z in zs})
-    families = [Family("on_site", z, z) for z in species]
-    families += [Family("plus" if a == b else "cross", a, b) for a in species for b in species if a <= b]
-    return {family_name(f): n for f in families if (n := len(f.samples(numbers)))}
+    return {family: n for family in families(species) if (n := len(family.samples(numbers)))}
+
+
+def sample_counts(structures: Sequence[Atoms]) -> dict[str, int]:
+    """Return the number of atoms of every element and of pairs of every two, by name, of those that occur."""
+    return {family_name(family): n for family, n in family_counts(structures).items()}
 
 
 def clipped_active(most: int | dict[str, int] | None, structures: Sequence[Atoms]) -> int | dict[str, int] | None:

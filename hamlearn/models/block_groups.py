@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks import BlockCovariance, BlockKey, Blocks
-from hamlearn.blocks.keys import families
+from hamlearn.blocks.keys import block_keys, families
 from hamlearn.structures.samples import Family
 
 if TYPE_CHECKING:
@@ -46,6 +47,11 @@ def group_blocks(blocks: Blocks) -> dict[Group, list[BlockKey]]:
         if len(blocks.samples[key.family]):
             out.setdefault(Group(key.family, key.L, key.sigma), []).append(key)
     return out
+
+
+def groups_of(orbitals: Orbitals) -> list[Group]:
+    """Return the groups of all blocks that molecules of these elements may have."""
+    return sorted({Group(key.family, key.L, key.sigma) for key in block_keys(orbitals)})
 
 
 class Answers:

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import math
 import warnings
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -19,13 +20,20 @@ from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.kernels.block_kernel import check_mixtures
 from hamlearn.kernels.block_tiles import reaches
-from hamlearn.models.active_samples import active_counts, check_active, choose_active, family_name
+from hamlearn.models.active_samples import active_counts, check_active, choose_active, family_counts, family_name
 from hamlearn.models.block_groups import VANISHING, Answers, Group, group_blocks
 from hamlearn.models.domain import check_domain, families_of
 from hamlearn.models.kernel_group import GroupFit, variance_columns
 from hamlearn.models.kernel_rows import as_matrix, kernel_rows, self_kernels, wanted_of
 from hamlearn.models.kernel_tiles import KernelTiles, scratch_folder
-from hamlearn.models.kernel_training import Data, check_memory, fit_groups_full, fit_groups_sparse, gigabytes
+from hamlearn.models.kernel_training import (
+    Data,
+    check_memory,
+    fit_groups_full,
+    fit_groups_sparse,
+    gigabytes,
+    held_fraction,
+)
 from hamlearn.models.wigner_choice import choose_wigner, grid_of
 from hamlearn.progress import Progress
 from hamlearn.structures.samples import Family
@@ -107,25 +115,18 @@ class KernelBlockModel:
         Raises:
             ConfigError: if kernel matrices need more than ``memory_gb``, or if there is nothing to hold out.
         """
-        self.check(structures, held_out)
+        self.blocks_ = group_blocks(blocks)
+        self.check(structures, self.blocks_, held_out)
         is_full, variance = self._is_full(len(structures)), held_out or self.model.error_bars
         self.wigner = choose_wigner(self.wigner, self.model, structures, blocks, echo, executor, self.scratch)
-        self.blocks_ = group_blocks(blocks)
         check_domain(structures, families_of(structures), self.wigner.pair_cutoff_angstrom)  # says what is beyond
         self.kernel_ = self.new_kernel(self.wigner).fit(structures)
         centres = self.kernel_.centres(structures)
         data = Data(self.blocks_, blocks, len(structures), self.model.folds)
         self.active_, active = centres, None
-        if is_full:
-            counts = {group.family: centres.count(group.family) for group in self.blocks_}
-            check_memory(self.blocks_, counts, self.model.memory_gb)
-        else:
-            most = self.model.active or self._most_active()
-            held = data.first_held(centres)
-            n_held = {g.family: int(np.isin(centres.owners(g.family), held).sum()) for g in self.blocks_}
-            check_memory(self.blocks_, active_counts(centres, most), self.model.memory_gb, n_held)
+        if not is_full:
             choice = self.model.active_by, executor, echo, self.scratch
-            self.active_, active = choose_active(self.kernel_, centres, most, *choice)
+            self.active_, active = choose_active(self.kernel_, centres, self._most_active(self.blocks_), *choice)
         wanted = wanted_of(self.blocks_)
         with scratch_folder(self.scratch) as folder:
             tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, folder, is_symmetric=is_full)
@@ -135,12 +136,18 @@ class KernelBlockModel:
         self.held_out_ = [_held_out(structures, data, fits)] if held_out else []
         return self
 
-    def check(self, structures: Sequence[Atoms], held_out: bool = False) -> None:
+    def check(self, structures: Sequence[Atoms], groups: Iterable[Group] = (), held_out: bool = False) -> None:
         """Refuse what cannot be fitted, before anything is computed.
 
+        Args:
+            structures: training geometries.
+            groups: those of the blocks to be fitted.
+            held_out: whether structures will be left out.
+
         Raises:
-            ConfigError: for a single structure where some must be left out, an active set larger than the data, a grid
-                of settings that are not acceptable, or mixtures that break positivity.
+            ConfigError: for a single structure where some must be left out, an active set larger than the data, kernels
+                that need more than ``memory_gb``, a grid of settings that are not acceptable, or mixtures that break
+                positivity.
         """
         is_full = self._is_full(len(structures))
         if len(structures) < 2 and (held_out or self.model.error_bars or not is_full or self.wigner.grid is not None):
@@ -150,6 +157,15 @@ class KernelBlockModel:
             )
         if self.model.active is not None:
             check_active(self.model.active, structures)
+        counts = family_counts(structures)
+        present = [group for group in groups if group.family in counts]
+        if is_full:
+            check_memory(present, counts, self.model.memory_gb)
+        else:
+            basis = active_counts(counts, self._most_active(present))
+            fraction = held_fraction(len(structures), self.model.folds)
+            held = {family: math.ceil(fraction * n) for family, n in counts.items()}
+            check_memory(present, basis, self.model.memory_gb, held)
         for settings in grid_of(self.wigner):
             check_mixtures(settings, structures)
 
@@ -225,9 +241,11 @@ class KernelBlockModel:
             for key, alpha in zip(keys, self.alphas_[group].tolist(), strict=True)
         }
 
-    def _most_active(self) -> int:
-        """Return how many active samples of a kind memory holds, at most the usual number."""
-        widest = max(2 * group.L + 1 for group in self.blocks_)
+    def _most_active(self, groups: Iterable[Group]) -> int | dict[str, int]:
+        """Return how many active samples of a kind are asked for, or memory holds, at most the usual number."""
+        if self.model.active is not None:
+            return self.model.active
+        widest = max((2 * group.L + 1 for group in groups), default=1)
         return max(1, min(MOST_ACTIVE, int((self.model.memory_gb / gigabytes(1)) ** 0.5 / widest)))
 
     def _is_full(self, n_structures: int) -> bool:

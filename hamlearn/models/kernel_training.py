@@ -56,7 +56,7 @@ class Data:
     @cached_property
     def folds(self) -> list[IntArray]:
         """Structures of every fold."""
-        n = min(max(self.n_folds, FEWEST_FOLDS), self.n_structures)
+        n = _n_folds(self.n_structures, self.n_folds)
         return [np.flatnonzero(self._order % n == fold) for fold in range(n)]
 
     def first_held(self, centres: Centres) -> IntArray:
@@ -85,6 +85,15 @@ class Data:
     def _values(self, group: Group) -> FloatArray:
         values = [self.blocks.values[key].reshape(-1) for key in self.groups[group]]
         return np.stack(values, axis=1)
+
+
+def _n_folds(n_structures: int, n_folds: int) -> int:
+    return min(max(n_folds, FEWEST_FOLDS), n_structures)
+
+
+def held_fraction(n_structures: int, n_folds: int) -> float:
+    """Return about which part of the structures a sparse model leaves out at first."""
+    return min(MOST_HELD_OUT / n_structures, 1 / _n_folds(n_structures, n_folds))
 
 
 def gigabytes(n_columns: int, n_held: int = 0) -> float:

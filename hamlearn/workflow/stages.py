@@ -43,6 +43,7 @@ class Run(RunFolder):
     def check_input(self) -> None:
         """Read and check structures, split, basis and functional before anything is written."""
         from hamlearn.models import KernelBlockModel
+        from hamlearn.models.block_groups import groups_of
         from hamlearn.models.domain import check_domain, families_of
         from hamlearn.parallel import open_executor
         from hamlearn.qm import check_basis
@@ -54,10 +55,10 @@ class Run(RunFolder):
             check_functional(self.config.qm.xc)
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(self.config.qm.basis, species)
-        target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
+        orbitals = target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
         train, test = ([self.all_structures[k] for k in part] for part in self.split)
         if self.config.model.kind == "wigner":
-            KernelBlockModel(self.config.wigner, self.config.model).check(train)
+            KernelBlockModel(self.config.wigner, self.config.model).check(train, groups_of(orbitals))
         check_domain(test, families_of(train), self.config.pair_cutoff_angstrom, self.split[1])
 
     def qm(self, stages: Sequence[str], shard: tuple[int, int] | None, retry_failed: bool = False) -> dict[int, str]:
