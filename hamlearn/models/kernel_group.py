@@ -91,6 +91,11 @@ def fit_full(
         unit: largest diagonal that the settings of the kernel allow.
         width: rows of a sample, 2L+1.
 
+    Raises:
+        SingularKernel: if no regularisation lets the kernel be factorised.
+
+    Turning the rows of samples together with their data turns the weights, and leaves alphas and scales as they are.
+
     Source: Rasmussen, Williams, Gaussian Processes for Machine Learning (2006), eqs. 2.25, 2.26 and section 5.4.2.
     """
     scale = float(np.trace(k)) / len(k)

@@ -50,6 +50,8 @@ def choose_wigner(
 
     Raises:
         ConfigError: if kernels need more than ``memory_gb``, or no choice gives a finite error.
+
+    Rotating, inverting or renumbering the atoms of structures does not change the choice.
     """
     if wigner.grid is None:
         return wigner
