@@ -88,10 +88,11 @@ def test_active_sets(script, monkeypatch, tmp_path):
     study = script("study")
     module, out = script("active_sets"), tmp_path / "out"
     small = replace(study.SETS["water"], train=20, test=10, **SMALL)
-    monkeypatch.setitem(study.SETS, "ethanol", small)
-    monkeypatch.setattr(module, "FAMILIES", (module.Family("cross", 1, 8),))
+    monkeypatch.setitem(study.SETS, "water", small)
     (tmp_path / "data" / small.file).write_bytes((ROOT / "data" / "water.extxyz").read_bytes())
-    monkeypatch.setattr(sys, "argv", ["active_sets", str(out), "--train", "18", "--test", "6"])
+    monkeypatch.setattr(
+        sys, "argv", ["active_sets", "water", str(out), "--samples", "H-O", "--train", "18", "--test", "6"]
+    )
     module.main()
     table = rows(out / "active_sets.csv")
     assert [(row["choice"], row["active"]) for row in table] == [
@@ -100,6 +101,9 @@ def test_active_sets(script, monkeypatch, tmp_path):
     assert all(0 < float(row["rmse_mev"]) < 1000 and float(row["seconds"]) >= 0 for row in table)
     module.main()  # nothing is computed again
     assert rows(out / "active_sets.csv") == table
+    monkeypatch.setattr(sys, "argv", [*sys.argv[:4], "C", *sys.argv[5:]])
+    with pytest.raises(SystemExit, match=r"no samples C; expected some of .*H-O"):
+        module.main()
 
 
 def test_failed_calculations_are_left_out(script, monkeypatch, tmp_path, capsys):

@@ -1,12 +1,13 @@
-"""How many pairs a sparse model must hold, and which: errors of blocks of ethanol, and what their kernels cost.
+"""How many samples a sparse model must hold, and which: errors of blocks, and what their kernels cost.
 
-    python workflows/hamiltonian/active_sets.py [OUT] [--train 180] [--test 60]
+    python workflows/hamiltonian/active_sets.py {ethanol,qm7,water} [OUT] [--samples H-C H-H H-O] [--train 180]
+        [--test 60]
 
-Blocks of L = 0 of C-H, H-H and O-H pairs (delta over the guess minao), learned on all pairs of TRAIN frames in a basis
-of a sixth, a third or all of them: single pairs drawn at random, all pairs of structures drawn at random, or farthest
-ones. OUT gets qm/ethanol (calculations, shared with learning_curves.py) and active_sets.csv: root mean square errors of
-the blocks of TEST other frames in meV, with the regularisation, of three, that serves them best (random choices: means
-of three draws), and the time of the kernels of one structure with the basis. Finished rows are not computed again.
+Scalar blocks (L = 0, delta over the guess minao) of some kinds of atoms or pairs, learned on all samples of TRAIN
+structures in a basis of a sixth, a third or all of them: single ones drawn at random, all of structures drawn at random
+(means of three draws), or farthest ones. OUT gets qm/SET (calculations, shared with learning_curves.py) and
+active_sets.csv: root mean square errors of the blocks of TEST other structures in meV, with the regularisation, of
+three, that serves them best, and the time of the kernels of one structure with the basis. Finished rows stay.
 """
 
 import argparse
@@ -30,7 +31,6 @@ from hamlearn.targets import build_target
 from hamlearn.units import HARTREE_MEV
 
 IntArray = NDArray[np.int64]
-FAMILIES = (Family("cross", 1, 6), Family("plus", 1, 1), Family("cross", 1, 8))
 SCALAR = (0, 1)
 FRACTIONS = (6, 3)
 ALPHAS = (1e-8, 1e-7, 1e-6)
@@ -41,26 +41,31 @@ TIMED = 4  # structures
 def main() -> None:
     """Compute kernels of all pairs once, then try the active sets."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("set", choices=SETS)
     parser.add_argument("out", type=Path, nargs="?", default=Path("runs/hamiltonian"))
+    parser.add_argument("--samples", nargs="+", default=["H-C", "H-H", "H-O"], help="lighter element first")
     parser.add_argument("--train", type=int, default=180)
     parser.add_argument("--test", type=int, default=60)
     arguments = parser.parse_args()
-    chosen, table = SETS["ethanol"], arguments.out / "active_sets.csv"
+    chosen, table = SETS[arguments.set], arguments.out / "active_sets.csv"
     everything = load(chosen)
     training, last = split(len(everything), chosen.train, chosen.test, 0)
     atoms = [everything[k] for k in (*training[: arguments.train], *last[: arguments.test])]
-    campaign, usable = calculate(chosen, atoms, arguments.out / "qm" / "ethanol")
+    campaign, usable = calculate(chosen, atoms, arguments.out / "qm" / arguments.set)
     n, atoms = int((usable < arguments.train).sum()), [atoms[k] for k in usable]
     targets = [build_target(campaign.load(k), TARGETS["delta"]) for k in usable.tolist()]
     orbitals = Orbitals.merge(target.orbitals for target in targets)
     blocks = split_matrices([target.matrix for target in targets], [a.numbers for a in atoms], orbitals)
-    groups = {group.family: keys for group, keys in group_blocks(blocks).items() if (group.L, group.sigma) == SCALAR}
+    scalar = {g.family: keys for g, keys in group_blocks(blocks).items() if (g.L, g.sigma) == SCALAR}
+    families = {family_name(family): family for family in scalar if family.kind != "minus"}
     kernel = BlockKernel(chosen.wigner).fit(atoms[:n])
-    for family in FAMILIES:
-        name = {"pairs": family_name(family), "n_train": n, "n_test": len(atoms) - n}
-        if done(table, name | {"active": n * kernel.centres(atoms[:1]).count(family)}):
+    for kind in arguments.samples:
+        if kind not in families:
+            raise SystemExit(f"the structures have no samples {kind}; expected some of {', '.join(families)}")
+        family, name = families[kind], {"set": arguments.set, "samples": kind, "n_train": n, "n_test": len(atoms) - n}
+        if done(table, name | {"choice": "all"}):
             continue
-        y = np.stack([blocks.values[key].reshape(-1) for key in groups[family]], axis=1)
+        y = np.stack([blocks.values[key].reshape(-1) for key in scalar[family]], axis=1)
         for row in rows_of(kernel, family, kernel.centres(atoms), y, n):
             add_row(table, name | row)
             print(", ".join(f"{key} {value}" for key, value in (name | row).items()), flush=True)
@@ -84,12 +89,12 @@ def rows_of(
         kernel.between(centres.part(0, TIMED)[0], own.select({family: active}), {family: [SCALAR]})
         return (time.process_time() - start) / TIMED
 
-    random, per_structure = np.random.default_rng(0), len(train) // n
+    random = np.random.default_rng(0)
     for fraction in FRACTIONS:
-        m = n // fraction * per_structure
+        m = len(train) // fraction
         choices: dict[str, Callable[[], IntArray]] = {
             "random": lambda m=m: np.sort(random.permutation(train)[:m]),
-            "structures": lambda m=m: train[np.isin(owner[train], random.permutation(n)[: m // per_structure])],
+            "structures": lambda m=m: np.sort(np.argsort(random.permutation(n)[owner[train]], kind="stable")[:m]),
             "farthest": lambda m=m: choose_active(kernel, own, {family_name(family): m})[1][family],
         }
         for choice, draw in choices.items():
