@@ -1,9 +1,9 @@
 """How many samples a sparse model must hold, and which: errors of blocks, and what their kernels cost.
 
-    python workflows/hamiltonian/active_sets.py {ethanol,qm7,water} [OUT] [--samples H-C H-H H-O] [--train 180]
-        [--test 60]
+    python workflows/hamiltonian/active_sets.py {ethanol,qm7,water} [OUT] [--target delta]
+        [--samples H-C H-H H-O] [--train 180] [--test 60]
 
-Scalar blocks (L = 0, delta over the guess minao) of some kinds of atoms or pairs, learned on all samples of TRAIN
+Scalar blocks (L = 0) of some kinds of atoms or pairs, learned on all samples of TRAIN
 structures in a basis of a sixth, a third or all of them: single ones drawn at random, all of structures drawn at random
 (means of three draws), or farthest ones. OUT gets qm/SET (calculations, shared with learning_curves.py) and
 active_sets.csv: root mean square errors of the blocks of TEST other structures in meV, with the regularisation, of
@@ -43,6 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", choices=SETS)
     parser.add_argument("out", type=Path, nargs="?", default=Path("runs/hamiltonian"))
+    parser.add_argument("--target", choices=TARGETS, default="delta")
     parser.add_argument("--samples", nargs="+", default=["H-C", "H-H", "H-O"], help="lighter element first")
     parser.add_argument("--train", type=int, default=180)
     parser.add_argument("--test", type=int, default=60)
@@ -53,7 +54,7 @@ def main() -> None:
     atoms = [everything[k] for k in (*training[: arguments.train], *last[: arguments.test])]
     campaign, usable = calculate(chosen, atoms, arguments.out / "qm" / arguments.set)
     n, atoms = int((usable < arguments.train).sum()), [atoms[k] for k in usable]
-    targets = [build_target(campaign.load(k), TARGETS["delta"]) for k in usable.tolist()]
+    targets = [build_target(campaign.load(k), TARGETS[arguments.target]) for k in usable.tolist()]
     orbitals = Orbitals.merge(target.orbitals for target in targets)
     blocks = split_matrices([target.matrix for target in targets], [a.numbers for a in atoms], orbitals)
     scalar = {g.family: keys for g, keys in group_blocks(blocks).items() if (g.L, g.sigma) == SCALAR}
@@ -62,7 +63,8 @@ def main() -> None:
     for kind in arguments.samples:
         if kind not in families:
             raise SystemExit(f"the structures have no samples {kind}; expected some of {', '.join(families)}")
-        family, name = families[kind], {"set": arguments.set, "samples": kind, "n_train": n, "n_test": len(atoms) - n}
+        family, name = families[kind], {"set": arguments.set, "target": arguments.target, "samples": kind}
+        name |= {"n_train": n, "n_test": len(atoms) - n}
         if done(table, name | {"choice": "all"}):
             continue
         y = np.stack([blocks.values[key].reshape(-1) for key in scalar[family]], axis=1)
