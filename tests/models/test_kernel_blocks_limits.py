@@ -19,13 +19,19 @@ from hamlearn.symmetry import group_average, point_group, representation
 from hamlearn.targets import target_orbitals
 
 
-def test_blocks_no_kernel_reaches_are_told():
-    """d orbitals next to kernels that stop at l = 1."""
+def random_fock_blocks():
+    """Random geometries of three atoms with random matrices."""
     orbitals = target_orbitals(TargetSettings(kind="fock"), "def2-SVP", [1, 8])
     rng = np.random.default_rng(0)
     water = [Atoms("OHH", rng.normal(size=(3, 3))) for _ in range(4)]
     n = orbitals.n_ao(water[0].numbers)
     blocks = split_matrices([m + m.T for m in rng.normal(size=(4, n, n))], [a.numbers for a in water], orbitals)
+    return water, blocks
+
+
+def test_blocks_no_kernel_reaches_are_told():
+    """d orbitals next to kernels that stop at l = 1."""
+    water, blocks = random_fock_blocks()
     wigner = WignerSettings(max_l=1, max_nu_centre=1, max_nu_pair=0)
     with pytest.warns(HamlearnWarning) as told:
         model = KernelBlockModel(wigner, ModelSettings(kind="wigner")).fit(water, blocks)
@@ -42,11 +48,7 @@ def test_blocks_no_kernel_reaches_are_told():
 
 def test_blocks_that_messages_reach_are_not_said_to_be_out_of_reach():
     """d orbitals of atoms by kernels of their pairs, where those of atoms alone stop at l = 1."""
-    orbitals = target_orbitals(TargetSettings(kind="fock"), "def2-SVP", [1, 8])
-    rng = np.random.default_rng(0)
-    water = [Atoms("OHH", rng.normal(size=(3, 3))) for _ in range(4)]
-    n = orbitals.n_ao(water[0].numbers)
-    blocks = split_matrices([m + m.T for m in rng.normal(size=(4, n, n))], [a.numbers for a in water], orbitals)
+    water, blocks = random_fock_blocks()
     wigner = WignerSettings(max_l=1, max_nu_centre=1, max_nu_pair=2, message_passing=True)
     with warnings.catch_warnings(record=True) as told:
         warnings.simplefilter("always")
