@@ -16,16 +16,14 @@ import sys
 from functools import partial
 from pathlib import Path
 
-import numpy as np
 import torch
 from ase.io import read
 from wigner import in_turn
 
-from hamlearn.blocks import split_matrices
 from hamlearn.config import TargetSettings, WignerSettings
 from hamlearn.kernels import BlockKernel, node_integrals
 from hamlearn.models.active_samples import family_name
-from hamlearn.models.block_groups import group_blocks
+from hamlearn.models.block_groups import groups_of
 from hamlearn.models.kernel_rows import wanted_of
 from hamlearn.targets import target_orbitals
 
@@ -40,12 +38,10 @@ def main() -> None:
     file = Path(folder) / "ethanol_4500.extxyz" if folder else shipped
     atoms = read(file, f":{ROWS + COLUMNS}")
     orbitals = target_orbitals(TargetSettings(), "def2-SVP", sorted(set(atoms[0].numbers.tolist())))
-    n_ao = orbitals.n_ao(atoms[0].numbers)
-    groups = group_blocks(split_matrices([np.zeros((n_ao, n_ao))], [atoms[0].numbers], orbitals))
     kernel = BlockKernel(WignerSettings()).fit(atoms)
     centres = kernel.centres(atoms)
     rows, columns = centres.part(0, ROWS)[0], centres.part(ROWS, ROWS + COLUMNS)[0]
-    wanted = wanted_of(groups)
+    wanted = {f: irreps for f, irreps in wanted_of(groups_of(orbitals)).items() if centres.count(f)}
     kinds: dict[str, dict] = {}
     for family, irreps in wanted.items():
         kinds.setdefault(family_name(family), {})[family] = irreps

@@ -132,6 +132,9 @@ _CHOSEN_BY_GRID = (
 )
 
 
+ActiveBy = Literal["farthest", "structures"]
+
+
 class ModelSettings(Section):
     """How matrix blocks are regressed on their features, or properties on kernels."""
 
@@ -161,7 +164,7 @@ class ModelSettings(Section):
         description="kernel: active environments of each element, one number or {O: 50, H: 80}; null: all. wigner: "
         "active atoms of each element and pairs of each two, {O: 50, O-H: 500}, all of those not named; null: 2000",
     )
-    active_by: Literal["farthest", "structures"] = Field(
+    active_by: ActiveBy = Field(
         default="farthest",
         description="wigner: active are the atoms and pairs farthest from each other, or all of structures drawn at "
         "random, whose kernels cost less: for many geometries of one molecule",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Literal
+from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
@@ -14,6 +14,7 @@ from numpy.typing import NDArray
 from hamlearn.angular.elements import symbol
 from hamlearn.artifacts import load_arrays
 from hamlearn.blocks.keys import families
+from hamlearn.config.regression import ActiveBy
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.models.kernel_rows import results
@@ -26,7 +27,6 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 IntArray = NDArray[np.int64]
-ActiveBy = Literal["farthest", "structures"]
 CANDIDATES = 2.0
 """How many samples, drawn at random, the farthest ones are chosen from, in units of the number chosen: columns of a
 kernel of pairs cost as much as the rest of a fit if all samples were candidates."""
@@ -49,7 +49,7 @@ def choose_active(
 
     - ``farthest``: from each other in the metric of the invariant kernel of low orders, of some drawn at random;
     - ``structures``: all of a structure, of one structure after another in an order drawn at random. Their pairs share
-      environments, so that kernels cost about half; samples of few structures say less where structures differ much.
+      environments, whose kernels cost a third less; samples of few structures say less where structures differ much.
 
     Args:
         kernel: fitted.

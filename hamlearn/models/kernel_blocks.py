@@ -115,8 +115,9 @@ class KernelBlockModel:
         Raises:
             ConfigError: if kernel matrices need more than ``memory_gb``, or if there is nothing to hold out.
         """
-        self.blocks_ = group_blocks(blocks)
-        self.check(structures, self.blocks_, held_out)
+        groups = group_blocks(blocks)
+        self.check(structures, groups, held_out)
+        self.blocks_ = groups
         is_full, variance = self._is_full(len(structures)), held_out or self.model.error_bars
         self.wigner = choose_wigner(self.wigner, self.model, structures, blocks, echo, executor, self.scratch)
         check_domain(structures, families_of(structures), self.wigner.pair_cutoff_angstrom)  # says what is beyond

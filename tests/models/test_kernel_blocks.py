@@ -11,10 +11,7 @@ from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
 from hamlearn.blocks import assemble_matrices, element_variances, split_matrices
 from hamlearn.config import ModelSettings, WignerSettings
 from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
-from hamlearn.kernels import BlockKernel
-from hamlearn.models import Group, KernelBlockModel, farthest_points, kernel_training, wigner_choice
-from hamlearn.models.active_samples import choose_active
-from hamlearn.models.kernel_group import SingularKernel
+from hamlearn.models import Group, kernel_training
 from hamlearn.structures import permute, random_rotation, rotate
 from hamlearn.structures.samples import Family
 from hamlearn.testing import TOLERANCE
@@ -191,87 +188,6 @@ def test_covariances_are_positive_and_shrink_with_data(fitted, data, waters):
         if np.trace(v) > 1e-10:
             grows.append(np.trace(v) > np.trace(near.values[key]))
     assert np.mean(grows) > 0.9
-
-
-def test_active_samples_are_those_asked_for(data, full, tmp_path, monkeypatch):
-    centres = full.kernel_.centres(data[0])
-    chosen = choose_active(full.kernel_, centres, {"O": 3, "H-O": 7})[0]
-    counts = {name: chosen.count(Family(*name)) for name in (("on_site", 8, 8), ("cross", 1, 8), ("on_site", 1, 1))}
-    assert list(counts.values()) == [3, 7, 2 * N]
-    twice, rows = choose_active(full.kernel_, centres, 5)
-    again, _ = choose_active(full.kernel_, centres, 5)
-    assert twice.count(Family("plus", 1, 1)) == len(rows[Family("minus", 1, 1)]) == 5
-    kept, _ = choose_active(full.kernel_, centres, 5, folder=tmp_path)
-    with monkeypatch.context() as patched:
-        patched.setattr("hamlearn.models.active_samples.results", lambda *a: [] if not a[2] else pytest.fail())
-        found, _ = choose_active(full.kernel_, centres, 5, folder=tmp_path)
-    assert all(np.array_equal(x.direction, found.bonds[pair].direction) for pair, x in kept.bonds.items())
-    direction = centres.bonds[1, 8].direction[rows[Family("cross", 1, 8)]]
-    np.testing.assert_array_equal(twice.bonds[1, 8].direction, direction)
-    np.testing.assert_array_equal(twice.bonds[1, 8].direction, again.bonds[1, 8].direction)
-
-
-def test_active_samples_of_structures_are_those_of_the_same_structures(data, full):
-    centres = full.kernel_.centres(data[0])
-    chosen, rows = choose_active(full.kernel_, centres, {"O": 2, "H": 4, "H-O": 4, "H-H": 1}, "structures")
-    owners = {family: centres.owners(family)[x] for family, x in rows.items()}
-    two = set(owners[Family("on_site", 8, 8)].tolist())
-    assert len(two) == 2
-    for family in (Family("on_site", 1, 1), Family("cross", 1, 8)):
-        assert sorted(owners[family].tolist()) == sorted([*two, *two])
-    assert owners[Family("plus", 1, 1)][0] in two
-    assert np.array_equal(rows[Family("plus", 1, 1)], rows[Family("minus", 1, 1)])
-    assert chosen.count(Family("cross", 1, 8)) == 4
-
-
-def test_farthest_active_samples_are_farthest(data, full, monkeypatch):
-    """In the metric of the invariant kernel of low orders."""
-    monkeypatch.setattr("hamlearn.models.active_samples.CANDIDATES", 2.0 * N)
-    family = Family("cross", 1, 8)
-    centres = full.kernel_.centres(data[0])
-    rows = choose_active(full.kernel_, centres, {"H-O": 9})[1][family]
-    low = BlockKernel(SMALL.model_copy(update={"max_nu_pair": 1, "max_nu_centre": 2})).fit(data[0])
-    k = low.between(centres, centres, {family: [(0, 1)]})[family, (0, 1)][:, 0, :, 0]
-    drawn = np.sort(np.random.default_rng(0).permutation(len(k)))
-    assert rows.tolist() == sorted(drawn[farthest_points(k, 9, first=0)[0]])
-
-
-def test_memory_is_looked_at_before_the_active_set_is_chosen(data, monkeypatch):
-    monkeypatch.setattr("hamlearn.models.kernel_blocks.choose_active", lambda *a: pytest.fail("too late"))
-    with pytest.raises(ConfigError, match="more than memory_gb"):
-        fit(data, SPARSE.model_copy(update={"memory_gb": 1e-5}))
-
-
-def test_structures_left_out_first_are_drawn_from_all(data):
-    held = kernel_training.Data({}, data[1], 2000, 3).first_held(None)
-    assert len(held) == kernel_training.MOST_HELD_OUT
-    assert held.max() > 1800 and (np.diff(held) > 0).all()
-    assert set(held) <= set(kernel_training.Data({}, data[1], 2000, 3).folds[0])
-
-
-def test_choosing_structures_asks_for_an_active_set(data):
-    model = KernelBlockModel(SMALL, ModelSettings(kind="wigner", active_by="structures"))
-    with pytest.raises(ConfigError, match=r"an active set .* need structures that can be left out"):
-        model.check(data[0][:1])
-
-
-def test_one_choice_of_a_grid_may_be_singular(data, monkeypatch):
-    """The other one is taken, whatever its error."""
-    fit_groups = wigner_choice.fit_groups_full
-
-    def sometimes(tiles, *rest):
-        if tiles.kernel.settings.rate == 1.0:
-            raise SingularKernel("not this one")
-        return fit_groups(tiles, *rest)
-
-    monkeypatch.setattr(wigner_choice, "fit_groups_full", sometimes)
-    told = []
-    grid = SMALL.model_copy(update={"grid": {"rate": (1.0, 1e-3)}})
-    assert KernelBlockModel(grid, ModelSettings(kind="wigner")).fit(*data[:2], told.append).wigner.rate == 1e-3
-    assert "rate 1.0: cross-validated RMSE of an element inf meV" in told[0]
-    monkeypatch.setattr(wigner_choice, "fit_groups_full", lambda tiles, *rest: sometimes(tiles))
-    with pytest.raises(ConfigError, match=r"no choice of wigner.grid gives a finite error"):
-        KernelBlockModel(grid.model_copy(update={"grid": {"rate": (1.0,)}}), BARS).fit(*data[:2])
 
 
 @pytest.mark.parametrize(

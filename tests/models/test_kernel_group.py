@@ -247,8 +247,7 @@ def test_rows_left_out_beyond_the_cut_off_decide_nothing():
     group = SparseGroup(k[np.ix_(rest, rest)], variance=True)
     group.add(k[np.ix_(rest, rest)], y[rest])
     nothing = np.zeros((len(out), len(rest)))
-    priors = {int(s): np.zeros((3, 3)) for s in np.unique(OWNER[out])}
-    priors = {s: np.zeros(((OWNER[out] == s).sum(),) * 2) for s in priors}
+    priors = {int(s): np.zeros((len(rows_of(s)),) * 2) for s in np.unique(OWNER[out])}
     fit = group.fit(nothing, y[out], out, OWNER[out], priors)
     np.testing.assert_allclose(fit.alphas, RELATIVE_ALPHAS[FIRST_TRIED])
     np.testing.assert_allclose(fit.residuals, y[out])

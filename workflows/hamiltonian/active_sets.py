@@ -3,11 +3,11 @@
     python workflows/hamiltonian/active_sets.py {ethanol,qm7,water} [OUT] [--target delta]
         [--samples H-C H-H H-O] [--train 180] [--test 60]
 
-Scalar blocks (L = 0) of some kinds of atoms or pairs, learned on all samples of TRAIN
-structures in a basis of a sixth, a third or all of them: single ones drawn at random, all of structures drawn at random
-(means of three draws), or farthest ones. OUT gets qm/SET (calculations, shared with learning_curves.py) and
-active_sets.csv: root mean square errors of the blocks of TEST other structures in meV, with the regularisation, of
-three, that serves them best, and the time of the kernels of one structure with the basis. Finished rows stay.
+Scalar blocks (L = 0) of some kinds of atoms or pairs, learned on all samples of TRAIN structures in a basis of a sixth,
+a third or all of them: single ones drawn at random, all of structures drawn at random (means of three draws), or
+farthest ones. OUT gets qm/SET (calculations, shared with learning_curves.py) and active_sets.csv: root mean square
+errors of the blocks of TEST other structures in meV, with the regularisation, of three, that serves them best, and the
+time of the kernels of one structure with the basis. Finished kinds are not computed again.
 """
 
 import argparse
@@ -68,7 +68,7 @@ def main() -> None:
         if done(table, name | {"choice": "all"}):
             continue
         y = np.stack([blocks.values[key].reshape(-1) for key in scalar[family]], axis=1)
-        for row in rows_of(kernel, family, kernel.centres(atoms), y, n):
+        for row in list(rows_of(kernel, family, kernel.centres(atoms), y, n)):  # a kind is there as a whole
             add_row(table, name | row)
             print(", ".join(f"{key} {value}" for key, value in (name | row).items()), flush=True)
 

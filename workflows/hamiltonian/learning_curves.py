@@ -50,7 +50,7 @@ def main() -> None:
     parser.add_argument("--train", nargs="+", type=int, default=[50, 100, 200, 500, 1000])
     parser.add_argument("--test", type=int)
     parser.add_argument("--orders", type=int, default=1)
-    parser.add_argument("--active", type=int, help="of each kind, farthest from each other; as found best for the set")
+    parser.add_argument("--active", type=int, help="of each kind, farthest from each other; the set's own")
     parser.add_argument("--memory", type=float, default=8.0, help="GB")
     parser.add_argument("--executor", default="local")
     arguments = parser.parse_args()

@@ -15,7 +15,8 @@ from numpy.typing import NDArray
 from hamlearn import HamiltonianModel, QMSettings
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import FeatureSettings, ModelSettings, TargetSettings, WignerSettings
-from hamlearn.models.active_samples import ActiveBy, clipped_active
+from hamlearn.config.regression import ActiveBy
+from hamlearn.models.active_samples import clipped_active
 from hamlearn.models.domain import families_of, outside
 from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
 from hamlearn.qm import Campaign, run_campaign
