@@ -241,6 +241,14 @@ def test_refused_settings(folder: Path, override: str, expected: str) -> None:
     assert expected in refusal(folder / "run.yaml", override)
 
 
+def test_a_guess_that_leaves_nothing_to_learn(folder: Path) -> None:
+    delta = "target.delta=sto-3g"
+    assert "nothing would be left to learn" in refusal(folder / "run.yaml", "qm.basis=STO-3G", delta)
+    assert (
+        load_config(folder / "run.yaml", ("qm={method: RKS, xc: pbe, basis: sto-3g}", delta)).target.delta == "sto-3g"
+    )
+
+
 @pytest.mark.parametrize(
     ("text", "expected"),
     [

@@ -25,7 +25,9 @@ class QMSettings(Section):
     method: Literal["RHF", "RKS"] = Field(default="RHF", description="restricted Hartree-Fock or Kohn-Sham")
     xc: str | None = Field(default=None, description="functional of RKS, spelled out, e.g. b3lypg")
     basis: str = Field(default="def2-SVP", min_length=1, description="any basis set PySCF knows")
-    guess: Literal["minao", "atom", "core"] = Field(default="minao", description="density the SCF starts from")
+    guess: Literal["minao", "atom", "core", "sto-3g"] = Field(
+        default="minao", description="density the SCF starts from"
+    )
     conv_tol: float = Field(default=1e-10, gt=0, le=1e-3, description="SCF energy threshold, Hartree")
 
     @model_validator(mode="after")
@@ -50,8 +52,9 @@ class TargetSettings(Section):
         default="saph",
         description="Fock matrix, its Löwdin form, its projection on a minimal basis, or a property",
     )
-    delta: Literal["none", "minao", "atom", "core"] = Field(
-        default="none", description="learn the difference to the same target of this guess"
+    delta: Literal["none", "minao", "atom", "core", "sto-3g"] = Field(
+        default="none",
+        description="learn the difference to the same target of this guess; it is smallest for sto-3g",
     )
     virtuals: Literal["lowest", "valence"] = Field(
         default="lowest", description="saph: lowest projectable levels (exact) or valence virtuals (smooth)"
@@ -201,6 +204,19 @@ class Config(Section):
         if isinstance(target, dict) and target.get("kind") == "property" and isinstance(model, dict):
             return {**sections, "model": {"kind": "kernel", **model}}
         return settings
+
+    @model_validator(mode="after")
+    def _guess_leaves_something(self) -> Config:
+        if (
+            self.qm.method == "RHF"
+            and self.qm.basis.lower().replace("-", "") == "sto3g"
+            and self.target.delta == "sto-3g"
+        ):
+            raise ValueError(
+                "target.delta sto-3g subtracts a converged calculation in STO-3G, which is what qm asks for: nothing "
+                "would be left to learn; use delta minao, or a larger qm.basis"
+            )
+        return self
 
     @model_validator(mode="after")
     def _model_fits(self) -> Config:

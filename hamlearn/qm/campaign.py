@@ -89,7 +89,7 @@ def run_campaign(
         structures: neutral closed-shell molecules, Å.
         settings: method, functional, basis, guess, threshold.
         folder: made if missing; everything finished there is kept.
-        guess_focks: further guesses whose Fock matrix to keep ('minao', 'atom', 'core').
+        guess_focks: further guesses whose Fock matrix to keep (see :mod:`hamlearn.qm.guess`).
         executor: see :func:`~hamlearn.parallel.open_executor`.
         shard: (i, n) to compute only every n-th calculation from the i-th, beside the other shards.
         retry_failed: compute again what failed before; otherwise it is only reported.

@@ -1,9 +1,10 @@
-"""Densities and Fock matrices an SCF starts from, all equivariant: built from spherical atoms.
+"""Densities and Fock matrices an SCF starts from, all equivariant.
 
-``minao``: superposition of ANO atoms; ``atom``: superposition of spherically averaged Hartree-Fock atoms in the
-basis itself; ``core``: no density at all, so that its Fock matrix is the core Hamiltonian. (An SCF that starts
-from ``core`` takes the density of the core Hamiltonian's lowest orbitals, which symmetry may leave undefined when
-levels are degenerate; its Fock matrix is therefore never used as a baseline.)
+``minao``: superposition of spherical ANO atoms; ``atom``: superposition of spherically averaged Hartree-Fock atoms
+in the basis itself; ``sto-3g``: the converged Hartree-Fock density in that small basis, which knows of bonds and
+charges; ``core``: no density at all, so that its Fock matrix is the core Hamiltonian. (An SCF that starts from
+``core`` takes the density of the core Hamiltonian's lowest orbitals, which symmetry may leave undefined when levels
+are degenerate; its Fock matrix is therefore never used as a baseline.)
 """
 
 from __future__ import annotations
@@ -20,10 +21,12 @@ from hamlearn.angular.elements import atomic_number
 from hamlearn.config import QMSettings
 from hamlearn.errors import ConfigError, nearest
 from hamlearn.qm.method import mean_field, no_checkpoint_files
-from hamlearn.qm.molecule import load_basis, silent_mole
+from hamlearn.qm.molecule import build_mole, load_basis, silent_mole
 
 FloatArray = NDArray[np.float64]
-GUESSES = ("minao", "atom", "core")
+GUESSES = ("minao", "atom", "core", "sto-3g")
+SMALL_BASIS = "sto-3g"
+SMALL_BASIS_TOLERANCE = 1e-12  # Hartree: its levels are then smooth functions of the geometry to 1e-6
 
 
 def check_guesses(names: Sequence[str]) -> None:
@@ -34,16 +37,20 @@ def check_guesses(names: Sequence[str]) -> None:
 
 
 def guess_fock(mole: Any, settings: QMSettings, name: str) -> FloatArray:
-    """Return F[D_guess], one Fock build without any SCF.
+    """Return F[D_guess], one Fock build in the basis of the settings; sto-3g runs an SCF in that basis before.
 
     Args:
         mole: from :func:`~hamlearn.qm.molecule.build_mole`.
         settings: method, functional and basis.
-        name: 'minao', 'atom' or 'core'.
+        name: 'minao', 'atom', 'core' or 'sto-3g'.
 
     Returns:
         [ao, ao], Hartree, symmetric. Rotation of the molecule: T F T^T, exactly for RHF and to the accuracy of
-        the integration grid for RKS.
+        the integration grid for RKS; with sto-3g as far as its SCF finds the same state.
+
+    Raises:
+        BasisError: if STO-3G lacks an element.
+        SCFError: if the SCF of sto-3g does not converge.
     """
     return fock_of_guess(mean_field(mole, settings), settings.basis, name)
 
@@ -68,6 +75,8 @@ def start_density(field: Any, basis: str, name: str) -> Any:
         return field.init_guess_by_1e()
     if name == "atom":
         return _atom_density(field.mol, basis)
+    if name == SMALL_BASIS:
+        return _small_basis_density(field.mol)
     return _minao_density(field.mol)
 
 
@@ -93,15 +102,34 @@ def _atom(basis: str, name: str) -> FloatArray:
 
 def _minao_density(mole: Any) -> Any:
     """Density of ANO atoms projected on the basis: PySCF's guess 'minao', with the ANO file read only once."""
-    from pyscf import lib
     from pyscf.scf import addons
 
     symbols = [mole.atom_pure_symbol(atom) for atom in range(mole.natm)]
     minimal = silent_mole(symbols, mole.atom_coords(), {name: _ano(name)[0] for name in set(symbols)})
     occupations = np.hstack([_ano(name)[1] for name in symbols])
     orbitals = addons.project_mo_nr2nr(minimal, np.eye(minimal.nao), mole)
-    density = (orbitals * occupations) @ orbitals.T
-    return lib.tag_array(density, mo_coeff=orbitals, mo_occ=occupations)  # orbitals speed up Kohn-Sham builds
+    return _tagged_density(orbitals, occupations)
+
+
+def _small_basis_density(mole: Any) -> Any:
+    """Density of Hartree-Fock in STO-3G: its occupied orbitals, projected on the basis and made orthonormal again."""
+    from pyscf.lo import vec_lowdin
+    from pyscf.scf import addons
+
+    from hamlearn.qm.scf import converge  # starts from a density of this module itself
+
+    small = build_mole(mole.atom_charges(), mole.atom_coords(), SMALL_BASIS)
+    field = converge(small, QMSettings(basis=SMALL_BASIS, conv_tol=SMALL_BASIS_TOLERANCE)).mean_field
+    occupied = field.mo_coeff[:, field.mo_occ > 0]
+    orbitals = vec_lowdin(addons.project_mo_nr2nr(small, occupied, mole), mole.intor_symmetric("int1e_ovlp"))
+    return _tagged_density(orbitals, np.full(orbitals.shape[1], 2.0))
+
+
+def _tagged_density(orbitals: FloatArray, occupations: FloatArray) -> Any:
+    """Density of some orbitals, which come with it because they speed up Kohn-Sham builds."""
+    from pyscf import lib
+
+    return lib.tag_array((orbitals * occupations) @ orbitals.T, mo_coeff=orbitals, mo_occ=occupations)
 
 
 @lru_cache(maxsize=128)

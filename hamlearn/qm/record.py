@@ -28,7 +28,7 @@ class QMRecord:
         positions: [atom, 3], Bohr.
         fock: [ao, ao], Hartree.
         overlap: [ao, ao].
-        guess_focks: Fock matrix of each guess ('minao', 'atom', 'core') that was asked for [ao, ao], Hartree.
+        guess_focks: Fock matrix of each guess (see :mod:`hamlearn.qm.guess`) that was asked for [ao, ao], Hartree.
         orbital_energies: from eigh(fock, overlap) [ao], Hartree, ascending.
         occupations: [ao], 2 or 0.
         energy: total energy, Hartree.

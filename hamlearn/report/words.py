@@ -93,5 +93,6 @@ def _target(target: Mapping[str, Any]) -> str:
     else:
         sentence = words[target["kind"]]
     if target.get("delta", "none") != "none":
-        sentence += f" The same matrix of PySCF's {target['delta']} guess is subtracted before and added back after."
+        guess = "a density converged in STO-3G" if target["delta"] == "sto-3g" else f"PySCF's {target['delta']} guess"
+        sentence += f" The same matrix of {guess} is subtracted before and added back after."
     return sentence

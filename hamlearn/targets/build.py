@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,29 @@ from hamlearn.errors import ArtifactError, BasisError
 from hamlearn.qm.record import QMRecord
 from hamlearn.targets.full_basis import basis_orbitals
 from hamlearn.targets.lowdin import lowdin_orthogonalise
-from hamlearn.targets.minimal_basis import build_minimal_basis, minimal_orbitals, n_core
+from hamlearn.targets.minimal_basis import MinimalBasis, build_minimal_basis, minimal_orbitals, n_core
 from hamlearn.targets.saph import project_saph, to_nonorthogonal
 from hamlearn.targets.target import Diagnostics, Target
 
 FloatArray = NDArray[np.float64]
-Projected = tuple[FloatArray, FloatArray | None, Diagnostics | None]
+
+
+@dataclass(frozen=True)
+class Projected:
+    """A Fock matrix as the matrix to learn.
+
+    Attributes:
+        matrix: [target ao, target ao], Hartree. Rotation and permutation of the molecule: T A T^T.
+        metric: overlap of its basis, same shape; None if the basis is orthonormal.
+        functions: of a SAPH, the orthonormal functions it is expressed in [ao, target ao]; None if nothing was
+            projected.
+        diagnostics: of the projection; None if nothing was projected.
+    """
+
+    matrix: FloatArray
+    metric: FloatArray | None = None
+    functions: FloatArray | None = None
+    diagnostics: Diagnostics | None = None
 
 
 def target_orbitals(settings: TargetSettings, basis: str, species: Iterable[int]) -> Orbitals:
@@ -51,18 +68,23 @@ def n_occupied(numbers: Iterable[int], settings: TargetSettings) -> int:
     return sum(numbers) // 2 - core
 
 
-def project_matrix(fock: FloatArray, overlap: FloatArray, mole: Any, settings: TargetSettings) -> Projected:
-    """Return the matrix to learn of a Fock matrix, its metric and how the projection went.
+def project_matrix(
+    fock: FloatArray,
+    overlap: FloatArray,
+    mole: Any,
+    settings: TargetSettings,
+    of_guess: Projected | None = None,
+) -> Projected:
+    """Return the matrix to learn of a Fock matrix.
 
     Args:
         fock: [ao, ao], Hartree, PySCF's order.
         overlap: [ao, ao].
         mole: neutral PySCF Mole, spherical functions.
         settings: which matrix is learned; ``delta`` plays no part here.
-
-    Returns:
-        Matrix [target ao, target ao], Hartree; metric of the same shape, None if the basis is orthonormal;
-        diagnostics, None if nothing was projected. Rotation and permutation of the molecule: T A T^T.
+        of_guess: the same of a guess. A SAPH of the lowest levels is then projected on the functions of the guess's
+            instead of the minimal basis, so that the two keep like levels: which ones jumps from molecule to molecule,
+            and jumps of both cancel in the difference.
 
     Raises:
         BasisError: if the minimal basis is not defined for the molecule or the overlap is nearly singular.
@@ -70,29 +92,33 @@ def project_matrix(fock: FloatArray, overlap: FloatArray, mole: Any, settings: T
     if mole.cart:
         raise BasisError("the molecule uses Cartesian d and f functions; build it with cart=False")
     if settings.kind == "fock":
-        return fock, overlap, None
+        return Projected(fock, overlap)
     if settings.kind == "lowdin":
-        return lowdin_orthogonalise(fock, overlap), None, None
+        return Projected(lowdin_orthogonalise(fock, overlap))
     minimal = build_minimal_basis(mole, overlap, settings.minimal_basis)
+    basis = minimal
+    if of_guess is not None and of_guess.functions is not None and settings.virtuals == "lowest":
+        basis = MinimalBasis.of_functions(of_guess.functions, overlap)
     numbers = mole.atom_charges()
-    matrix, diagnostics = project_saph(
+    saph = project_saph(
         fock,
         overlap,
-        minimal,
+        basis,
         n_core=sum(n_core(int(number)) for number in numbers),
         n_occupied=n_occupied(numbers, settings),
         virtuals=settings.virtuals,
     )
     if settings.form == "orthogonal":
-        return matrix, None, diagnostics
-    return to_nonorthogonal(matrix, minimal.metric), minimal.metric, diagnostics
+        return Projected(saph.matrix, None, saph.functions, saph.diagnostics)
+    matrix = to_nonorthogonal(saph.matrix, minimal.metric)
+    return Projected(matrix, minimal.metric, saph.functions, saph.diagnostics)
 
 
 def build_target(record: QMRecord, settings: TargetSettings) -> Target:
     """Return the matrix to learn of a finished calculation.
 
-    With delta learning it is the difference to the same target of the guess: built by the same rule, so that a
-    prediction needs only the guess.
+    With delta learning it is the difference to the same target of the guess, so that a prediction needs only the
+    guess; see :func:`project_matrix` for how a SAPH of the lowest levels follows that of the guess.
 
     Args:
         record: the calculation.
@@ -106,20 +132,20 @@ def build_target(record: QMRecord, settings: TargetSettings) -> Target:
 
     basis = record.provenance["basis"]
     mole = build_mole(record.numbers, record.positions, basis)
-    matrix, metric, diagnostics = project_matrix(record.fock, record.overlap, mole, settings)
-    baseline = None
-    if settings.delta != "none":
-        guess = _guess_of(record, settings.delta)
-        baseline, _, of_guess = project_matrix(guess, record.overlap, mole, settings)
-        diagnostics = _with_guess(diagnostics, of_guess, settings.delta)
+    if settings.delta == "none":
+        of_guess, baseline = None, None
+    else:
+        of_guess = project_matrix(_guess_of(record, settings.delta), record.overlap, mole, settings)
+        baseline = of_guess.matrix
+    projected = project_matrix(record.fock, record.overlap, mole, settings, of_guess)
     return Target(
         numbers=record.numbers,
-        matrix=matrix if baseline is None else matrix - baseline,
-        metric=metric,
+        matrix=projected.matrix if baseline is None else projected.matrix - baseline,
+        metric=projected.metric,
         orbitals=target_orbitals(settings, basis, record.numbers),
         n_occupied=n_occupied(record.numbers, settings),
         baseline=baseline,
-        diagnostics=diagnostics,
+        diagnostics=_with_guess(projected.diagnostics, of_guess, settings.delta),
     )
 
 
@@ -152,8 +178,8 @@ def predict_side(
     mole = build_mole(numbers, positions_bohr, qm.basis)
     overlap = mole.intor_symmetric("int1e_ovlp")
     if target.delta != "none":
-        baseline, metric, _ = project_matrix(guess_fock(mole, qm, target.delta), overlap, mole, target)
-        return metric, baseline
+        of_guess = project_matrix(guess_fock(mole, qm, target.delta), overlap, mole, target)
+        return of_guess.metric, of_guess.matrix
     return (overlap if target.kind == "fock" else build_minimal_basis(mole, overlap, target.minimal_basis).metric), None
 
 
@@ -167,8 +193,8 @@ def _guess_of(record: QMRecord, name: str) -> FloatArray:
     )
 
 
-def _with_guess(of_fock: Diagnostics | None, of_guess: Diagnostics | None, name: str) -> Diagnostics | None:
+def _with_guess(of_fock: Diagnostics | None, of_guess: Projected | None, name: str) -> Diagnostics | None:
     """Return the diagnostics of the converged Fock matrix with a word on the guess."""
-    if of_fock is None or of_guess is None or not of_guess.flags:
+    if of_fock is None or of_guess is None or of_guess.diagnostics is None:
         return of_fock
-    return replace(of_fock, flags=(*of_fock.flags, *(f"guess {name}: {flag}" for flag in of_guess.flags)))
+    return replace(of_fock, flags=(*of_fock.flags, *(f"guess {name}: {flag}" for flag in of_guess.diagnostics.flags)))

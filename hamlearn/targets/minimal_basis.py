@@ -33,6 +33,16 @@ class MinimalBasis:
     overlap: FloatArray
     metric: FloatArray
 
+    @classmethod
+    def of_functions(cls, functions: FloatArray, overlap: FloatArray) -> MinimalBasis:
+        """Return orthonormal functions as a minimal basis.
+
+        Args:
+            functions: combinations of the full basis [ao, minimal].
+            overlap: of the full basis [ao, ao].
+        """
+        return cls(functions.T @ overlap, np.eye(functions.shape[1]))
+
 
 def valence_shells(number: int) -> tuple[Shell, ...]:
     """Return the shells (n, l) of the valence of a main-group element: 1s, or ns and np of its period n.

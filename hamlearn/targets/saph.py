@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+
 import numpy as np
 from numpy.typing import NDArray
 from scipy.linalg import eigh
@@ -18,6 +20,22 @@ SMALLEST_RATIO = 1e-6
 """Of smallest to largest singular value of <minimal|orbital>; below, the symmetry of the two does not match."""
 
 
+@dataclass(frozen=True)
+class ProjectedHamiltonian:
+    """Some exact levels of a molecule as a matrix in an orthonormal basis of minimal size.
+
+    Attributes:
+        matrix: H [minimal, minimal], Hartree, symmetric. Rotation and permutation: T A T^T with T of the minimal basis.
+        functions: the orthonormal functions H is expressed in, as combinations of the full basis [ao, minimal]: they
+            span the orbitals kept and look like the minimal basis. Rotation and permutation: T_ao A T^T.
+        diagnostics: how well the projection went.
+    """
+
+    matrix: FloatArray
+    functions: FloatArray
+    diagnostics: Diagnostics
+
+
 def project_saph(
     fock: FloatArray,
     overlap: FloatArray,
@@ -26,7 +44,7 @@ def project_saph(
     n_core: int,
     n_occupied: int,
     virtuals: str = "lowest",
-) -> tuple[FloatArray, Diagnostics]:
+) -> ProjectedHamiltonian:
     """Return W diag(eps) W^T, W the polar factor of V = <minimal|orbital>.
 
     Args:
@@ -39,9 +57,8 @@ def project_saph(
             for the levels of the virtual space closest to it, smooth but not levels of the molecule.
 
     Returns:
-        The matrix in the orthonormal minimal basis [minimal, minimal], Hartree, whose eigenvalues are the levels
-        kept; and how well the projection went. Rotation and permutation: T A T^T with T of the minimal basis. Signs
-        of orbitals and rotations within degenerate levels change nothing.
+        The matrix whose eigenvalues are the levels kept, the functions it is expressed in, and how well the projection
+        went. Signs of orbitals and rotations within degenerate levels change nothing.
 
     Raises:
         BasisError: if the minimal basis has no room for the occupied levels, or the levels do not span it.
@@ -66,8 +83,11 @@ def project_saph(
             f"{singular[-1]:.1e}); choose minimal_basis minao, another guess for delta, or target kind lowdin"
         )
     polar = left @ right
-    matrix = symmetrised((polar * kept.energies) @ polar.T)
-    return matrix, Diagnostics(singular, kept.projections, kept.rejected_gap, kept.flags)
+    return ProjectedHamiltonian(
+        matrix=symmetrised((polar * kept.energies) @ polar.T),
+        functions=orbitals @ kept.mixing @ polar.T,
+        diagnostics=Diagnostics(singular, kept.projections, kept.rejected_gap, kept.flags),
+    )
 
 
 def to_nonorthogonal(matrix: FloatArray, metric: FloatArray) -> FloatArray:

@@ -14,7 +14,7 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """How well a projection on a minimal basis went.
+    """How well a projection on a minimal basis went; with delta and lowest virtual levels, on the guess's functions.
 
     Attributes:
         singular_values: of the overlap of minimal basis and orbitals kept, descending.

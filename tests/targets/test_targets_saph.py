@@ -23,7 +23,8 @@ def counts(record):
 def saph_of(name, virtuals="lowest", kind="subset", basis="def2-SVP"):
     record = calculation(name, basis)
     minimal = build_minimal_basis(mole_of(record), record.overlap, kind)
-    return record, minimal, *project_saph(record.fock, record.overlap, minimal, virtuals=virtuals, **counts(record))
+    saph = project_saph(record.fock, record.overlap, minimal, virtuals=virtuals, **counts(record))
+    return record, minimal, saph.matrix, saph.diagnostics
 
 
 def cosines_of(name):

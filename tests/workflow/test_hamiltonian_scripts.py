@@ -46,7 +46,7 @@ def test_learning_curve(script, monkeypatch, tmp_path, capsys):
     small = replace(study.SETS["water"], train=20, test=10, full=8, **own, **SMALL)
     monkeypatch.setitem(study.SETS, "water", small)
     (tmp_path / "data" / small.file).write_bytes((ROOT / "data" / "water.extxyz").read_bytes())
-    arguments = ["water", out, "--train", 8, 16, "--active", 10, "--target", "delta", "--executor", "serial"]
+    arguments = ["water", out, "--train", 8, 16, "--active", 10, "--target", "sto-3g", "--executor", "serial"]
     monkeypatch.setattr(sys, "argv", ["learning_curves", *map(str, arguments)])
     module.main()
     table = rows(out / "water.csv")
@@ -54,9 +54,12 @@ def test_learning_curve(script, monkeypatch, tmp_path, capsys):
         ("wigner", "8"), ("wigner", "16"), ("ridge", "8"), ("ridge", "16"),
     ]  # fmt: skip
     assert all(0 < float(row["eigenvalue_rmse_mev"]) < 100 for row in table)
-    with np.load(out / "water_delta_wigner_16_0_10_10.npz") as arrays:
+    with np.load(out / "water_sto-3g_wigner_16_0_10_10.npz") as arrays:
         assert arrays["gap_errors_ev"].shape == arrays["gap_stds_ev"].shape == (10,)
-    assert {path.name for path in out.glob("*.png")} == {"water_delta_learning_curve.png", "water_delta_error_bars.png"}
+    assert {path.name for path in out.glob("*.png")} == {
+        "water_sto-3g_learning_curve.png",
+        "water_sto-3g_error_bars.png",
+    }
     capsys.readouterr()
     module.main()  # nothing is fitted again
     assert "structures: " not in capsys.readouterr().out
@@ -75,12 +78,14 @@ def test_larger_molecules(script, monkeypatch, tmp_path):
     molecules = ase.io.read(ROOT / "data" / "chno.extxyz", ":")
     chosen = [a for a in molecules if str(a.symbols) in ("OCH4", "COH4", "CNH5", "NH3", "CH4", "C2H6", "C2OH6")]
     ase.io.write(tmp_path / "data" / small.file, chosen[::6])
-    monkeypatch.setattr(sys, "argv", ["size_extrapolation", str(out), "--executor", "serial", "--six", "9"])
+    targets = ["minao", "minao-valence"]
+    arguments = [str(out), "--target", *targets, "--executor", "serial", "--six", "9"]
+    monkeypatch.setattr(sys, "argv", ["size_extrapolation", *arguments])
     module.main()
     table = rows(out / "qm7_size.csv")
-    assert [(row["target"], row["largest"]) for row in table] == [("delta", "2"), ("valence", "2")]
+    assert [(row["target"], row["largest"]) for row in table] == [(target, "2") for target in targets]
     assert all(float(row["gap_mean_std_mev"]) > 0 for row in table)
-    assert (out / "qm7_size_delta.png").exists() and (out / "qm7_size_valence.png").exists()
+    assert all((out / f"qm7_size_{target}.png").exists() for target in targets)
     assert not list(out.rglob("kernels/*/*"))
 
 

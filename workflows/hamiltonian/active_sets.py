@@ -1,6 +1,6 @@
 """How many samples a sparse model must hold, and which: errors of blocks, and what their kernels cost.
 
-    python workflows/hamiltonian/active_sets.py {ethanol,qm7,water} [OUT] [--target delta]
+    python workflows/hamiltonian/active_sets.py {ethanol,qm7,water} [OUT] [--target sto-3g]
         [--samples H-C H-H H-O] [--train 180] [--test 60]
 
 Scalar blocks (L = 0) of some kinds of atoms or pairs, learned on all samples of TRAIN structures in a basis of a sixth,
@@ -43,7 +43,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", choices=SETS)
     parser.add_argument("out", type=Path, nargs="?", default=Path("runs/hamiltonian"))
-    parser.add_argument("--target", choices=TARGETS, default="delta")
+    parser.add_argument("--target", choices=TARGETS, default="sto-3g")
     parser.add_argument("--samples", nargs="+", default=["H-C", "H-H", "H-O"], help="lighter element first")
     parser.add_argument("--train", type=int, default=180)
     parser.add_argument("--test", type=int, default=60)

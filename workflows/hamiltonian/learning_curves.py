@@ -1,15 +1,16 @@
 """Learning curves of Hamiltonians: Wigner kernels and linear features side by side, with error bars and timings.
 
-    python workflows/hamiltonian/learning_curves.py ethanol OUT [--target direct delta valence] [--model wigner ridge]
+    python workflows/hamiltonian/learning_curves.py ethanol OUT [--target direct sto-3g] [--model wigner ridge]
         [--train 50 100 200 500 1000] [--orders 3] [--active N] [--executor local:2]
 
 Sets: ethanol (MD frames of Schütt et al. 2019, 500 test structures), qm7 (its CHNO molecules, 100 test molecules) and
 water (200 test geometries), all RHF/def2-SVP, SAPH; training sets are nested and come first in a seeded permutation,
-test sets come last. Targets: direct, delta (over the guess minao), and valence: delta with valence virtuals, which are
-smooth where the lowest ones jump from molecule to molecule, but not canonical levels. HAMLEARN_BENCHMARK_DATA names the
-folder of the sets. OUT gets qm/SET (calculations, continued if they are there), SET.csv with a row for every fit,
-SET_*.npz with the errors and error bars of the test set, and the figures; kernels are there during a fit. Finished fits
-are not done again. Seconds of targets after the first are without the kernels, which all targets share.
+test sets come last. Targets: direct; minao and sto-3g, deltas over those guesses; minao-valence and sto-3g-valence:
+deltas of valence virtuals, which are smooth where the lowest ones jump from molecule to molecule, but not canonical
+levels. HAMLEARN_BENCHMARK_DATA names the folder of the sets. OUT gets qm/SET (calculations, continued if they are
+there), SET.csv with a row for every fit, SET_*.npz with the errors and error bars of the test set, and the figures;
+kernels are there during a fit. Finished fits are not done again. Seconds of targets after the first are without the
+kernels, which all targets share.
 """
 
 import argparse
@@ -45,7 +46,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("set", choices=SETS)
     parser.add_argument("out", type=Path, nargs="?", default=Path("runs/hamiltonian"))
-    parser.add_argument("--target", nargs="+", choices=TARGETS, default=["direct", "delta"])
+    parser.add_argument("--target", nargs="+", choices=TARGETS, default=["direct", "sto-3g"])
     parser.add_argument("--model", nargs="+", choices=["wigner", "ridge"], default=["wigner", "ridge"])
     parser.add_argument("--train", nargs="+", type=int, default=[50, 100, 200, 500, 1000])
     parser.add_argument("--test", type=int)

@@ -1,6 +1,6 @@
 """Small molecules of QM7 predict larger ones: errors and error bars of models trained on fewer heavy atoms.
 
-    python workflows/hamiltonian/size_extrapolation.py [OUT] [--target delta valence] [--six 300] [--active N]
+    python workflows/hamiltonian/size_extrapolation.py [OUT] [--target sto-3g] [--six 300] [--active N]
 
 Three models of the CHNO molecules of QM7 (RHF/def2-SVP, SAPH): trained on at most 4 heavy atoms and tested on 5; on at
 most 5 (214 molecules), tested on 6; on these and SIX seeded molecules of 6, tested on those of 7 among the test set of
@@ -40,7 +40,7 @@ def main() -> None:
     """Run what is not finished, then draw."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("out", type=Path, nargs="?", default=Path("runs/hamiltonian"))
-    parser.add_argument("--target", nargs="+", choices=TARGETS, default=["delta", "valence"])
+    parser.add_argument("--target", nargs="+", choices=TARGETS, default=["sto-3g"])
     parser.add_argument("--six", type=int, default=300)
     parser.add_argument("--active", type=int, help="of each kind, farthest from each other")
     parser.add_argument("--memory", type=float, default=8.0, help="GB")

@@ -23,11 +23,13 @@ from hamlearn.qm import Campaign, run_campaign
 from hamlearn.targets import build_target
 from hamlearn.testing.benchmark_data import benchmark_file
 
-GUESS = ("minao",)
+GUESSES = ("minao", "sto-3g")
 TARGETS = {
     "direct": TargetSettings(kind="saph"),
-    "delta": TargetSettings(kind="saph", delta="minao"),
-    "valence": TargetSettings(kind="saph", delta="minao", virtuals="valence"),
+    "minao": TargetSettings(kind="saph", delta="minao"),
+    "minao-valence": TargetSettings(kind="saph", delta="minao", virtuals="valence"),
+    "sto-3g": TargetSettings(kind="saph", delta="sto-3g"),
+    "sto-3g-valence": TargetSettings(kind="saph", delta="sto-3g", virtuals="valence"),
 }
 
 
@@ -67,7 +69,8 @@ SETS = {
         100,
         WignerSettings(pair_cutoff_angstrom=10.0),
         FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4, pair_cutoff_angstrom=10.0),
-        active=1000,
+        active=dict.fromkeys(("H", "C", "N", "O", "H-N", "H-O", "C-C", "C-N", "C-O", "N-N", "N-O", "O-O"), 1000)
+        | {"H-H": 1500, "H-C": 2000},
     ),
     "water": Set(
         "water_1000.extxyz",
@@ -90,7 +93,7 @@ def calculate(
     chosen: Set, atoms: Sequence[Atoms], folder: Path, executor: str = "local"
 ) -> tuple[Campaign, NDArray[np.int64]]:
     """Return the calculations of some structures, continued if they are there, and which did not fail, ascending."""
-    campaign = run_campaign(atoms, chosen.qm, folder, guess_focks=GUESS, executor=executor, echo=print)
+    campaign = run_campaign(atoms, chosen.qm, folder, guess_focks=GUESSES, executor=executor, echo=print)
     for index, reason in campaign.failures.items():
         print(f"structure {index} is left out: {reason}")
     return campaign, np.setdiff1d(np.arange(len(atoms)), list(campaign.failures))
