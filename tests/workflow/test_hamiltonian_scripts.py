@@ -126,3 +126,21 @@ def test_without_the_data_there_is_one_line(script, monkeypatch, tmp_path):
     monkeypatch.setattr(sys, "argv", ["learning_curves", "ethanol", str(tmp_path / "out")])
     with pytest.raises(SystemExit, match="expected HAMLEARN_BENCHMARK_DATA to name the folder"):
         module.main()
+
+
+def test_baselines(script, monkeypatch, tmp_path, capsys):
+    study = script("study")
+    module, out = script("baselines"), tmp_path / "out"
+    small = replace(study.SETS["water"], train=20, test=4, **SMALL)
+    monkeypatch.setitem(study.SETS, "water", small)
+    (tmp_path / "data" / small.file).write_bytes((ROOT / "data" / "water.extxyz").read_bytes())
+    monkeypatch.setattr(sys, "argv", ["baselines", "water", str(out), "--timed", "1"])
+    module.main()
+    table = rows(out / "baselines.csv")
+    assert [(row["guess"], row["structures"]) for row in table] == [("minao", "4"), ("sto-3g", "4")]
+    scatter, left = ([float(row[key]) for row in table] for key in ("gap_std_ev", "delta_rms_mev"))
+    assert 0 < scatter[1] < scatter[0] < 1 and 0 < left[1] < left[0]
+    assert all(0 < float(row["cost"]) < 3 for row in table)
+    capsys.readouterr()
+    module.main()
+    assert "gap_std_ev" not in capsys.readouterr().out
