@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -11,6 +12,10 @@ from hamlearn.config.section import Section
 from hamlearn.config.wigner import WignerSettings
 
 FORMAT_VERSION = 1
+
+
+Guess = Literal["minao", "atom", "core", "sto-3g"]
+"""Densities an SCF can start from."""
 
 
 class StructureSettings(Section):
@@ -25,9 +30,7 @@ class QMSettings(Section):
     method: Literal["RHF", "RKS"] = Field(default="RHF", description="restricted Hartree-Fock or Kohn-Sham")
     xc: str | None = Field(default=None, description="functional of RKS, spelled out, e.g. b3lypg")
     basis: str = Field(default="def2-SVP", min_length=1, description="any basis set PySCF knows")
-    guess: Literal["minao", "atom", "core", "sto-3g"] = Field(
-        default="minao", description="density the SCF starts from"
-    )
+    guess: Guess = Field(default="minao", description="density the SCF starts from")
     conv_tol: float = Field(default=1e-10, gt=0, le=1e-3, description="SCF energy threshold, Hartree")
 
     @model_validator(mode="after")
@@ -52,9 +55,9 @@ class TargetSettings(Section):
         default="saph",
         description="Fock matrix, its Löwdin form, its projection on a minimal basis, or a property",
     )
-    delta: Literal["none", "minao", "atom", "core", "sto-3g"] = Field(
+    delta: Literal["none", Guess] = Field(
         default="none",
-        description="learn the difference to the same target of this guess; it is smallest for sto-3g",
+        description="learn the difference to the same target of this guess; it is mostly smallest for sto-3g",
     )
     virtuals: Literal["lowest", "valence"] = Field(
         default="lowest", description="saph: lowest projectable levels (exact) or valence virtuals (smooth)"
@@ -207,11 +210,8 @@ class Config(Section):
 
     @model_validator(mode="after")
     def _guess_leaves_something(self) -> Config:
-        if (
-            self.qm.method == "RHF"
-            and self.qm.basis.lower().replace("-", "") == "sto3g"
-            and self.target.delta == "sto-3g"
-        ):
+        small = self.qm.method == "RHF" and re.sub("[-_ ]", "", self.qm.basis.lower()) == "sto3g"
+        if small and self.target.delta == "sto-3g":
             raise ValueError(
                 "target.delta sto-3g subtracts a converged calculation in STO-3G, which is what qm asks for: nothing "
                 "would be left to learn; use delta minao, or a larger qm.basis"

@@ -133,6 +133,7 @@ class HamiltonianModel:
             StructureError: if a geometry is not acceptable.
             DomainError: for elements or pairs of elements that were not in the training set.
             ConfigError: if error bars are asked of a model that was fitted without (``model.error_bars``).
+            SCFError, BasisError: if the guess of a delta model cannot be computed.
         """
         check_structures(structures, source="the structures to predict")
         covariances: list[BlockCovariance] | None = None

@@ -19,7 +19,7 @@ from hamlearn.config import QMSettings
 from hamlearn.errors import ArtifactError
 from hamlearn.parallel import WorkerDied, folder_lock, open_executor, run_tasks
 from hamlearn.progress import Progress
-from hamlearn.qm.guess import check_guesses
+from hamlearn.qm.guess import check_elements, check_guesses
 from hamlearn.qm.method import check_functional
 from hamlearn.qm.molecule import check_basis, formula
 from hamlearn.qm.record import QMRecord, load_record, record_key
@@ -137,7 +137,7 @@ def check_campaign(structures: Sequence[Atoms], settings: QMSettings, guess_fock
     Raises:
         ConfigError: for the functional or a guess.
         StructureError: listing all structures that cannot be used.
-        BasisError: for an unknown basis or elements it lacks.
+        BasisError: for an unknown basis or elements it lacks, or the basis of a guess.
     """
     from hamlearn.structures import check_structures
 
@@ -145,7 +145,9 @@ def check_campaign(structures: Sequence[Atoms], settings: QMSettings, guess_fock
     if settings.xc is not None:
         check_functional(settings.xc)
     check_structures(structures)
-    check_basis(settings.basis, np.unique(np.concatenate([atoms.numbers for atoms in structures])))
+    species = np.unique(np.concatenate([atoms.numbers for atoms in structures]))
+    check_basis(settings.basis, species)
+    check_elements({settings.guess, *guess_focks}, species)
 
 
 def campaign_status(folder: str | Path) -> CampaignStatus:

@@ -1,8 +1,9 @@
-"""Densities and Fock matrices an SCF starts from, all equivariant.
+"""Densities and Fock matrices an SCF starts from, equivariant: those of atoms, or of a small SCF.
 
 ``minao``: superposition of spherical ANO atoms; ``atom``: superposition of spherically averaged Hartree-Fock atoms
 in the basis itself; ``sto-3g``: the converged Hartree-Fock density in that small basis, which knows of bonds and
-charges; ``core``: no density at all, so that its Fock matrix is the core Hamiltonian. (An SCF that starts from
+charges (of open shells such as O2's, several densities are as good, and which one is found depends on the orientation);
+``core``: no density at all, so that its Fock matrix is the core Hamiltonian. (An SCF that starts from
 ``core`` takes the density of the core Hamiltonian's lowest orbitals, which symmetry may leave undefined when levels
 are degenerate; its Fock matrix is therefore never used as a baseline.)
 """
@@ -10,21 +11,21 @@ are degenerate; its Fock matrix is therefore never used as a baseline.)
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
-from typing import Any
+from typing import Any, get_args
 
 import numpy as np
 from numpy.typing import NDArray
 
 from hamlearn.angular.elements import atomic_number
-from hamlearn.config import QMSettings
-from hamlearn.errors import ConfigError, nearest
+from hamlearn.config import Guess, QMSettings
+from hamlearn.errors import BasisError, ConfigError, SCFError, nearest
 from hamlearn.qm.method import mean_field, no_checkpoint_files
-from hamlearn.qm.molecule import build_mole, load_basis, silent_mole
+from hamlearn.qm.molecule import build_mole, check_basis, formula, load_basis, silent_mole
 
 FloatArray = NDArray[np.float64]
-GUESSES = ("minao", "atom", "core", "sto-3g")
+GUESSES: tuple[Guess, ...] = get_args(Guess)
 SMALL_BASIS = "sto-3g"
 SMALL_BASIS_TOLERANCE = 1e-12  # Hartree: its levels are then smooth functions of the geometry to 1e-6
 
@@ -34,6 +35,15 @@ def check_guesses(names: Sequence[str]) -> None:
     for name in names:
         if name not in GUESSES:
             raise ConfigError(f"guess '{name}' is not one of {', '.join(GUESSES)}{nearest(name, GUESSES)}")
+
+
+def check_elements(names: Iterable[str], species: Iterable[int]) -> None:
+    """Raise BasisError if a guess lacks an element that others have."""
+    if SMALL_BASIS in names:
+        try:
+            check_basis(SMALL_BASIS, species)
+        except BasisError as error:
+            raise BasisError(f"guess {SMALL_BASIS}: {error}; or choose another guess or delta, such as minao") from None
 
 
 def guess_fock(mole: Any, settings: QMSettings, name: str) -> FloatArray:
@@ -118,8 +128,15 @@ def _small_basis_density(mole: Any) -> Any:
 
     from hamlearn.qm.scf import converge  # starts from a density of this module itself
 
-    small = build_mole(mole.atom_charges(), mole.atom_coords(), SMALL_BASIS)
-    field = converge(small, QMSettings(basis=SMALL_BASIS, conv_tol=SMALL_BASIS_TOLERANCE)).mean_field
+    numbers = mole.atom_charges()
+    check_elements([SMALL_BASIS], numbers)
+    small = build_mole(numbers, mole.atom_coords(), SMALL_BASIS)
+    try:
+        field = converge(small, QMSettings(basis=SMALL_BASIS, conv_tol=SMALL_BASIS_TOLERANCE)).mean_field
+    except SCFError as error:
+        raise SCFError(
+            f"guess {SMALL_BASIS} of {formula(numbers)}: {error}; leave it out, or choose another guess or delta"
+        ) from None
     occupied = field.mo_coeff[:, field.mo_occ > 0]
     orbitals = vec_lowdin(addons.project_mo_nr2nr(small, occupied, mole), mole.intor_symmetric("int1e_ovlp"))
     return _tagged_density(orbitals, np.full(orbitals.shape[1], 2.0))

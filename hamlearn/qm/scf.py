@@ -54,7 +54,7 @@ def run_scf(
         numbers: atomic numbers [atom].
         positions_bohr: [atom, 3], Bohr.
         settings: method, functional, basis, guess, threshold.
-        guess_focks: further guesses (see :mod:`hamlearn.qm.guess`) whose Fock matrix to keep, one Fock build each.
+        guess_focks: further guesses (see :mod:`hamlearn.qm.guess`) whose Fock matrix to keep.
 
     Returns:
         The record; its ``guess_focks`` hold the guess of the settings and those asked for.

@@ -17,6 +17,7 @@ from hamlearn.report.parts import cost, curve_table, pictures, provenance, summa
 from hamlearn.report.words import what_was_computed
 
 ROUNDING = 1e-9
+SMALL_SCF = 1e-6  # Hartree: the threshold of guess sto-3g
 GRID = 1e-4  # Hartree: PySCF's grids do not turn with the molecule
 """Largest change of a matrix element, Hartree, that rounding explains."""
 
@@ -74,13 +75,16 @@ def _errors(run: RunArtifacts) -> Html:
     content.append(html.paragraph(note, "note"))
     error = run.results.get("equivariance_error")
     if error is not None:
-        on_grid = run.config["qm"]["method"] == "RKS" and run.config["target"]["delta"] != "none"
-        fine = error < (GRID if on_grid else ROUNDING)
+        delta = run.config["target"]["delta"]
+        on_grid = run.config["qm"]["method"] == "RKS" and delta != "none"
+        limit = GRID if on_grid else SMALL_SCF if delta == "sto-3g" else ROUNDING
+        fine = error < limit
         verdict = "This is more than rounding: do not trust the model."
         if fine:
             verdict = "Symmetry holds to rounding."
             if error >= ROUNDING:
-                verdict = "The learned part is exact; the rest is PySCF's integration grid in the guess."
+                rest = "PySCF's integration grid" if on_grid else "the threshold of the SCF"
+                verdict = f"The learned part is exact; the rest is {rest} in the guess."
         content.append(
             html.paragraph(
                 f"Equivariance error: {number(error)} Hartree, the largest change of any matrix element when test "

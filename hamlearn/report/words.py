@@ -95,4 +95,6 @@ def _target(target: Mapping[str, Any]) -> str:
     if target.get("delta", "none") != "none":
         guess = "a density converged in STO-3G" if target["delta"] == "sto-3g" else f"PySCF's {target['delta']} guess"
         sentence += f" The same matrix of {guess} is subtracted before and added back after."
+        if target["kind"] == "saph" and target["virtuals"] == "lowest" and target["delta"] != "core":
+            sentence += " The levels kept are those that are like the guess's."
     return sentence

@@ -82,9 +82,9 @@ def project_matrix(
         overlap: [ao, ao].
         mole: neutral PySCF Mole, spherical functions.
         settings: which matrix is learned; ``delta`` plays no part here.
-        of_guess: the same of a guess. A SAPH of the lowest levels is then projected on the functions of the guess's
-            instead of the minimal basis, so that the two keep like levels: which ones jumps from molecule to molecule,
-            and jumps of both cancel in the difference.
+        of_guess: the projected matrix of a guess. A SAPH of the lowest levels is then projected on its functions in
+            place of the minimal basis: both keep like levels, and where these jump from molecule to molecule the jumps
+            cancel in the difference. Valence virtuals do not jump.
 
     Raises:
         BasisError: if the minimal basis is not defined for the molecule or the overlap is nearly singular.
@@ -96,9 +96,9 @@ def project_matrix(
     if settings.kind == "lowdin":
         return Projected(lowdin_orthogonalise(fock, overlap))
     minimal = build_minimal_basis(mole, overlap, settings.minimal_basis)
-    basis = minimal
-    if of_guess is not None and of_guess.functions is not None and settings.virtuals == "lowest":
-        basis = MinimalBasis.of_functions(of_guess.functions, overlap)
+    basis, of_minimal = minimal, None
+    if settings.virtuals == "lowest" and of_guess is not None and of_guess.functions is not None:
+        basis, of_minimal = MinimalBasis.of_functions(of_guess.functions, overlap), of_guess.diagnostics
     numbers = mole.atom_charges()
     saph = project_saph(
         fock,
@@ -108,10 +108,14 @@ def project_matrix(
         n_occupied=n_occupied(numbers, settings),
         virtuals=settings.virtuals,
     )
+    diagnostics = saph.diagnostics
+    if of_minimal is not None:
+        diagnostics = replace(
+            diagnostics, singular_values=of_minimal.singular_values, projections=of_minimal.projections
+        )
     if settings.form == "orthogonal":
-        return Projected(saph.matrix, None, saph.functions, saph.diagnostics)
-    matrix = to_nonorthogonal(saph.matrix, minimal.metric)
-    return Projected(matrix, minimal.metric, saph.functions, saph.diagnostics)
+        return Projected(saph.matrix, None, saph.functions, diagnostics)
+    return Projected(to_nonorthogonal(saph.matrix, minimal.metric), minimal.metric, saph.functions, diagnostics)
 
 
 def build_target(record: QMRecord, settings: TargetSettings) -> Target:
@@ -137,7 +141,8 @@ def build_target(record: QMRecord, settings: TargetSettings) -> Target:
     else:
         of_guess = project_matrix(_guess_of(record, settings.delta), record.overlap, mole, settings)
         baseline = of_guess.matrix
-    projected = project_matrix(record.fock, record.overlap, mole, settings, of_guess)
+    follows = of_guess if settings.delta != "core" else None  # without any screening its levels are other ones
+    projected = project_matrix(record.fock, record.overlap, mole, settings, follows)
     return Target(
         numbers=record.numbers,
         matrix=projected.matrix if baseline is None else projected.matrix - baseline,
@@ -158,7 +163,9 @@ def needs_calculation(target: TargetSettings) -> bool:
 def predict_side(
     numbers: Sequence[int], positions_bohr: ArrayLike, qm: QMSettings, target: TargetSettings
 ) -> tuple[FloatArray | None, FloatArray | None]:
-    """Return what a prediction needs without any SCF: the metric and the baseline of the target.
+    """Return what a prediction needs beside the model: the metric and the baseline of the target.
+
+    There is no SCF in the basis of the calculations; the guess sto-3g runs one in its own.
 
     Args:
         numbers: atomic numbers [atom].
@@ -169,6 +176,10 @@ def predict_side(
     Returns:
         Metric [target ao, target ao], None if the basis is orthonormal; baseline of the same shape, Hartree, None
         without delta learning. Both equal those of :func:`build_target`; rotation of the molecule: T A T^T.
+
+    Raises:
+        BasisError: as :func:`project_matrix`, or if the guess lacks an element.
+        SCFError: if the SCF of guess sto-3g does not converge.
     """
     if not needs_calculation(target):
         return None, None

@@ -40,6 +40,8 @@ class MinimalBasis:
         Args:
             functions: combinations of the full basis [ao, minimal].
             overlap: of the full basis [ao, ao].
+
+        Rotation and permutation: as the minimal basis, if the functions transform as T_ao A T^T.
         """
         return cls(functions.T @ overlap, np.eye(functions.shape[1]))
 

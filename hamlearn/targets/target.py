@@ -14,7 +14,10 @@ FloatArray = NDArray[np.float64]
 
 @dataclass(frozen=True)
 class Diagnostics:
-    """How well a projection on a minimal basis went; with delta and lowest virtual levels, on the guess's functions.
+    """How well a projection on a minimal basis went.
+
+    Where a delta SAPH follows its guess, singular values and projections are those of the guess, whose orbitals are
+    projected on the minimal basis; gap and flags are those of the converged levels, and flags of the guess come after.
 
     Attributes:
         singular_values: of the overlap of minimal basis and orbitals kept, descending.

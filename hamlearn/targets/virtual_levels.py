@@ -32,9 +32,9 @@ RANK_FLOOR = 1e-6
 EQUAL_COSINES = 1e-6
 HALVINGS = 8
 
-LOWERED = "too few levels project on the minimal basis: the threshold was lowered"
-NO_LUMO = "the LUMO does not project on the minimal basis: the gap is that of the levels kept"
-SKIPPED = "levels below the highest one kept do not project on the minimal basis and were left out"
+LOWERED = "too few levels project on the functions of the basis: the threshold was lowered"
+NO_LUMO = "the LUMO does not project on the functions of the basis: the gap is that of the levels kept"
+SKIPPED = "levels below the highest one kept do not project on the functions of the basis and were left out"
 CLOSE_LEVELS = "the highest level kept and the next one nearly cross: the choice may jump between like geometries"
 CLOSE_DECISION = "a level was kept or left out by a narrow margin: the choice may jump between like geometries"
 CUT = "a degenerate set of levels was cut: the matrix does not have the symmetry of the molecule"

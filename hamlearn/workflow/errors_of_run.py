@@ -83,8 +83,8 @@ def levels_note(target: TargetSettings) -> str:
     if target.virtuals == "lowest":
         return (
             "All levels are exact levels of the full Fock matrix: the occupied valence levels and the lowest virtual "
-            "levels that the minimal basis can hold. HOMO, LUMO and gap are those of the molecule unless a structure "
-            "is flagged for a skipped level."
+            "levels that the minimal basis, or with delta those of the guess, can hold. HOMO, LUMO and gap are those "
+            "of the molecule unless a structure is flagged for a skipped level."
         )
     return (
         "Occupied levels are exact levels of the full Fock matrix. Virtual levels are valence combinations: the LUMO "

@@ -108,18 +108,20 @@ def _evaluate_hamiltonian(
         campaign = run_campaign(
             structures, model.qm, out / "qm", guess_focks=guess_focks(model.target), executor=executor, echo=echo
         )
-        predictions = model.predict(structures, executor, std=model.model.error_bars)
         finished = [index for index in range(len(structures)) if index not in campaign.failures]
         if not finished:
             raise SCFError(f"all calculations failed: {dict(campaign.failures)}; try other molecules")
-        references = [reference_prediction(build_target(campaign.load(index), model.target)) for index in finished]
-        compared = [predictions[index] for index in finished]
+        targets = [build_target(campaign.load(index), model.target) for index in finished]
+        compared = [structures[index] for index in finished]
+        sides = [(target.metric, target.baseline) for target in targets]
+        predictions = model.predict(compared, executor, sides, std=model.model.error_bars)
+        references = [reference_prediction(target) for target in targets]
         errors = {
             "n_test": len(finished),
-            **metrics(compared, references),
-            **error_bars(compared, references),
+            **metrics(predictions, references),
+            **error_bars(predictions, references),
             "failures": {str(index): reason for index, reason in campaign.failures.items()},
         }
-        write_predictions(out, structures, predictions)
+        write_predictions(out, compared, predictions)
         write_json(out / "errors.json", "errors", 1, errors)
     return errors

@@ -15,7 +15,8 @@ from scipy.spatial.transform import Rotation
 import hamlearn.qm.scf as module
 from hamlearn.config import QMSettings
 from hamlearn.errors import BasisError, ConfigError, SCFError, StructureError
-from hamlearn.qm.guess import GUESSES, guess_fock, start_density
+from hamlearn.qm.campaign import check_campaign
+from hamlearn.qm.guess import GUESSES, SMALL_BASIS_TOLERANCE, guess_fock, start_density
 from hamlearn.qm.method import mean_field, no_checkpoint_files
 from hamlearn.qm.molecule import build_mole
 from hamlearn.qm.scf import converge, run_scf
@@ -100,7 +101,7 @@ def test_guess_focks_are_those_of_pyscf(water, chosen):
 
 @pytest.mark.parametrize("chosen", [STO3G, PBE])
 @pytest.mark.parametrize("name", GUESSES)
-def test_prediction_rebuilds_the_stored_guess_without_scf(water, chosen, name):
+def test_prediction_rebuilds_the_stored_guess(water, chosen, name):
     chosen = chosen.model_copy(update={"guess": name})
     record = run_scf(*bohr(water), chosen)
     rebuilt = guess_fock(build_mole(*bohr(water), chosen.basis), chosen, name)
@@ -143,10 +144,28 @@ def test_small_basis_guess_knows_more_than_atoms(hydrogen_peroxide):
     assert spread["sto-3g"] < 0.5 * spread["minao"]
 
 
+def test_a_small_basis_guess_that_fails(water, monkeypatch):
+    """The reason names it, and not the calculation it was made for."""
+    real = module.converge
+
+    def no_small_basis(mole, chosen):
+        if chosen.conv_tol == SMALL_BASIS_TOLERANCE:
+            raise SCFError("not converged")
+        return real(mole, chosen)
+
+    monkeypatch.setattr(module, "converge", no_small_basis)
+    for start, further in (("sto-3g", ()), ("minao", ("sto-3g",))):
+        with pytest.raises(SCFError, match=r"guess sto-3g of H2O: not converged; leave it out, or choose another"):
+            run_scf(*bohr(water), QMSettings(basis="6-31G", guess=start), further)
+
+
 def test_elements_the_small_basis_lacks():
     xenon = build_mole([54], np.zeros((1, 3)), "ano")
     with pytest.raises(BasisError, match="'sto-3g' has no functions for Xe"):
         start_density(mean_field(xenon, QMSettings(basis="ano")), "ano", "sto-3g")
+    for guess, further in (("sto-3g", ()), ("minao", ("sto-3g",))):  # before any calculation
+        with pytest.raises(BasisError, match=r"guess sto-3g: .* for Xe;.*or choose another guess or delta"):
+            check_campaign([Atoms("Xe")], QMSettings(basis="ano", guess=guess), further)
 
 
 @settings(derandomize=True, max_examples=5, deadline=None)

@@ -35,6 +35,20 @@ def cosines_of(name):
     return np.linalg.inv(scipy.linalg.sqrtm(minimal.metric).real) @ minimal.overlap @ orbitals
 
 
+@pytest.mark.parametrize("virtuals", ["lowest", "valence"])
+@pytest.mark.parametrize("name", MOLECULES)
+def test_matrix_is_the_fock_matrix_among_its_functions(name, virtuals):
+    record = calculation(name, "def2-SVP")
+    minimal = build_minimal_basis(mole_of(record), record.overlap, "subset")
+    saph = project_saph(record.fock, record.overlap, minimal, virtuals=virtuals, **counts(record))
+    functions = saph.functions
+    np.testing.assert_allclose(functions.T @ record.overlap @ functions, np.eye(len(saph.matrix)), atol=EXACT * 100)
+    np.testing.assert_allclose(functions.T @ record.fock @ functions, saph.matrix, atol=EXACT * 1000)
+    likeness = minimal.overlap @ functions  # a polar factor makes it symmetric and positive
+    np.testing.assert_allclose(likeness, likeness.T, atol=EXACT * 100)
+    assert np.linalg.eigvalsh(likeness).min() > 0
+
+
 @pytest.mark.parametrize("kind", ["subset", "minao"])
 @pytest.mark.parametrize("name", [*MOLECULES, "ammonia"])
 def test_eigenvalues_are_exact_levels_all_occupied_ones_among_them(name, kind):

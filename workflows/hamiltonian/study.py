@@ -23,7 +23,7 @@ from hamlearn.qm import Campaign, run_campaign
 from hamlearn.targets import build_target
 from hamlearn.testing.benchmark_data import benchmark_file
 
-GUESSES = ("minao", "sto-3g")
+BASELINES = ("minao", "sto-3g")
 TARGETS = {
     "direct": TargetSettings(kind="saph"),
     "minao": TargetSettings(kind="saph", delta="minao"),
@@ -92,8 +92,11 @@ def load(chosen: Set) -> list[Atoms]:
 def calculate(
     chosen: Set, atoms: Sequence[Atoms], folder: Path, executor: str = "local"
 ) -> tuple[Campaign, NDArray[np.int64]]:
-    """Return the calculations of some structures, continued if they are there, and which did not fail, ascending."""
-    campaign = run_campaign(atoms, chosen.qm, folder, guess_focks=GUESSES, executor=executor, echo=print)
+    """Return the calculations of some structures, continued if they are there, and which did not fail, ascending.
+
+    A folder of calculations that kept other guesses is refused.
+    """
+    campaign = run_campaign(atoms, chosen.qm, folder, guess_focks=BASELINES, executor=executor, echo=print)
     for index, reason in campaign.failures.items():
         print(f"structure {index} is left out: {reason}")
     return campaign, np.setdiff1d(np.arange(len(atoms)), list(campaign.failures))
