@@ -214,3 +214,8 @@ def test_words_follow_the_settings() -> None:
     assert "3 structures (H₂O, CH₄) at the RKS (pbe0)/sto-3g level" in first
     assert "Löwdin" in second and "minao guess is subtracted" in second
     assert "3 training structures" in third and "Errors" not in third
+    saph = {"kind": "saph", "minimal_basis": "subset", "form": "orthogonal", "virtuals": "lowest"}
+    for delta, like in (("none", False), ("core", False), ("sto-3g", True)):
+        second = what_was_computed(config | {"target": saph | {"delta": delta}}, results)[1]
+        assert ("like the guess's" in second) is like
+        assert ("density converged in STO-3G is subtracted" in second) is (delta == "sto-3g")
