@@ -38,7 +38,8 @@ def evaluate(
 ) -> dict[str, Any]:
     """Compute references for the molecules of a file, predict them with a saved model and compare.
 
-    Calculations already in ``out`` are used again. References of a property are read from the file.
+    Calculations already in ``out`` are used again; molecules whose calculation failed are left out. References of a
+    property are read from the file.
 
     Args:
         model_folder: folder of a saved model.
