@@ -149,9 +149,13 @@ class ModelSettings(Section):
         le=20,
         description="cross-validation folds over structures; wigner: at least 8, which cost it nothing",
     )
-    memory_gb: float = Field(default=4.0, gt=0, description="bound on the memory of features and factors, GB")
+    memory_gb: float = Field(
+        default=4.0, gt=0, description="bound on the memory of features, kernels, factors and covariances, GB"
+    )
     error_bars: bool = Field(
-        default=False, description="error bars of levels and gaps, calibrated on the cross-validation folds"
+        default=False,
+        description="error bars of levels and gaps, calibrated on the cross-validation folds; wigner with an active "
+        "set: on an eighth of the training set, at most 100 structures, left out once",
     )
     basis: Literal["full", "sparse", "derivatives"] | None = Field(
         default=None,
@@ -162,7 +166,8 @@ class ModelSettings(Section):
     active: int | dict[str, int] | None = Field(
         default=None,
         description="kernel: active environments of each element, one number or {O: 50, H: 80}; null: all. wigner: "
-        "active atoms of each element and pairs of each two, {O: 50, O-H: 500}, all of those not named; null: 2000",
+        "active atoms of each element and pairs of each two, {O: 50, O-H: 500}, all of those not named; null: 2000 of "
+        "each, or fewer where memory_gb holds no more",
     )
     active_by: ActiveBy = Field(
         default="farthest",

@@ -181,12 +181,6 @@ class Config(Section):
         """Whether a property is learned, without any calculation."""
         return self.target.kind == "property"
 
-    @property
-    def pair_cutoff_angstrom(self) -> float:
-        """Largest distance of a coupled atom pair, Å."""
-        section = self.wigner if self.model.kind == "wigner" else self.features
-        return section.pair_cutoff_angstrom
-
     def idle(self) -> dict[str, str]:
         """Return the sections of the other kind of target."""
         if self.is_property:

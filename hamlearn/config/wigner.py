@@ -16,7 +16,11 @@ class WignerSettings(Section):
     max_l: int = Field(default=3, ge=0, le=6, description="largest angular momentum of densities and of bonds")
     max_nu_centre: int = Field(default=4, ge=1, le=6, description="largest order of the kernels of single atoms")
     max_nu_pair: int = Field(
-        default=3, ge=0, le=6, description="largest order of both environments of a pair together; 0: bonds alone"
+        default=3,
+        ge=0,
+        le=6,
+        description="largest order of the environments of a pair: of both together (form sum), of either (one_sided, "
+        "product); 0: bonds alone",
     )
     rate: float = Field(default=1.0, ge=0, description="b of the mixture b^nu / nu! of orders, kernels of order 1 ~ 1")
     form: Literal["sum", "one_sided", "product"] = Field(
@@ -24,7 +28,8 @@ class WignerSettings(Section):
         description="environments of a pair: P(k_i + k_j), one at a time P(k_i) / 2 + P(k_j) / 2, or P(k_i) P(k_j)",
     )
     mixture_i: tuple[float, ...] | None = Field(
-        default=None, description="weights of the orders 0, 1, ... of the first atom in place of b^nu / nu!"
+        default=None,
+        description="weights of the orders 0, 1, ... of pairs in place of b^nu / nu!; form product: of the first atom",
     )
     mixture_j: tuple[float, ...] | None = Field(
         default=None, description="form product: weights of the second atom; the same for atoms of one element"
@@ -121,6 +126,7 @@ _CHOSEN_BY_GRID = (
     "smearing_growth_angstrom",
     "decay_angstrom",
     "element_likeness",
+    "pair_cutoff_angstrom",
     "pair_smearing_angstrom",
     "pair_decay_angstrom",
 )

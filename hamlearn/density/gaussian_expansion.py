@@ -159,7 +159,7 @@ class GaussianExpansion:
             named = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in missing)
             raise DomainError(
                 f"{named} within {self.settings.cutoff_angstrom:g} Å: no training structure has such neighbours; add "
-                "some, or set kernel.element_likeness"
+                "some, or set element_likeness"
             )
 
     def _pairs(self, batch: Batch, z: int) -> tuple[IntArray, IntArray, IntArray]:

@@ -33,6 +33,7 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
         + (f", virtuals {target['virtuals']}, {target['form']} form" if target["kind"] == "saph" else ""),
         f"- Reference: {method}/{qm['basis']}, SCF threshold {qm['conv_tol']:g} Hartree",
         f"- Elements: {', '.join(symbol(int(z)) for z in spec['orbitals'])}",
+        *_kernel_lines(spec),
         *training_lines(spec),
         "- Valid for neutral closed-shell molecules of these elements and pairs of elements, near the training "
         "geometries; other elements or pairs are refused.",
@@ -68,6 +69,28 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
             "",
         ]
     return "\n".join(lines)
+
+
+def kernels_in_words(wigner: Mapping[str, Any]) -> str:
+    """Return which kernels a section ``wigner`` describes."""
+    forms = {"sum": "P(k_i + k_j)", "one_sided": "P(k_i) / 2 + P(k_j) / 2", "product": "P(k_i) P(k_j)"}
+    words = (
+        f"Wigner kernels of atoms (P(k_i), up to order {wigner['max_nu_centre']}) and of pairs "
+        f"(t(R) {forms[wigner['form']]}, up to order {wigner['max_nu_pair']}"
+    )
+    words += " each)" if wigner["form"] == "product" else ")"
+    if wigner["message_passing"]:
+        words += ", atoms with messages"
+    return f"{words}, environments of {wigner['cutoff_angstrom']:g} Å, pairs up to {wigner['pair_cutoff_angstrom']:g} Å"
+
+
+def _kernel_lines(spec: Mapping[str, Any]) -> list[str]:
+    if spec["model"]["kind"] != "wigner":
+        return []
+    samples = ", ".join(f"{name} {n}" for name, n in spec.get("samples", {}).items())  # absent from older folders
+    return [f"- {kernels_in_words(spec['wigner'])}"] + (
+        [f"- Atoms and pairs in the basis: {samples}"] if samples else []
+    )
 
 
 def _number(value: float | None) -> str:

@@ -22,7 +22,7 @@ from hamlearn.config import (
 from hamlearn.hamiltonian_model.card import model_card
 from hamlearn.hamiltonian_model.model import HamiltonianModel
 from hamlearn.hamiltonian_model.regressors import largest_l, new_regressor, regressor_tensors, restored_regressor
-from hamlearn.models import Group, saved
+from hamlearn.models import Group, KernelBlockModel, saved
 from hamlearn.structures.samples import Family
 
 KIND = "hamiltonian_model"
@@ -69,6 +69,7 @@ def _spec(model: HamiltonianModel) -> dict[str, Any]:
         }
         for group, keys in fitted.blocks_.items()
     ]
+    samples = {"samples": fitted.basis_counts()} if isinstance(fitted, KernelBlockModel) else {}
     return {
         "kind": KIND,
         "format_version": FORMAT_VERSION,
@@ -77,6 +78,7 @@ def _spec(model: HamiltonianModel) -> dict[str, Any]:
         "calibration": list(model.calibration_),
         "versions": installed_versions(),
         "orbitals": model.orbitals_.to_dict(),
+        **samples,
         "groups": groups,
     }
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSe
 from hamlearn.errors import ConfigError
 from hamlearn.hamiltonian_model.regressors import Regressor, new_regressor
 from hamlearn.models import KernelBlockModel
+from hamlearn.models.block_groups import covariance_gigabytes, in_lots
+from hamlearn.models.domain import warn_of_far_pairs
 from hamlearn.models.kernel_tiles import remove_kernels
 from hamlearn.models.saved import describe_training
 from hamlearn.observables import (
@@ -36,6 +38,9 @@ if TYPE_CHECKING:
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
+FEW = 20
+"""Structures left out below which the 68 % quantile of as many errors is wrong by a fifth or more."""
+
 Side = tuple[FloatArray | None, FloatArray | None]
 """Metric and baseline of a molecule, None where the target has none."""
 
@@ -102,13 +107,14 @@ class HamiltonianModel:
             raise ConfigError(f"fit got {len(structures)} structures and {len(targets)} targets; give one target each")
         check_structures(structures, source="the training set")
         _check_targets(structures, targets, self.target)
-        self.orbitals_ = Orbitals.merge(target.orbitals for target in targets)
+        orbitals = Orbitals.merge(target.orbitals for target in targets)
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
-        blocks = split_matrices([target.matrix for target in targets], numbers, self.orbitals_)
-        self.block_model_ = self._new_regressor()
-        self.block_model_.fit(structures, blocks, echo, label, self.model.error_bars, executor)
-        if isinstance(self.block_model_, KernelBlockModel):
-            self.wigner = self.block_model_.wigner  # what was chosen of a grid
+        blocks = split_matrices([target.matrix for target in targets], numbers, orbitals)
+        regressor = self._new_regressor()
+        regressor.fit(structures, blocks, echo, label, self.model.error_bars, executor)
+        self.orbitals_, self.block_model_ = orbitals, regressor  # a fit that is refused leaves the model as it was
+        if isinstance(regressor, KernelBlockModel):
+            self.wigner = regressor.wigner  # what was chosen of a grid
         self.calibration_ = self._calibrate(targets, echo) if self.model.error_bars else (1.0, 1.0)
         self.training_ = describe_training(structures, [target.matrix for target in targets])
         return self
@@ -118,7 +124,7 @@ class HamiltonianModel:
         structures: Sequence[Atoms],
         executor: str = "serial",
         sides: Sequence[Side] | None = None,
-        std: bool = False,
+        std: bool | Literal["levels"] = False,
     ) -> list[Prediction]:
         """Predict the Hamiltonian of new molecules.
 
@@ -127,7 +133,8 @@ class HamiltonianModel:
             executor: where kernels, and overlaps and guess matrices if the target needs them, are computed; see
                 :func:`hamlearn.parallel.open_executor`.
             sides: metric and baseline of every molecule, where they are known already.
-            std: with error bars of levels, gap and matrix; takes longer.
+            std: with error bars; takes longer. "levels": of levels and gap, of as many molecules as there are; True:
+                also of the matrix, with all covariances in memory.
 
         Raises:
             StructureError: if a geometry is not acceptable.
@@ -136,14 +143,20 @@ class HamiltonianModel:
             SCFError, BasisError: if the guess of a delta model cannot be computed.
         """
         check_structures(structures, source="the structures to predict")
-        covariances: list[BlockCovariance] | None = None
-        if std:
-            blocks, covariances = self.block_model_.predict_with_covariance(structures, executor)
-        else:
-            blocks = self.block_model_.predict(structures, executor)
+        self.block_model_.domain.check(structures)
+        warn_of_far_pairs(structures, self.environment.pair_cutoff_angstrom)
         numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
         sides = sides or self._sides(numbers, [atoms.positions / BOHR_ANGSTROM for atoms in structures], executor)
-        return self._predictions(numbers, blocks, sides, covariances, self.calibration_)
+        if not std:
+            return self._predictions(numbers, self.block_model_.predict(structures, executor), sides)
+        sizes = [covariance_gigabytes(z, self.block_model_.blocks_) for z in numbers]
+        out: list[Prediction] = []
+        for start, stop in in_lots(sizes, self.model.memory_gb / 2 if std == "levels" else np.inf):
+            blocks, covariances = self.block_model_.predict_with_covariance(structures[start:stop], executor)
+            lot = numbers[start:stop], blocks, sides[start:stop], covariances, self.calibration_
+            predictions = self._predictions(*lot)
+            out += [p.without_covariance() for p in predictions] if std == "levels" else predictions
+        return out
 
     def _new_regressor(self) -> Regressor:
         """Return what fits the blocks."""
@@ -155,8 +168,8 @@ class HamiltonianModel:
         numbers: Sequence[IntArray],
         blocks: Blocks,
         sides: Sequence[Side],
-        covariances: Sequence[BlockCovariance] | None,
-        calibration: tuple[float, float],
+        covariances: Sequence[BlockCovariance] | None = None,
+        calibration: tuple[float, float] = (1.0, 1.0),
     ) -> list[Prediction]:
         """Put predicted blocks together and add what is known of every molecule."""
         matrices = assemble_matrices(blocks, numbers, self.orbitals_)
@@ -175,16 +188,17 @@ class HamiltonianModel:
             known = [targets[int(k)] for k in fold.indices]
             sides = [(target.metric, target.baseline) for target in known]
             numbers = [target.numbers for target in known]
-            predictions += self._predictions(numbers, fold.blocks, sides, fold.covariances, (1.0, 1.0))
+            predictions += self._predictions(numbers, fold.blocks, sides, fold.covariances)
             references += [reference_prediction(target) for target in known]
         self.block_model_.held_out_.clear()
         found = errors_with_stds(predictions, references)
         levels, gap = (calibration_factor(*found[name]) for name in ("levels", "gap"))
         if echo:
+            few = "; they are few, and the factors rough" if len(predictions) < FEW else ""
             spread = [calibration_metrics(*found[name])["rms_z"] for name in ("levels", "gap")]
             echo(
                 f"error bars: scaled by {levels:.3g} (levels) and {gap:.3g} (gap) to cover 68 % of the errors of "
-                f"{len(predictions)} structures left out; rms z {spread[0] / levels:.3g} and {spread[1] / gap:.3g}"
+                f"{len(predictions)} structures left out{few}; rms z {spread[0] / levels:.3g} and {spread[1] / gap:.3g}"
             )
         return levels, gap
 
@@ -197,9 +211,9 @@ class HamiltonianModel:
             return list(pool.map(side, numbers, positions_bohr, chunksize=8))
 
     @property
-    def pair_cutoff_angstrom(self) -> float:
-        """Largest distance of a coupled atom pair, Å; blocks of pairs beyond it are zero."""
-        return (self.wigner if self.model.kind == "wigner" else self.features).pair_cutoff_angstrom
+    def environment(self) -> FeatureSettings | WignerSettings:
+        """Settings of the environments the model sees: those of its features or kernels."""
+        return self.wigner if self.model.kind == "wigner" else self.features
 
     def forget_kernels(self) -> None:
         """Remove the kernels kept in ``scratch``, and keep none from now on."""

@@ -10,16 +10,12 @@ from typing import TYPE_CHECKING, Literal, get_args
 import numpy as np
 from numpy.typing import NDArray
 
-from hamlearn.angular.elements import symbol
 from hamlearn.config import WignerSettings
-from hamlearn.density import Batch
-from hamlearn.density.gaussian_expansion import seen_pairs
 from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
 from hamlearn.hamiltonian_model.coverage import Coverage
 from hamlearn.hamiltonian_model.model import HamiltonianModel
 from hamlearn.kernels import BlockKernel
 from hamlearn.models import KernelBlockModel
-from hamlearn.models.domain import outside
 from hamlearn.structures import check_structures
 
 if TYPE_CHECKING:
@@ -29,9 +25,6 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 By = Literal["uncertainty", "farthest", "both"]
 Of = Literal["gap", "levels"]
-PREDICTED_AT_ONCE = 64
-"""Structures whose covariances are held together."""
-
 MOST_L = 3
 """Largest angular momentum of the kernel that measures distances for a model without kernels."""
 
@@ -125,7 +118,8 @@ def choose(
 ) -> Selection:
     """Return a selection with error bars, distances, and the candidates outside; see :func:`select_structures`."""
     _check(model, candidates, n, by, of, known)
-    beyond = {index: why for index, atoms in enumerate(candidates) if (why := _outside(model, atoms))}
+    domain = model.block_model_.domain
+    beyond = {index: why for index, atoms in enumerate(candidates) if (why := domain.lacks(atoms))}
     inside = np.array([index for index in range(len(candidates)) if index not in beyond], dtype=np.int64)
     if n > len(inside):
         listed = "\n  ".join(f"structure {index}: {why}" for index, why in list(beyond.items())[:20])
@@ -171,12 +165,8 @@ def _pick(coverage: Coverage, weights: FloatArray, n: int) -> tuple[IntArray, Fl
 
 def _stds_ev(model: HamiltonianModel, structures: Sequence[Atoms], of: Of, executor: str) -> FloatArray:
     """Return the error bar of every structure [structure], eV."""
-    stds: list[float] = []
-    for start in range(0, len(structures), PREDICTED_AT_ONCE):
-        for prediction in model.predict(structures[start : start + PREDICTED_AT_ONCE], executor, std=True):
-            levels = prediction.eigenvalues_std_ev
-            stds.append(prediction.gap_std_ev if of == "gap" else float(np.sqrt(np.mean(levels**2))))
-    out = np.array(stds)
+    predictions = model.predict(structures, executor, std="levels")
+    out = np.array([p.gap_std_ev if of == "gap" else np.sqrt(np.mean(p.eigenvalues_std_ev**2)) for p in predictions])
     if not np.isfinite(out).all():
         bad = structures[int(np.argmin(np.isfinite(out)))].get_chemical_formula()
         raise DomainError(
@@ -191,7 +181,8 @@ def _coverage(model: HamiltonianModel, candidates: Sequence[Atoms], known: Seque
     if isinstance(fitted, KernelBlockModel):
         out = Coverage(fitted.kernel_, candidates, executor)
         out.add_known(fitted.active_)
-        known = [atoms for atoms in known if not _outside(model, atoms)]  # others are far from all candidates
+        domain = fitted.domain
+        known = [atoms for atoms in known if not domain.lacks(atoms)]  # others are far from all candidates
     else:
         f = model.features
         settings = WignerSettings(
@@ -207,22 +198,6 @@ def _coverage(model: HamiltonianModel, candidates: Sequence[Atoms], known: Seque
     if known:
         out.add_known(out.kernel.centres(known))
     return out
-
-
-def _outside(model: HamiltonianModel, atoms: Atoms) -> str:
-    """Return why a model cannot answer for a structure, empty if it can."""
-    fitted = model.block_model_
-    problem = outside(atoms.numbers, {group.family for group in fitted.blocks_})
-    if problem:
-        return problem
-    if isinstance(fitted, KernelBlockModel):
-        contractions, cutoff = fitted.kernel_.environments_.expansion_.contraction_, fitted.wigner.cutoff_angstrom
-        pairs = {pair for pair, contraction in contractions.items() if contraction.any()}
-    else:
-        pairs, cutoff = set(fitted.featurizer_.expansion_.environment_), fitted.features.cutoff_angstrom
-    unseen = sorted(seen_pairs(Batch.from_atoms([atoms]), cutoff) - pairs)
-    named = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen)
-    return f"{named} within {cutoff:g} Å not in the training set" if named else ""
 
 
 def _check(

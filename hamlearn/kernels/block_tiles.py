@@ -75,17 +75,19 @@ def degree(settings: WignerSettings, kind: Kind, largest: int) -> int:
 def reaches(settings: WignerSettings, kind: Kind, L: int, sigma: int) -> bool:
     """Return whether a kind of family has a kernel (L, sigma) at all, whatever the molecules.
 
-    A product of n densities has L up to n max_l, and sigma = -1, which one alone has not, up to one less.
+    A product of n densities has L up to n max_l, and sigma = -1, which one alone has not, up to one less. A bond alone,
+    exchanged with its opposite, has even L in the sum of both and odd L in their difference.
     """
 
     def of_product(n: int) -> bool:
         return n * settings.max_l - (sigma == -1) >= L and (sigma == 1 or n > 1)
 
-    mixtures = order_weights(settings)[1], _second_mixture(settings) or []
-    of_pairs = of_product(1 + sum(max((n for n, c in enumerate(m) if c), default=0) for m in mixtures))
-    if kind != "on_site":
-        return of_pairs
-    return of_product(settings.max_nu_centre) or (settings.message_passing and of_pairs)
+    mixtures = *order_weights(settings), _second_mixture(settings) or []
+    of_atom, *of_environments = (max((n for n, c in enumerate(m) if c), default=0) for m in mixtures)
+    of_pair = of_product(1 + sum(of_environments))
+    if kind == "on_site":
+        return of_product(of_atom) or (settings.message_passing and of_pair)
+    return of_pair and (any(of_environments) or kind == "cross" or (L % 2 == 0) == (kind == "plus"))
 
 
 def order_weights(settings: WignerSettings) -> tuple[list[float], list[float]]:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
@@ -14,6 +14,7 @@ from torch import Tensor
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks import BlockCovariance, BlockKey, Blocks
 from hamlearn.blocks.keys import block_keys, families
+from hamlearn.errors import ConfigError
 from hamlearn.structures.samples import Family
 
 if TYPE_CHECKING:
@@ -42,16 +43,58 @@ class Group:
 
 def group_blocks(blocks: Blocks) -> dict[Group, list[BlockKey]]:
     """Return the blocks that have samples, by the features they need."""
-    out: dict[Group, list[BlockKey]] = {}
-    for key in sorted(blocks.values):
-        if len(blocks.samples[key.family]):
-            out.setdefault(Group(key.family, key.L, key.sigma), []).append(key)
-    return out
+    return _by_group(key for key in blocks.values if len(blocks.samples[key.family]))
 
 
-def groups_of(orbitals: Orbitals) -> list[Group]:
-    """Return the groups of all blocks that molecules of these elements may have."""
-    return sorted({Group(key.family, key.L, key.sigma) for key in block_keys(orbitals)})
+def groups_of(orbitals: Orbitals) -> dict[Group, list[BlockKey]]:
+    """Return all blocks that molecules of these elements may have, by the features they need."""
+    return _by_group(block_keys(orbitals))
+
+
+def covariance_gigabytes(numbers: IntArray, groups: Mapping[Group, Sequence[BlockKey]]) -> float:
+    """Return the memory of the covariance of the blocks of one molecule, GB.
+
+    Args:
+        numbers: atomic numbers [atom].
+        groups: the blocks of every group of a model.
+    """
+    counts = {family: len(family.samples([numbers])) for family in {group.family for group in groups}}
+    return 8e-9 * sum(len(keys) * (counts[g.family] * (2 * g.L + 1)) ** 2 for g, keys in groups.items())
+
+
+def check_held_out(
+    structures: Sequence[Atoms], groups: Mapping[Group, Sequence[BlockKey]], n_held: int, memory_gb: float
+) -> None:
+    """Refuse to calibrate error bars on structures left out whose covariances do not fit into memory.
+
+    Args:
+        structures: training geometries.
+        groups: the blocks of every group.
+        n_held: how many are left out; the largest ones count.
+        memory_gb: the bound.
+
+    Raises:
+        ConfigError: saying how much is needed.
+    """
+    sizes = sorted(covariance_gigabytes(np.asarray(atoms.numbers, dtype=np.int64), groups) for atoms in structures)
+    needed = sum(sizes[-n_held:])
+    if needed > memory_gb:
+        raise ConfigError(
+            f"error bars are calibrated on {n_held} structures left out, whose covariances need {needed:.2g} GB, more "
+            f"than memory_gb = {memory_gb:g}; raise memory_gb, or drop model.error_bars"
+        )
+
+
+def in_lots(sizes: Sequence[float], most: float) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of consecutive parts whose sizes add up to at most a number, or of a single one."""
+    start, total = 0, 0.0
+    for index, size in enumerate(sizes):
+        if index > start and total + size > most:
+            yield start, index
+            start, total = index, 0.0
+        total += size
+    if len(sizes):
+        yield start, len(sizes)
 
 
 class Answers:
@@ -99,6 +142,13 @@ class Answers:
         return [
             BlockCovariance(_samples([z]), values) for z, values in zip(self._numbers, self._covariances, strict=True)
         ]
+
+
+def _by_group(keys: Iterable[BlockKey]) -> dict[Group, list[BlockKey]]:
+    out: dict[Group, list[BlockKey]] = {}
+    for key in sorted(keys):
+        out.setdefault(Group(key.family, key.L, key.sigma), []).append(key)
+    return out
 
 
 def _samples(numbers: Sequence[IntArray]) -> dict[Family, IntArray]:

@@ -19,9 +19,9 @@ from hamlearn.density import Batch
 from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.features import Featurizer
 from hamlearn.features.featurizer import BatchFeatures
-from hamlearn.models.block_groups import VANISHING, Answers, Group, group_blocks
+from hamlearn.models.block_groups import VANISHING, Answers, Group, check_held_out, group_blocks
 from hamlearn.models.block_ridge import BlockRidge, refit
-from hamlearn.models.domain import check_domain, families_of, outside
+from hamlearn.models.domain import Domain, families_of
 from hamlearn.models.ridge_posterior import RidgePosterior
 from hamlearn.models.tiled_qr import factor, merge
 from hamlearn.progress import Progress
@@ -120,6 +120,8 @@ class BlockModel:
         self.posteriors_.clear()
         if self.model.error_bars:
             self._check_memory(blocks)
+        if held_out:
+            check_held_out(structures, self.blocks_, min(len(structures), MOST_HELD_OUT), self.model.memory_gb)
         tests = [_predictable(structures, part, order) for part in parts] if held_out else []
         answers = [Answers([structures[k] for k in test], self.blocks_) for test in tests]
         with Progress(f"{label}, groups of blocks", len(self.blocks_), echo) as progress:
@@ -141,7 +143,7 @@ class BlockModel:
             inverting or permuting a structure does the same to its blocks.
 
         Raises:
-            DomainError: for elements or pairs of elements not in the training set.
+            DomainError: for elements, pairs of elements or neighbours not in the training set.
         """
         return self._predict(structures, covariance=False).blocks()
 
@@ -159,7 +161,7 @@ class BlockModel:
 
         Raises:
             ConfigError: if the model was fitted without error bars.
-            DomainError: for elements or pairs of elements not in the training set.
+            DomainError: for elements, pairs of elements or neighbours not in the training set.
         """
         if not self.posteriors_:
             raise ConfigError("the model was fitted without error bars; set model.error_bars: true and fit it again")
@@ -167,7 +169,7 @@ class BlockModel:
         return answers.blocks(), answers.covariances()
 
     def _predict(self, structures: Sequence[Atoms], covariance: bool) -> Answers:
-        check_domain(structures, {group.family for group in self.blocks_}, self.features.pair_cutoff_angstrom)
+        self.domain.check(structures)
         answers = Answers(structures, self.blocks_)
         for start, stop in self._tiles(structures, list(answers.groups)):
             features = self.featurizer_.features(Batch.from_atoms(structures[start:stop]))
@@ -175,6 +177,12 @@ class BlockModel:
                 posterior = self.posteriors_[group] if covariance else None
                 _answer(answers, features, group, self.weights_[group], self.offsets_[group], posterior, start)
         return answers
+
+    @property
+    def domain(self) -> Domain:
+        """What occurred in training."""
+        near = set(self.featurizer_.expansion_.environment_)
+        return Domain({group.family for group in self.blocks_}, near, self.features.cutoff_angstrom)
 
     def _fit_group(
         self,
@@ -286,10 +294,9 @@ class BlockModel:
 
 def _predictable(structures: Sequence[Atoms], part: IntArray, order: IntArray) -> IntArray:
     """Return the structures of a part to predict from the others: some at random, of species and pairs seen there."""
-    known = families_of([structures[k] for k in np.setdiff1d(np.arange(len(structures)), part)])
-    return np.array(
-        [k for k in part if order[k] < MOST_HELD_OUT and not outside(structures[k].numbers, known)], dtype=np.int64
-    )
+    known = Domain(families_of([structures[k] for k in np.setdiff1d(np.arange(len(structures)), part)]))
+    inside = [k for k in part if order[k] < MOST_HELD_OUT and not known.lacks(structures[k])]
+    return np.array(inside, dtype=np.int64)
 
 
 def _answer(

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Collection, Sequence
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -11,6 +12,9 @@ from numpy.typing import NDArray
 
 from hamlearn.angular.elements import symbol
 from hamlearn.blocks.keys import families
+from hamlearn.config import FeatureSettings, WignerSettings
+from hamlearn.density import Batch
+from hamlearn.density.gaussian_expansion import seen_pairs
 from hamlearn.errors import DomainError, HamlearnWarning
 from hamlearn.structures.samples import Family
 
@@ -18,6 +22,67 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 IntArray = NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Domain:
+    """What occurred in training.
+
+    Attributes:
+        families: of atoms and pairs.
+        neighbours: elements (centre, neighbour) within the cut-off; None where any will do.
+        cutoff: radius of an atom's environment, Å.
+    """
+
+    families: Collection[Family]
+    neighbours: Collection[tuple[int, int]] | None = None
+    cutoff: float = 0.0
+
+    @classmethod
+    def of(cls, structures: Sequence[Atoms], settings: FeatureSettings | WignerSettings) -> Domain:
+        """Return the domain of a model with these settings, trained on some structures."""
+        if isinstance(settings, WignerSettings) and settings.element_likeness is not None:
+            return cls(families_of(structures))
+        cutoff = settings.cutoff_angstrom
+        return cls(families_of(structures), set().union(*(_neighbours(a, cutoff) for a in structures)), cutoff)
+
+    def lacks(self, atoms: Atoms) -> str:
+        """Return what of a structure did not occur in training, in words; empty if nothing."""
+        missing = sorted(_families_in(atoms.numbers) - set(self.families))
+        elements = [symbol(f.species_i) for f in missing if f.kind == "on_site"]
+        if elements:
+            return f"element {', '.join(elements)} not in the training set"
+        if missing:
+            pairs = (f"{symbol(f.species_i)}-{symbol(f.species_j)}" for f in missing)
+            return f"pair {', '.join(pairs)} not in the training set"
+        if self.neighbours is None:
+            return ""
+        unseen = sorted(_neighbours(atoms, self.cutoff) - set(self.neighbours))
+        named = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen)
+        return f"{named} within {self.cutoff:g} Å not in the training set" if named else ""
+
+    def check(self, structures: Sequence[Atoms], indices: Sequence[int] | IntArray | None = None) -> None:
+        """Refuse what did not occur in training.
+
+        Args:
+            structures: geometries to predict.
+            indices: what to call the structures; by default 0, 1, 2, ...
+
+        Raises:
+            DomainError: listing every structure that is outside, with the reason.
+        """
+        problems = []
+        for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
+            if problem := self.lacks(atoms):
+                problems.append(f"structure {index} ({atoms.get_chemical_formula()}): {problem}")
+        if not problems:
+            return
+        elements = sorted({family.species_i for family in self.families if family.kind == "on_site"})
+        listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
+        raise DomainError(
+            f"the model was trained on elements {[symbol(z) for z in elements]}; train on molecules that "
+            f"contain what is missing:\n  {listed}"
+        )
 
 
 def families_of(structures: Sequence[Atoms]) -> set[Family]:
@@ -28,55 +93,24 @@ def families_of(structures: Sequence[Atoms]) -> set[Family]:
     return out
 
 
-def check_domain(
-    structures: Sequence[Atoms],
-    known: Collection[Family],
-    pair_cutoff: float,
-    indices: Sequence[int] | IntArray | None = None,
-) -> None:
-    """Refuse unseen elements and pairs of elements; warn of pairs beyond the pair cut-off, whose blocks are zero.
-
-    Args:
-        structures: geometries to predict.
-        known: families that occurred in training.
-        pair_cutoff: Å.
-        indices: what to call the structures; by default 0, 1, 2, ...
-
-    Raises:
-        DomainError: listing every structure that is outside, with the reason.
-    """
-    elements = sorted({family.species_i for family in known if family.kind == "on_site"})
-    problems, beyond = [], []
-    for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
-        problem = outside(atoms.numbers, known)
-        if problem:
-            problems.append(f"structure {index} ({atoms.get_chemical_formula()}): {problem}")
+def warn_of_far_pairs(structures: Sequence[Atoms], pair_cutoff: float) -> None:
+    """Warn of pairs beyond the pair cut-off, Å, whose blocks are zero."""
+    beyond = []
+    for index, atoms in enumerate(structures):
         distances = np.linalg.norm(atoms.positions[:, None] - atoms.positions, axis=-1)
         if distances.max(initial=0.0) >= pair_cutoff:
-            beyond.append(int(index))
-    if problems:
-        listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
-        raise DomainError(
-            f"the model was trained on elements {[symbol(z) for z in elements]}; train on molecules that "
-            f"contain what is missing:\n  {listed}"
-        )
-    if beyond and indices is None:
+            beyond.append(index)
+    if beyond:
         warnings.warn(
             f"{len(beyond)} structures (first: {beyond[:10]}) hold atoms further apart than pair_cutoff_angstrom = "
             f"{pair_cutoff}; their blocks are set to zero",
             HamlearnWarning,
-            stacklevel=2,
+            stacklevel=3,
         )
 
 
-def outside(numbers: IntArray, known: Collection[Family]) -> str:
-    """Return what of a molecule does not occur in known families, in words; empty if nothing."""
-    missing = sorted(_families_in(numbers) - set(known))
-    elements = [symbol(f.species_i) for f in missing if f.kind == "on_site"]
-    if elements:
-        return f"element {', '.join(elements)} not in the training set"
-    pairs = [f"{symbol(f.species_i)}-{symbol(f.species_j)}" for f in missing]
-    return f"pair {', '.join(pairs)} not in the training set" if pairs else ""
+def _neighbours(atoms: Atoms, cutoff: float) -> set[tuple[int, int]]:
+    return seen_pairs(Batch.from_atoms([atoms]), cutoff)
 
 
 def _families_in(numbers: IntArray) -> set[Family]:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import MappingProxyType
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -21,22 +22,20 @@ from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.kernels.block_kernel import check_mixtures
 from hamlearn.kernels.block_tiles import reaches
 from hamlearn.models.active_samples import active_counts, check_active, choose_active, family_counts, family_name
-from hamlearn.models.block_groups import VANISHING, Answers, Group, group_blocks
-from hamlearn.models.domain import check_domain, families_of
+from hamlearn.models.block_groups import VANISHING, Answers, Group, check_held_out, group_blocks
+from hamlearn.models.domain import Domain, warn_of_far_pairs
 from hamlearn.models.kernel_group import GroupFit, variance_columns
 from hamlearn.models.kernel_rows import as_matrix, kernel_rows, self_kernels, wanted_of
 from hamlearn.models.kernel_tiles import KernelTiles, scratch_folder
 from hamlearn.models.kernel_training import (
     Data,
     check_memory,
-    fit_groups_full,
-    fit_groups_sparse,
+    fit_groups,
     gigabytes,
     held_fraction,
+    held_out_answers,
 )
 from hamlearn.models.wigner_choice import choose_wigner, grid_of
-from hamlearn.progress import Progress
-from hamlearn.structures.samples import Family
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -120,7 +119,7 @@ class KernelBlockModel:
         self.blocks_ = groups
         is_full, variance = self._is_full(len(structures)), held_out or self.model.error_bars
         self.wigner = choose_wigner(self.wigner, self.model, structures, blocks, echo, executor, self.scratch)
-        check_domain(structures, families_of(structures), self.wigner.pair_cutoff_angstrom)  # says what is beyond
+        warn_of_far_pairs(structures, self.wigner.pair_cutoff_angstrom)
         self.kernel_ = self.new_kernel(self.wigner).fit(structures)
         centres = self.kernel_.centres(structures)
         data = Data(self.blocks_, blocks, len(structures), self.model.folds)
@@ -128,27 +127,34 @@ class KernelBlockModel:
         if not is_full:
             choice = self.model.active_by, executor, echo, self.scratch
             self.active_, active = choose_active(self.kernel_, centres, self._most_active(self.blocks_), *choice)
+            if echo is not None:
+                echo(f"{label}, active set: {', '.join(f'{name} {n}' for name, n in self.basis_counts().items())}")
         wanted = wanted_of(self.blocks_)
         with scratch_folder(self.scratch) as folder:
             tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, folder, is_symmetric=is_full)
-            fits = _fits(tiles, active, data, variance, echo, label, executor)
+            fits = fit_groups(tiles, active, data, variance, echo, label, executor)
         self._keep(fits, data)
         _warn_of_unreached(self.wigner, data)
-        self.held_out_ = [_held_out(structures, data, fits)] if held_out else []
+        self.held_out_ = [held_out_answers(structures, data, fits)] if held_out else []
         return self
 
-    def check(self, structures: Sequence[Atoms], groups: Iterable[Group] = (), held_out: bool = False) -> None:
+    def check(
+        self,
+        structures: Sequence[Atoms],
+        groups: Mapping[Group, Sequence[BlockKey]] = MappingProxyType({}),
+        held_out: bool = False,
+    ) -> None:
         """Refuse what cannot be fitted, before anything is computed.
 
         Args:
             structures: training geometries.
-            groups: those of the blocks to be fitted.
+            groups: the blocks to be fitted.
             held_out: whether structures will be left out.
 
         Raises:
             ConfigError: for a single structure where some must be left out, an active set larger than the data, kernels
-                that need more than ``memory_gb``, a grid of settings that are not acceptable, or mixtures that break
-                positivity.
+                or covariances of structures left out that need more than ``memory_gb``, a grid of settings that are
+                not acceptable, or mixtures that break positivity.
         """
         is_full = self._is_full(len(structures))
         if len(structures) < 2 and (held_out or self.model.error_bars or not is_full or self.wigner.grid is not None):
@@ -159,14 +165,16 @@ class KernelBlockModel:
         if self.model.active is not None:
             check_active(self.model.active, structures)
         counts = family_counts(structures)
-        present = [group for group in groups if group.family in counts]
+        present = {group: keys for group, keys in groups.items() if group.family in counts}
+        fraction = 1.0 if is_full else held_fraction(len(structures), self.model.folds)
         if is_full:
             check_memory(present, counts, self.model.memory_gb)
         else:
             basis = active_counts(counts, self._most_active(present))
-            fraction = held_fraction(len(structures), self.model.folds)
             held = {family: math.ceil(fraction * n) for family, n in counts.items()}
             check_memory(present, basis, self.model.memory_gb, held)
+        if held_out:
+            check_held_out(structures, present, math.ceil(fraction * len(structures)), self.model.memory_gb)
         for settings in grid_of(self.wigner):
             check_mixtures(settings, structures)
 
@@ -182,7 +190,7 @@ class KernelBlockModel:
             inverting or permuting a structure does the same to its blocks.
 
         Raises:
-            DomainError: for elements or pairs of elements not in the training set.
+            DomainError: for elements, pairs of elements or neighbours not in the training set.
         """
         return self._predict(structures, executor, covariance=False).blocks()
 
@@ -193,7 +201,7 @@ class KernelBlockModel:
 
         Raises:
             ConfigError: if the model was fitted without error bars.
-            DomainError: for elements or pairs of elements not in the training set.
+            DomainError: for elements, pairs of elements or neighbours not in the training set.
         """
         if not self.factors_:
             raise ConfigError("the model was fitted without error bars; set model.error_bars: true and fit it again")
@@ -201,7 +209,7 @@ class KernelBlockModel:
         return answers.blocks(), answers.covariances()
 
     def _predict(self, structures: Sequence[Atoms], executor: str, covariance: bool) -> Answers:
-        check_domain(structures, {group.family for group in self.blocks_}, self.wigner.pair_cutoff_angstrom)
+        self.domain.check(structures)
         answers = Answers(structures, self.blocks_)
         wanted = wanted_of(answers.groups)
         centres = self.kernel_.centres(structures)
@@ -233,6 +241,19 @@ class KernelBlockModel:
         scales = self.scales_[group][:, None, None]
         parts = zip(priors, reduced.split(list(sizes)), strict=True)
         return [scales * (prior - part @ part.T) for prior, part in parts]
+
+    @property
+    def domain(self) -> Domain:
+        """What occurred in training."""
+        contractions = self.kernel_.environments_.expansion_.contraction_
+        near = {pair for pair, contraction in contractions.items() if contraction.any()}
+        return Domain({group.family for group in self.blocks_}, near, self.wigner.cutoff_angstrom)
+
+    def basis_counts(self) -> dict[str, int]:
+        """Return how many atoms of each element and pairs of each two are in the basis."""
+        families = {group.family for group in self.blocks_ if group.family.kind != "minus"}
+        ordered = sorted(families, key=lambda f: (f.kind != "on_site", f.species_i, f.species_j))
+        return {family_name(f): n for f in ordered if (n := self.active_.count(f))}
 
     def alpha_of_block(self) -> dict[BlockKey, float]:
         """Return the relative regularisation chosen for every block."""
@@ -268,31 +289,6 @@ class KernelBlockModel:
                 self.scales_[group] = torch.from_numpy(fit.scales)
 
 
-def _fits(
-    tiles: KernelTiles,
-    active: Mapping[Family, IntArray] | None,
-    data: Data,
-    variance: bool,
-    echo: Callable[[str], object] | None,
-    label: str,
-    executor: str,
-) -> dict[Group, GroupFit]:
-    """Compute the kernels, then fit every group; all samples are the basis where no active ones are given."""
-    with Progress(f"{label}, structures", data.n_structures, echo) as progress:
-        for start, stop in tiles.compute(executor):
-            progress.advance(count=stop - start)
-    if active is None:
-        steps = fit_groups_full(tiles, data, variance)
-    else:
-        steps = fit_groups_sparse(tiles, active, data, variance)
-    fits = {}
-    with Progress(f"{label}, groups of blocks", len(data.groups), echo) as progress:
-        for group, fit in steps:
-            fits[group] = fit
-            progress.advance()
-    return fits
-
-
 def _warn_of_unreached(wigner: WignerSettings, data: Data) -> None:
     """Warn of blocks whose (L, sigma) no kernel has."""
     for group in data.groups:
@@ -305,16 +301,3 @@ def _warn_of_unreached(wigner: WignerSettings, data: Data) -> None:
                 HamlearnWarning,
                 stacklevel=3,
             )
-
-
-def _held_out(structures: Sequence[Atoms], data: Data, fits: Mapping[Group, GroupFit]) -> HeldOut:
-    """Return the predictions of all structures that were left out."""
-    indices = np.unique(np.concatenate([data.owner(group)[fit.held] for group, fit in fits.items()]))
-    answers = Answers([structures[k] for k in indices], data.groups)
-    for group, fit in fits.items():
-        rows = data.rows(group)[fit.held] - fit.residuals + data.offset(group)
-        scales = fit.scales[:, None, None]
-        covariances = [scales * fit.held_covariances.get(int(k), np.zeros((0, 0))) for k in indices]
-        values = torch.from_numpy(rows).unflatten(0, (-1, 2 * group.L + 1))
-        answers.add(group, values, [torch.from_numpy(c) for c in covariances])
-    return HeldOut(indices, answers.blocks(), answers.covariances())

@@ -2,22 +2,28 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TYPE_CHECKING
 
 import numpy as np
+import torch
 from numpy.typing import NDArray
 
-from hamlearn.blocks import BlockKey, Blocks
+from hamlearn.blocks import BlockKey, Blocks, HeldOut
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import Centres
 from hamlearn.models.active_samples import family_name
-from hamlearn.models.block_groups import Group
+from hamlearn.models.block_groups import Answers, Group
 from hamlearn.models.kernel_group import GroupFit, SparseGroup, fit_full
 from hamlearn.models.kernel_rows import as_matrix, self_kernels
 from hamlearn.models.kernel_tiles import KernelTiles
+from hamlearn.progress import Progress
 from hamlearn.structures.samples import Family
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
@@ -163,3 +169,51 @@ def fit_groups_sparse(
             held.append(k[out])
         priors = {s: as_matrix(x[name]) for s, x in zip(structures.tolist(), own, strict=False)}
         yield group, fit.fit(np.concatenate(held), y[is_held], np.flatnonzero(is_held), owner[is_held], priors)
+
+
+def fit_groups(
+    tiles: KernelTiles,
+    active: Mapping[Family, IntArray] | None,
+    data: Data,
+    variance: bool,
+    echo: Callable[[str], object] | None,
+    label: str,
+    executor: str,
+) -> dict[Group, GroupFit]:
+    """Compute the kernels, then fit every group.
+
+    Args:
+        tiles: kernels of all samples with those of the basis, computed here unless they are in their folder.
+        active: which samples of every family are the basis; None: all.
+        data: blocks.
+        variance: also find what error bars need.
+        echo: receives lines about the progress; None for silence.
+        label: begins these lines.
+        executor: where tiles of kernels are computed.
+    """
+    with Progress(f"{label}, structures", data.n_structures, echo) as progress:
+        for start, stop in tiles.compute(executor):
+            progress.advance(count=stop - start)
+    if active is None:
+        steps = fit_groups_full(tiles, data, variance)
+    else:
+        steps = fit_groups_sparse(tiles, active, data, variance)
+    fits = {}
+    with Progress(f"{label}, groups of blocks", len(data.groups), echo) as progress:
+        for group, fit in steps:
+            fits[group] = fit
+            progress.advance()
+    return fits
+
+
+def held_out_answers(structures: Sequence[Atoms], data: Data, fits: Mapping[Group, GroupFit]) -> HeldOut:
+    """Return the predictions of all structures that were left out."""
+    indices = np.unique(np.concatenate([data.owner(group)[fit.held] for group, fit in fits.items()]))
+    answers = Answers([structures[k] for k in indices], data.groups)
+    for group, fit in fits.items():
+        rows = data.rows(group)[fit.held] - fit.residuals + data.offset(group)
+        scales = fit.scales[:, None, None]
+        covariances = [scales * fit.held_covariances.get(int(k), np.zeros((0, 0))) for k in indices]
+        values = torch.from_numpy(rows).unflatten(0, (-1, 2 * group.L + 1))
+        answers.add(group, values, [torch.from_numpy(c) for c in covariances])
+    return HeldOut(indices, answers.blocks(), answers.covariances())

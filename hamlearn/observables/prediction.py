@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
@@ -31,6 +31,7 @@ class Prediction:
         covariance: of the irreducible blocks of the matrix; None without error bars.
         calibration: factors of the standard deviations of levels and of the gap, found on structures that were left
             out of training.
+        stds_ev: standard deviations of levels [level] and gap, eV, where the covariance is not kept.
 
     Rotation or permutation of the molecule turns ``hamiltonian`` and ``metric`` into T A T^T and ``orbitals``
     into T C, up to signs and rotations among degenerate levels; levels and their standard deviations are invariant.
@@ -43,6 +44,7 @@ class Prediction:
     basis: Orbitals
     covariance: BlockCovariance | None = None
     calibration: tuple[float, float] = (1.0, 1.0)
+    stds_ev: tuple[FloatArray, float] | None = None
 
     def __post_init__(self) -> None:
         n_ao = self.basis.n_ao(self.numbers)
@@ -92,6 +94,17 @@ class Prediction:
         """HOMO-LUMO gap, eV; nan if either level is missing."""
         return self.lumo_ev - self.homo_ev
 
+    @property
+    def has_error_bars(self) -> bool:
+        """Whether levels and gap have error bars."""
+        return self.covariance is not None or self.stds_ev is not None
+
+    def without_covariance(self) -> Prediction:
+        """Return the same with the error bars of levels and gap, but without the covariance they come from."""
+        if self.covariance is None:
+            return self
+        return replace(self, covariance=None, stds_ev=(self.eigenvalues_std_ev, self.gap_std_ev))
+
     @cached_property
     def eigenvalues_std_ev(self) -> FloatArray:
         """Standard deviations of the levels to first order [level], eV; nan without error bars.
@@ -99,6 +112,8 @@ class Prediction:
         Var eps_k = (c_k x c_k)^T Sigma (c_k x c_k), Sigma the covariance of the matrix elements; among degenerate
         levels it belongs to the orbitals as they are.
         """
+        if self.stds_ev is not None:
+            return self.stds_ev[0]
         c = self.orbitals
         return self.calibration[0] * self._std_ev([np.outer(column, column) for column in c.T])
 
@@ -108,6 +123,8 @@ class Prediction:
 
         HOMO and LUMO errors are correlated, so that it is not the root of the sum of their variances.
         """
+        if self.stds_ev is not None:
+            return self.stds_ev[1]
         if not 0 < self.n_occupied < len(self.hamiltonian):
             return float("nan")
         homo, lumo = self.orbitals[:, self.n_occupied - 1], self.orbitals[:, self.n_occupied]

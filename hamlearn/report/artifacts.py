@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -121,8 +121,9 @@ class RunArtifacts:
     Attributes:
         folder: of the run.
         results: results.json.
-        config: config.yaml; the kernel of a property is the one of the model, with what was chosen on a grid.
-        chosen: settings of the kernel that were chosen on a grid.
+        config: config.yaml; kernels are those of the model, with what was chosen on a grid.
+        chosen: settings of the kernels that were chosen on a grid.
+        samples: atoms of each element and pairs of each two in the basis of kernels of a matrix.
         levels: of the test set.
         diagnostics: of the projection.
         properties: of the test set.
@@ -135,6 +136,7 @@ class RunArtifacts:
     levels: Levels | None
     diagnostics: ProjectionDiagnostics | None
     properties: PropertyValues | None = None
+    samples: Mapping[str, int] = field(default_factory=dict)
 
 
 def read_run(folder: Path) -> RunArtifacts:
@@ -145,12 +147,12 @@ def read_run(folder: Path) -> RunArtifacts:
     """
     results = _read_text(folder / "results.json", json.loads, ("n_train",))
     config = _read_text(folder / "config.yaml", yaml.safe_load, ("target", "model"))
-    grid = (config.get("kernel") or {}).get("grid") or {}
-    chosen = {}
-    if grid and (folder / "model" / "model.yaml").exists():
-        model = _read_text(folder / "model" / "model.yaml", yaml.safe_load, ("kernel",))
-        config = {**config, "kernel": model["kernel"]}
-        chosen = {name: model["kernel"].get(name) for name in grid}
+    kernels = "kernel" if config["target"]["kind"] == "property" else "wigner"
+    grid = (config.get(kernels) or {}).get("grid") or {}
+    model: Mapping[str, Any] = {}
+    if (folder / "model" / "model.yaml").exists():
+        model = _read_text(folder / "model" / "model.yaml", yaml.safe_load, (kernels,))
+        config = {**config, kernels: model[kernels]}
     levels = _read_arrays(folder / "test_levels.npz", LEVEL_ARRAYS, ("std_ev", "gap_std_ev"))
     diagnostics = _read_arrays(folder / "diagnostics.npz", tuple(ProjectionDiagnostics.__dataclass_fields__))
     properties = _read_arrays(folder / "test_properties.npz", PROPERTY_ARRAYS, FORCE_ARRAYS)
@@ -160,7 +162,8 @@ def read_run(folder: Path) -> RunArtifacts:
         folder=folder,
         results=results,
         config=config,
-        chosen=chosen,
+        chosen={name: model[kernels].get(name) for name in grid} if model else {},
+        samples=model.get("samples") or {},
         levels=Levels(**levels) if levels and len(levels["structure"]) else None,
         diagnostics=ProjectionDiagnostics(**diagnostics) if diagnostics else None,
         properties=PropertyValues(**properties) if properties else None,

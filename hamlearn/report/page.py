@@ -14,7 +14,7 @@ from hamlearn.report.artifacts import ProjectionDiagnostics, RunArtifacts, read_
 from hamlearn.report.headline import headline, number
 from hamlearn.report.html import Html
 from hamlearn.report.parts import cost, curve_table, pictures, provenance, summary
-from hamlearn.report.words import what_was_computed
+from hamlearn.report.words import chosen_of_grid, what_was_computed
 
 ROUNDING = 1e-9
 SMALL_SCF = 1e-6  # Hartree: the threshold of guess sto-3g
@@ -59,9 +59,8 @@ def write_report(run_folder: str | Path) -> Path:
 
 
 def _summary(run: RunArtifacts) -> Html:
-    return summary(
-        run, "A model of the molecular Hamiltonian, made by hamlearn", what_was_computed(run.config, run.results)
-    )
+    sentences = what_was_computed(run.config, run.results, run.samples) + chosen_of_grid("wigner", run.chosen)
+    return summary(run, "A model of the molecular Hamiltonian, made by hamlearn", sentences)
 
 
 def _errors(run: RunArtifacts) -> Html:

@@ -13,7 +13,7 @@ from hamlearn.report.artifacts import RunArtifacts
 from hamlearn.report.headline import headline, headline_columns, number, property_quantities
 from hamlearn.report.html import Html
 from hamlearn.report.parts import curve_table, pictures, summary
-from hamlearn.report.words import what_property_was_learned
+from hamlearn.report.words import chosen_of_grid, what_property_was_learned
 
 ROUNDING = 1e-6
 """Largest change under rotations, in spreads of the training set, that the rounding of large weights explains."""
@@ -21,9 +21,7 @@ ROUNDING = 1e-6
 
 def _summary(run: RunArtifacts) -> Html:
     sentences = what_property_was_learned(run.config, run.results)
-    if run.chosen:
-        settings = ", ".join(f"{name} {'none' if value is None else value}" for name, value in run.chosen.items())
-        sentences.append(f"Chosen among the settings of kernel.grid by cross-validation: {settings}.")
+    sentences += chosen_of_grid("kernel", run.chosen)
     return summary(run, "A model of a molecular property, made by hamlearn", sentences)
 
 

@@ -5,12 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from hamlearn.hamiltonian_model.card import kernels_in_words
+
 SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 MOST_FORMULAS = 12
 
 
-def what_was_computed(config: Mapping[str, Any], results: Mapping[str, Any]) -> list[str]:
-    """Paragraphs that say what was calculated, what was learned from it, and how it was tested."""
+def what_was_computed(
+    config: Mapping[str, Any], results: Mapping[str, Any], samples: Mapping[str, int] | None = None
+) -> list[str]:
+    """Paragraphs that say what was calculated, what was learned from it, and how it was tested.
+
+    Args:
+        config: of the run.
+        results: of the run.
+        samples: in the basis of kernels.
+    """
     qm = config["qm"]
     method = f"{qm['method']} ({qm['xc']})" if qm.get("xc") else qm["method"]
     n_test = results.get("n_test") or 0
@@ -21,8 +31,8 @@ def what_was_computed(config: Mapping[str, Any], results: Mapping[str, Any]) -> 
         f"at the {method}/{qm['basis']} level.",
         _target(config["target"]),
         f"The matrix was split into blocks that each carry one irreducible symmetry, and every block was fitted by "
-        f"{config['model']['kind']} regression on symmetry-adapted features of the same symmetry, "
-        f"with {results['n_train']} training structures."
+        f"{_regression(config)} of the same symmetry, with {results['n_train']} training structures."
+        + _kernels(config, samples or {})
         + (f" Errors are those on {n_test} other structures." if n_test else ""),
     ]
 
@@ -63,6 +73,24 @@ def what_property_was_learned(config: Mapping[str, Any], results: Mapping[str, A
         "training structures; every choice was made by cross-validation inside the training set."
         + (f" Errors are those on {n_test} other structures." if n_test else ""),
     ]
+
+
+def chosen_of_grid(section: str, chosen: Mapping[str, Any]) -> list[str]:
+    """A sentence on the settings of kernels that were chosen on a grid; none where there was no grid."""
+    settings = ", ".join(f"{name} {'none' if value is None else value}" for name, value in chosen.items())
+    return [f"Chosen among the settings of {section}.grid by cross-validation: {settings}."] if chosen else []
+
+
+def _regression(config: Mapping[str, Any]) -> str:
+    kind = config["model"]["kind"]
+    return "regression on kernels" if kind == "wigner" else f"{kind} regression on symmetry-adapted features"
+
+
+def _kernels(config: Mapping[str, Any], samples: Mapping[str, int]) -> str:
+    if config["model"]["kind"] != "wigner":
+        return ""
+    basis = f" Atoms and pairs in the basis: {', '.join(f'{k} {n}' for k, n in samples.items())}." if samples else ""
+    return f" The kernels: {kernels_in_words(config['wigner'])}.{basis}"
 
 
 def _formulas(counts: Mapping[str, int]) -> str:

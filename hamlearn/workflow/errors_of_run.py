@@ -70,7 +70,7 @@ def error_bars(predictions: Sequence[Prediction], references: Sequence[Predictio
         predictions: of some molecules.
         references: the same as computed.
     """
-    if predictions[0].covariance is None:
+    if not predictions[0].has_error_bars:
         return {}
     found = errors_with_stds(predictions, references)
     return {"error_bars": {name: calibration_metrics(*found[name]) for name in ("gap", "levels")}}
@@ -128,7 +128,7 @@ def _write_levels(
         "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, references, strict=True)]),
         "structure": np.repeat(indices, counts),
     }
-    if predictions[0].covariance is not None:
+    if predictions[0].has_error_bars:
         arrays |= {
             "std_ev": np.concatenate([p.eigenvalues_std_ev for p in predictions]),
             "gap_std_ev": [p.gap_std_ev for p in predictions],

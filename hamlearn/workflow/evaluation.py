@@ -94,15 +94,13 @@ def _evaluate_hamiltonian(
     executor: str,
     echo: Callable[[str], None] | None,
 ) -> dict[str, Any]:
-    from hamlearn.models.domain import check_domain
     from hamlearn.observables import metrics, reference_prediction
     from hamlearn.qm import run_campaign
     from hamlearn.targets import build_target
     from hamlearn.workflow.errors_of_run import error_bars
     from hamlearn.workflow.stages import guess_focks
 
-    families = {group.family for group in model.block_model_.blocks_}
-    check_domain(structures, families, model.pair_cutoff_angstrom)
+    model.block_model_.domain.check(structures)
     _refuse_used(out)
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out):
@@ -115,7 +113,7 @@ def _evaluate_hamiltonian(
         targets = [build_target(campaign.load(index), model.target) for index in finished]
         compared = [structures[index] for index in finished]
         sides = [(target.metric, target.baseline) for target in targets]
-        predictions = model.predict(compared, executor, sides, std=model.model.error_bars)
+        predictions = model.predict(compared, executor, sides, std=model.model.error_bars and "levels")
         references = [reference_prediction(target) for target in targets]
         errors = {
             "n_test": len(finished),

@@ -35,7 +35,7 @@ def predict(
         model_folder: folder of a saved model.
         structures_file: any file ASE reads.
         out: folder for the predictions; one that holds predictions already is refused.
-        executor: where overlaps and guess matrices are computed, if the target needs them.
+        executor: where kernels, and overlaps and guess matrices if the target needs them, are computed.
 
     Returns:
         One prediction per structure, in order.
@@ -55,7 +55,7 @@ def predict(
         with _new_folder(out):
             write_properties(out, structures, properties, model.target)
         return properties
-    predictions = model.predict(structures, executor, std=model.model.error_bars)
+    predictions = model.predict(structures, executor, std=model.model.error_bars and "levels")
     with _new_folder(out):
         write_predictions(out, structures, predictions)
     return predictions
@@ -89,7 +89,7 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
             matrix.attrs["ao_labels"] = prediction.ao_labels
             matrix.attrs["unit"] = "hartree"
             group.create_dataset("eigenvalues_ev", data=prediction.eigenvalues_ev)
-            if prediction.covariance is not None:
+            if prediction.has_error_bars:
                 group.create_dataset("eigenvalues_std_ev", data=prediction.eigenvalues_std_ev)
             if prediction.metric is not None:
                 group.create_dataset("overlap", data=prediction.metric)
@@ -101,7 +101,7 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
             "hamlearn_lumo_ev": prediction.lumo_ev,
             "hamlearn_gap_ev": prediction.gap_ev,
         }
-        if prediction.covariance is not None:
+        if prediction.has_error_bars:
             copy.info["hamlearn_gap_std_ev"] = prediction.gap_std_ev
         labelled.append(copy)
     with written_atomically(folder / STRUCTURES) as temporary:

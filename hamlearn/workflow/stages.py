@@ -10,8 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hamlearn.config import Config, TargetSettings
-from hamlearn.errors import ArtifactError, SCFError
+from hamlearn.config import Config, FeatureSettings, TargetSettings, WignerSettings
+from hamlearn.errors import ArtifactError, ConfigError, SCFError
 from hamlearn.progress import Progress
 from hamlearn.workflow.prediction import write_predictions
 from hamlearn.workflow.run_folder import IntArray, RunFolder
@@ -44,7 +44,8 @@ class Run(RunFolder):
         """Read and check structures, split, basis and functional before anything is written."""
         from hamlearn.models import KernelBlockModel
         from hamlearn.models.block_groups import groups_of
-        from hamlearn.models.domain import check_domain, families_of
+        from hamlearn.models.domain import Domain
+        from hamlearn.models.wigner_choice import grid_of
         from hamlearn.parallel import open_executor
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
@@ -57,9 +58,15 @@ class Run(RunFolder):
         check_basis(self.config.qm.basis, species)
         orbitals = target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
         train, test = ([self.all_structures[k] for k in part] for part in self.split)
+        environments: Sequence[FeatureSettings | WignerSettings] = [self.config.features]
         if self.config.model.kind == "wigner":
-            KernelBlockModel(self.config.wigner, self.config.model).check(train, groups_of(orbitals))
-        check_domain(test, families_of(train), self.config.pair_cutoff_angstrom, self.split[1])
+            c = self.config
+            KernelBlockModel(c.wigner, c.model).check(train, groups_of(orbitals), held_out=c.model.error_bars)
+            if c.split.curve and c.split.curve[0] < 2:
+                raise ConfigError(f"split.curve starts at {c.split.curve[0]}; kernels need 2 structures at least")
+            environments = grid_of(self.config.wigner)
+        for settings in environments:
+            Domain.of(train, settings).check(test, self.split[1])
 
     def qm(self, stages: Sequence[str], shard: tuple[int, int] | None, retry_failed: bool = False) -> dict[int, str]:
         """Compute what is missing; return the failures by position in the input file."""
@@ -131,7 +138,8 @@ class Run(RunFolder):
         if not len(self.test) or all(written):
             return
         with self._timed("predict"):
-            predictions = self.model.predict(self.tested, self.executor, std=self.config.model.error_bars)
+            std = self.config.model.error_bars and "levels"
+            predictions = self.model.predict(self.tested, self.executor, std=std)
         write_predictions(self.out / "predictions", self.tested, predictions)
         targets = [self.target_of[k] for k in self.test]
         measured = measure(self.out, self.model, self.tested, predictions, targets, self.used[self.test])
@@ -176,10 +184,10 @@ class Run(RunFolder):
         return [reference_prediction(self.target_of[k]) for k in self.test]
 
     def _missing(self, members: Sequence[Atoms]) -> str:
-        from hamlearn.models.domain import families_of, outside
+        from hamlearn.models.domain import Domain
 
-        known = families_of(members)
-        return next((words for atoms in self.tested if (words := outside(atoms.numbers, known))), "")
+        domain = Domain.of(members, self.model.environment)
+        return next((words for atoms in self.tested if (words := domain.lacks(atoms))), "")
 
     def _write_card(self, results: Mapping[str, Any]) -> None:
         from hamlearn.hamiltonian_model.folder import write_card

@@ -6,8 +6,8 @@ import pytest
 import yaml
 from ase import Atoms
 
-from hamlearn.config import FeatureSettings, QMSettings, TargetSettings
-from hamlearn.errors import ArtifactError, ConfigError, DomainError, StructureError
+from hamlearn.config import FeatureSettings, ModelSettings, QMSettings, TargetSettings, WignerSettings
+from hamlearn.errors import ArtifactError, ConfigError, DomainError, HamlearnWarning, StructureError
 from hamlearn.hamiltonian_model import HamiltonianModel, load_model
 from hamlearn.hamiltonian_model.equivariance import equivariance_error, shuffle_like_atoms
 from hamlearn.hamiltonian_model.folder import write_card
@@ -21,6 +21,7 @@ from hamlearn.units import BOHR_ANGSTROM
 
 QM = QMSettings(basis="sto-3g", conv_tol=1e-11)
 FEATURES = FeatureSettings(max_l=3, max_n=3)
+WIGNER = WignerSettings(max_l=2, max_nu_centre=2, max_nu_pair=1)
 EQUIVARIANCE = TOLERANCE["float64"]["equivariance"]
 TARGETS = {
     "saph": TargetSettings(),
@@ -227,6 +228,27 @@ def test_targets_must_belong_to_structures_and_settings(waters, records):
         HamiltonianModel(qm=QM, features=FEATURES).fit([permute(a, [1, 0, 2]) for a in waters[:2]], targets)
     with pytest.raises(ConfigError, match="not built with the settings"):
         HamiltonianModel(qm=QM, features=FEATURES, target=TARGETS["delta"]).fit(waters[:2], targets)
+
+
+@pytest.mark.parametrize("kind", ["ridge", "wigner"])
+def test_a_fit_that_is_refused_leaves_the_model_as_it_was(waters, records, kind):
+    targets = [build_target(record, TARGETS["saph"]) for record in records[:6]]
+    settings = ModelSettings(kind=kind, error_bars=True)
+    model = HamiltonianModel(qm=QM, features=FEATURES, wigner=WIGNER, model=settings).fit(waters[:6], targets)
+    before = model.predict(waters[6:8])
+    with pytest.raises(ConfigError, match="at least two training structures"):
+        model.fit(waters[:1], targets[:1])
+    for a, b in zip(before, model.predict(waters[6:8]), strict=True):
+        assert (a.hamiltonian == b.hamiltonian).all()
+
+
+@pytest.mark.parametrize("kind", ["ridge", "wigner"])
+def test_pairs_beyond_the_cutoff_are_flagged(waters, records, kind):
+    targets = [build_target(record, TARGETS["saph"]) for record in records[:6]]
+    model = HamiltonianModel(qm=QM, features=FEATURES, wigner=WIGNER, model=ModelSettings(kind=kind))
+    far = Atoms("OHH", [[0, 0, 0], [0.9, 0, 0.3], [0, 0, 9.0]])
+    with pytest.warns(HamlearnWarning, match=r"1 structures \(first: \[2\]\).*pair_cutoff_angstrom = [68].0"):
+        model.fit(waters[:6], targets).predict([*waters[6:8], far])
 
 
 def test_fit_wants_one_target_each(waters, records):

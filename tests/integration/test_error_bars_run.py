@@ -14,10 +14,14 @@ WATERS = Path(__file__).parents[2] / "data" / "water.extxyz"
 WORKFLOW = f"""
 structures: {{file: {WATERS}}}
 qm: {{basis: sto-3g}}
-features: {{max_l: 4, max_n: 4}}
-model: {{error_bars: true}}
 split: {{train: 50, test: 40, curve: [10]}}
 """
+MODELS = {
+    "ridge": "features: {max_l: 4, max_n: 4}\nmodel: {error_bars: true}\n",
+    "wigner": "wigner: {max_l: 2, max_nu_centre: 3, max_nu_pair: 2, smearing_angstrom: 0.4, "
+    "smearing_growth_angstrom: null, grid: {rate: [0.0, 0.5]}}\n"
+    "model: {kind: wigner, error_bars: true, active: {H-O: 60, H-H: 40}}\n",
+}
 
 
 def call(*arguments):
@@ -26,10 +30,10 @@ def call(*arguments):
     return result.output
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    folder = tmp_path_factory.mktemp("error_bars")
-    (folder / "run.yaml").write_text(WORKFLOW)
+@pytest.fixture(scope="module", params=MODELS)
+def finished(request, tmp_path_factory):
+    folder = tmp_path_factory.mktemp(f"error_bars_{request.param}")
+    (folder / "run.yaml").write_text(WORKFLOW + MODELS[request.param])
     return folder, call("run", folder / "run.yaml", "--out", folder / "out", "--executor", "serial")
 
 
@@ -46,6 +50,22 @@ def test_a_run_measures_and_reports_its_error_bars(finished):
     names = {path.name for path in (folder / "out" / "figures").iterdir()}
     assert {"error_bars_gap.png", "error_bars_levels.csv", "reliability.png"} <= names
     assert "Error bars of the gap" in (folder / "out" / "model" / "MODEL_CARD.md").read_text()
+
+
+def test_report_and_card_name_the_kernels_that_were_fitted(finished):
+    folder, output = finished
+    page = (folder / "out" / "report.html").read_text()
+    card = (folder / "out" / "model" / "MODEL_CARD.md").read_text()
+    kernels = "Wigner kernels of atoms (P(k_i), up to order 3) and of pairs (t(R) P(k_i + k_j), up to order 2)"
+    if "ridge" in folder.name:
+        assert "ridge regression on symmetry-adapted features" in page and "Wigner kernels" not in page + card
+        return
+    assert "regression on kernels of the same symmetry" in page and kernels in page and kernels in card
+    samples = "H 100, O 50, H-H 40, H-O 60"
+    assert f"active set: {samples}" in output
+    assert f"Atoms and pairs in the basis: {samples}" in page and f"Atoms and pairs in the basis: {samples}" in card
+    assert "Chosen among the settings of wigner.grid by cross-validation: rate 0.5." in page
+    assert "rate\u00a00.5" in page and "rate\u00a01.0" not in page
 
 
 def test_predictions_on_disk_carry_error_bars(finished):

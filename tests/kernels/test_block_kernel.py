@@ -207,6 +207,8 @@ def test_the_grid_is_exact(plain, monkeypatch):
         {"max_nu_centre": 1, "max_nu_pair": 2, "message_passing": True},
         {"max_nu_pair": 2, "mixture_i": (1.0, 0.5, 0.0)},
         {"max_nu_pair": 1, "form": "product"},
+        {"max_nu_pair": 0, "max_l": 2},
+        {"max_nu_centre": 3, "rate": 0.0},
     ],
 )
 def test_kernels_reach_what_they_are_said_to_reach(settings):
@@ -215,7 +217,7 @@ def test_kernels_reach_what_they_are_said_to_reach(settings):
     kernel = BlockKernel(small).fit(atoms)
     centres = kernel.centres(atoms)
     irreps = [(L, sigma) for L in range(1, 5) for sigma in (1, -1)]
-    for family in (Family("on_site", 8, 8), Family("cross", 1, 8)):
+    for family in (Family("on_site", 8, 8), Family("cross", 1, 8), HH["plus"], HH["minus"]):
         for irrep, k in kernel.between(centres, centres, {family: irreps}).items():
             assert (np.abs(k).max() > 1e-12) == reaches(small, family.kind, *irrep[1])
 

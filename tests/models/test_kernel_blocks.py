@@ -10,7 +10,7 @@ from noisy_waters import BARS, SMALL, SPARSE, N, fit, noisy_waters
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
 from hamlearn.blocks import assemble_matrices, element_variances, split_matrices
 from hamlearn.config import ModelSettings, WignerSettings
-from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
+from hamlearn.errors import ConfigError, DomainError
 from hamlearn.models import Group, kernel_training
 from hamlearn.structures import permute, random_rotation, rotate
 from hamlearn.structures.samples import Family
@@ -246,10 +246,9 @@ def test_outside_the_domain(full, waters, atoms, words):
         full.predict([waters[0], atoms])
 
 
-def test_pairs_beyond_the_cutoff_are_flagged_and_zero(full):
+def test_pairs_beyond_the_cutoff_are_zero(full):
     far = Atoms("OHH", [[0, 0, 0], [0.9, 0, 0.3], [0, 0, 9.0]])
-    with pytest.warns(HamlearnWarning, match="pair_cutoff_angstrom"):
-        predicted = full.predict([far])
+    predicted = full.predict([far])
     beyond = predicted.samples[Family("cross", 1, 8)][:, 1] == 2
     for key, values in predicted.values.items():
         if key.kind == "cross":

@@ -106,7 +106,7 @@ def test_temporary_kernels_leave_nothing(data, tmp_path, monkeypatch):
         def killed(*arguments):
             raise KeyboardInterrupt
 
-        patched.setattr("hamlearn.models.kernel_blocks.fit_groups_full", killed)
+        patched.setattr("hamlearn.models.kernel_training.fit_groups_full", killed)
         fit(data)
     assert not list(tmp_path.iterdir())
 

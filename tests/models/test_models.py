@@ -196,10 +196,9 @@ def test_outside_the_domain(fitted, waters, atoms, words):
         fitted[0].predict([waters[0], atoms, waters[1]])
 
 
-def test_pairs_beyond_the_cutoff_are_flagged_and_zero(fitted):
+def test_pairs_beyond_the_cutoff_are_zero(fitted):
     far = Atoms("OHH", [[0, 0, 0], [0.9, 0, 0.3], [0, 0, 7.0]])
-    with pytest.warns(HamlearnWarning, match="pair_cutoff_angstrom"):
-        predicted = fitted[0].predict([far])
+    predicted = fitted[0].predict([far])
     rows = predicted.samples[Family("cross", 1, 8)]
     beyond = rows[:, 1] == 2
     for key, values in predicted.values.items():

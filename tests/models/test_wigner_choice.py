@@ -31,3 +31,12 @@ def test_one_choice_of_a_grid_may_be_singular(data, monkeypatch):
     monkeypatch.setattr(wigner_choice, "fit_groups_full", lambda tiles, *rest: sometimes(tiles))
     with pytest.raises(ConfigError, match=r"no choice of wigner.grid gives a finite error"):
         KernelBlockModel(grid.model_copy(update={"grid": {"rate": (1.0,)}}), BARS).fit(*data[:2])
+
+
+def test_the_cutoff_of_pairs_is_chosen_by_what_it_leaves_out(data):
+    """Pairs beyond it count with their whole blocks."""
+    told = []
+    grid = SMALL.model_copy(update={"grid": {"pair_cutoff_angstrom": (1.2, 8.0)}})
+    fitted = KernelBlockModel(grid, ModelSettings(kind="wigner")).fit(*data[:2], told.append)
+    errors = [float(line.split()[-2]) for line in told[:2]]
+    assert fitted.wigner.pair_cutoff_angstrom == 8.0 and errors[0] > 20 * errors[1]

@@ -3,11 +3,13 @@
 import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 
 from hamlearn.config import build_config
-from hamlearn.errors import ConfigError
+from hamlearn.errors import ConfigError, DomainError
 from hamlearn.hamiltonian_model import HamiltonianModel
-from hamlearn.models import kernel_blocks, kernel_tiles
+from hamlearn.models import kernel_tiles, kernel_training
+from hamlearn.structures.splits import split
 from hamlearn.workflow import run
 
 
@@ -26,7 +28,7 @@ def test_a_killed_fit_goes_on_with_the_kernels_it_has(waters, tmp_path, monkeypa
         def killed(*arguments):
             raise KeyboardInterrupt
 
-        patched.setattr(kernel_blocks, "fit_groups_sparse", killed)
+        patched.setattr(kernel_training, "fit_groups_sparse", killed)
         with pytest.raises(KeyboardInterrupt):
             run(config, out, executor="serial")
         patched.undo()
@@ -55,6 +57,7 @@ def test_a_killed_fit_goes_on_with_the_kernels_it_has(waters, tmp_path, monkeypa
         ({"memory_gb": 2e-5}, r"the kernel of 48 rows \(H-O, L = 1\) needs .*more than memory_gb = 2e-05"),
         ({"memory_gb": 1e-5, "active_by": "structures", "active": {"H-O": 9}}, "more than memory_gb = 1e-05"),
         ({"active": {"H-O": 17}}, "17 samples of H-O, the training set has 16"),
+        ({"curve": [1, 4]}, "split.curve starts at 1; kernels need 2 structures"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_before_any_calculation(waters, tmp_path, model, words):
@@ -62,9 +65,31 @@ def test_what_cannot_be_fitted_is_refused_before_any_calculation(waters, tmp_pat
     config = build_config({
         "structures": {"file": str(tmp_path / "waters.extxyz")},
         "qm": {"basis": "sto-3g"},
-        "model": {"kind": "wigner", **model},
-        "split": {"train": 8, "test": 4},
+        "model": {"kind": "wigner", **{k: v for k, v in model.items() if k != "curve"}},
+        "split": {"train": 8, "test": 4, "curve": model.get("curve", [])},
     })  # fmt: skip
     with pytest.raises(ConfigError, match=words):
+        run(config, tmp_path / "out", executor="serial")
+    assert not (tmp_path / "out" / "qm").exists()
+
+
+@pytest.mark.parametrize("kind", ["ridge", "wigner"])
+def test_neighbours_no_training_structure_has_are_refused_before_any_calculation(waters, tmp_path, kind):
+    """Hydrogens within the cut-off of each other only in the test set, by position in the file."""
+    near = Atoms("OHH", [[0, 0, 0.0], [0.55, 0, 0.75], [-0.55, 0, 0.75]])
+    structures = [*waters[:9], near]
+    part = split(10, 8, 2, 0)
+    order = np.argsort(np.concatenate(part))  # the last one of the test set is the bent one
+    ase.io.write(tmp_path / "waters.extxyz", [structures[k] for k in order])
+    settings = {"cutoff_angstrom": 1.25, "cutoff_width_angstrom": 0.2}
+    config = build_config({
+        "structures": {"file": str(tmp_path / "waters.extxyz")},
+        "qm": {"basis": "sto-3g"},
+        ("wigner" if kind == "wigner" else "features"): settings,
+        "model": {"kind": kind},
+        "split": {"train": 8, "test": 2},
+    })  # fmt: skip
+    words = rf"structure {part[1][-1]} \(H2O\): H near H within 1.25 Å not in the training set"
+    with pytest.raises(DomainError, match=words):
         run(config, tmp_path / "out", executor="serial")
     assert not (tmp_path / "out" / "qm").exists()

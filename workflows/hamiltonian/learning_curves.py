@@ -79,7 +79,7 @@ def main() -> None:
                     if done(table, name):
                         continue
                     model = new_model(chosen, target, kind, [atoms[k] for k in train], arguments.memory, scratch)
-                    inside = inside_of(atoms, train, tests)
+                    inside = inside_of(model.environment, atoms, train, tests)
                     row, arrays = fit_and_test(campaign, atoms, train, inside, model, arguments.executor)
                     stem = stem_of(arguments.set, name)
                     np.savez(arguments.out / f"{stem}.npz", test=[used[k] for k in inside], **arrays)

@@ -59,7 +59,7 @@ def main() -> None:
     table = arguments.out / "qm7_size.csv"
     for largest in SIZES:
         train = usable[size[usable] <= largest].tolist()
-        test = inside_of(atoms, train, usable[size[usable] == largest + 1].tolist())
+        test = inside_of(chosen.wigner, atoms, train, usable[size[usable] == largest + 1].tolist())
         scratch = arguments.out / "kernels" / f"qm7_size_{largest}"
         for target in arguments.target:  # all of them share the kernels
             name = {"target": target, "largest": largest, "n_train": len(train), "n_test": len(test)}

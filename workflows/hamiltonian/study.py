@@ -17,7 +17,7 @@ from hamlearn.artifacts import written_atomically
 from hamlearn.config import FeatureSettings, ModelSettings, TargetSettings, WignerSettings
 from hamlearn.config.regression import ActiveBy
 from hamlearn.models.active_samples import clipped_active
-from hamlearn.models.domain import families_of, outside
+from hamlearn.models.domain import Domain
 from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
 from hamlearn.qm import Campaign, run_campaign
 from hamlearn.targets import build_target
@@ -114,7 +114,7 @@ def fit_and_test(
     model.fit([atoms[k] for k in members], train, print, f"{len(members)} structures", executor)
     fitted = time.perf_counter()
     sides = [(target.metric, target.baseline) for target in test]
-    predictions = model.predict([atoms[k] for k in tests], executor, sides, std=model.model.error_bars)
+    predictions = model.predict([atoms[k] for k in tests], executor, sides, std=model.model.error_bars and "levels")
     seconds = {"fit_seconds": fitted - start, "predict_seconds": time.perf_counter() - fitted}
     references = [reference_prediction(target) for target in test]
     row = metrics(predictions, references) | {"n_inside": len(tests)} | seconds
@@ -152,10 +152,12 @@ def new_model(
     return HamiltonianModel(chosen.qm, TARGETS[target], chosen.features, chosen.wigner, settings, scratch)
 
 
-def inside_of(atoms: list[Atoms], train: list[int], tests: list[int]) -> list[int]:
-    """Return the test structures whose pairs of elements the training set holds."""
-    known = families_of([atoms[k] for k in train])
-    inside = [k for k in tests if not outside(atoms[k].numbers, known)]
+def inside_of(
+    environment: FeatureSettings | WignerSettings, atoms: list[Atoms], train: list[int], tests: list[int]
+) -> list[int]:
+    """Return the test structures whose pairs of elements, and neighbours in environments, the training set holds."""
+    known = Domain.of([atoms[k] for k in train], environment)
+    inside = [k for k in tests if not known.lacks(atoms[k])]
     if len(inside) < len(tests):
         print(f"{len(tests) - len(inside)} test structures hold pairs of elements not in the training set")
     return inside
