@@ -155,7 +155,7 @@ class ModelSettings(Section):
     error_bars: bool = Field(
         default=False,
         description="error bars of levels and gaps, calibrated on the cross-validation folds; wigner with an active "
-        "set: on an eighth of the training set, at most 100 structures, left out once",
+        "set: on one fold, at most 100 structures",
     )
     basis: Literal["full", "sparse", "derivatives"] | None = Field(
         default=None,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
@@ -114,6 +115,25 @@ class WignerSettings(Section):
             smearing_growth_angstrom=None,
             decay_angstrom=self.pair_decay_angstrom,
         )
+
+
+def kernels_in_words(wigner: Mapping[str, Any]) -> str:
+    """Return which kernels a section ``wigner`` describes: their form, the orders with a weight, and cut-offs."""
+    atoms, pairs = (wigner[name] if wigner["rate"] else 0 for name in ("max_nu_centre", "max_nu_pair"))
+    of_i, of_j = (
+        max(n for n, weight in enumerate(mixture) if weight) if mixture else pairs
+        for mixture in (wigner["mixture_i"], wigner["mixture_j"])
+    )
+    form = {"sum": "P(k_i + k_j)", "one_sided": "P(k_i) / 2 + P(k_j) / 2", "product": "P(k_i) P(k_j)"}[wigner["form"]]
+    orders = f"up to order {of_i}" + (f" and {of_j}" if wigner["form"] == "product" else "")
+    alone = not of_i and (wigner["form"] != "product" or not of_j)
+    words = [
+        f"Wigner kernels of atoms (P(k_i), up to order {atoms})" if atoms else "the same kernel for all like atoms",
+        "and of bonds alone (t(R))" if alone else f"and of pairs (t(R) {form}, {orders})",
+    ]
+    messages = ", atoms with messages" if wigner["message_passing"] else ""
+    cutoffs = f"environments of {wigner['cutoff_angstrom']:g} Å, pairs up to {wigner['pair_cutoff_angstrom']:g} Å"
+    return f"{' '.join(words)}{messages}, {cutoffs}"
 
 
 _CHOSEN_BY_GRID = (

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from hamlearn.angular.elements import symbol
+from hamlearn.config.wigner import kernels_in_words
 from hamlearn.models.saved import training_lines
 
 ERRORS = {
@@ -36,7 +37,7 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
         *_kernel_lines(spec),
         *training_lines(spec),
         "- Valid for neutral closed-shell molecules of these elements and pairs of elements, near the training "
-        "geometries; other elements or pairs are refused.",
+        "geometries; other elements, pairs or neighbours are refused.",
         "",
     ]
     if not results or not results.get("n_test"):
@@ -69,19 +70,6 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
             "",
         ]
     return "\n".join(lines)
-
-
-def kernels_in_words(wigner: Mapping[str, Any]) -> str:
-    """Return which kernels a section ``wigner`` describes."""
-    forms = {"sum": "P(k_i + k_j)", "one_sided": "P(k_i) / 2 + P(k_j) / 2", "product": "P(k_i) P(k_j)"}
-    words = (
-        f"Wigner kernels of atoms (P(k_i), up to order {wigner['max_nu_centre']}) and of pairs "
-        f"(t(R) {forms[wigner['form']]}, up to order {wigner['max_nu_pair']}"
-    )
-    words += " each)" if wigner["form"] == "product" else ")"
-    if wigner["message_passing"]:
-        words += ", atoms with messages"
-    return f"{words}, environments of {wigner['cutoff_angstrom']:g} Å, pairs up to {wigner['pair_cutoff_angstrom']:g} Å"
 
 
 def _kernel_lines(spec: Mapping[str, Any]) -> list[str]:

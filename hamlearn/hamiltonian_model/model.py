@@ -138,10 +138,14 @@ class HamiltonianModel:
 
         Raises:
             StructureError: if a geometry is not acceptable.
-            DomainError: for elements or pairs of elements that were not in the training set.
+            DomainError: for elements, pairs of elements or neighbours that were not in the training set.
             ConfigError: if error bars are asked of a model that was fitted without (``model.error_bars``).
             SCFError, BasisError: if the guess of a delta model cannot be computed.
         """
+        if std not in (False, True, "levels"):
+            raise ConfigError(f"std is {std!r}; expected False, True or 'levels'")
+        if std and not self.model.error_bars:
+            raise ConfigError("the model was fitted without error bars; set model.error_bars: true and fit it again")
         check_structures(structures, source="the structures to predict")
         self.block_model_.domain.check(structures)
         warn_of_far_pairs(structures, self.environment.pair_cutoff_angstrom)
@@ -151,10 +155,11 @@ class HamiltonianModel:
             return self._predictions(numbers, self.block_model_.predict(structures, executor), sides)
         sizes = [covariance_gigabytes(z, self.block_model_.blocks_) for z in numbers]
         out: list[Prediction] = []
-        for start, stop in in_lots(sizes, self.model.memory_gb / 2 if std == "levels" else np.inf):
+        most = self.model.memory_gb / 2 if std == "levels" else np.inf  # half: the last lot is still there
+        for start, stop in in_lots(sizes, most):
             blocks, covariances = self.block_model_.predict_with_covariance(structures[start:stop], executor)
-            lot = numbers[start:stop], blocks, sides[start:stop], covariances, self.calibration_
-            predictions = self._predictions(*lot)
+            lot = slice(start, stop)
+            predictions = self._predictions(numbers[lot], blocks, sides[lot], covariances, self.calibration_)
             out += [p.without_covariance() for p in predictions] if std == "levels" else predictions
         return out
 

@@ -25,6 +25,9 @@ FloatArray = NDArray[np.float64]
 IntArray = NDArray[np.int64]
 By = Literal["uncertainty", "farthest", "both"]
 Of = Literal["gap", "levels"]
+PREDICTED_AT_ONCE = 256
+"""Candidates whose matrices are held together."""
+
 MOST_L = 3
 """Largest angular momentum of the kernel that measures distances for a model without kernels."""
 
@@ -165,8 +168,11 @@ def _pick(coverage: Coverage, weights: FloatArray, n: int) -> tuple[IntArray, Fl
 
 def _stds_ev(model: HamiltonianModel, structures: Sequence[Atoms], of: Of, executor: str) -> FloatArray:
     """Return the error bar of every structure [structure], eV."""
-    predictions = model.predict(structures, executor, std="levels")
-    out = np.array([p.gap_std_ev if of == "gap" else np.sqrt(np.mean(p.eigenvalues_std_ev**2)) for p in predictions])
+    stds: list[float] = []
+    for start in range(0, len(structures), PREDICTED_AT_ONCE):
+        predictions = model.predict(structures[start : start + PREDICTED_AT_ONCE], executor, std="levels")
+        stds += [p.gap_std_ev if of == "gap" else np.sqrt(np.mean(p.eigenvalues_std_ev**2)) for p in predictions]
+    out = np.array(stds)
     if not np.isfinite(out).all():
         bad = structures[int(np.argmin(np.isfinite(out)))].get_chemical_formula()
         raise DomainError(

@@ -22,6 +22,7 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 IntArray = NDArray[np.int64]
+LIKENESS = " (wigner.element_likeness lets them be like others)"
 
 
 @dataclass(frozen=True)
@@ -32,11 +33,13 @@ class Domain:
         families: of atoms and pairs.
         neighbours: elements (centre, neighbour) within the cut-off; None where any will do.
         cutoff: radius of an atom's environment, Å.
+        remedy: what else than other training structures helps against unseen neighbours, for messages.
     """
 
     families: Collection[Family]
     neighbours: Collection[tuple[int, int]] | None = None
     cutoff: float = 0.0
+    remedy: str = ""
 
     @classmethod
     def of(cls, structures: Sequence[Atoms], settings: FeatureSettings | WignerSettings) -> Domain:
@@ -44,7 +47,8 @@ class Domain:
         if isinstance(settings, WignerSettings) and settings.element_likeness is not None:
             return cls(families_of(structures))
         cutoff = settings.cutoff_angstrom
-        return cls(families_of(structures), set().union(*(_neighbours(a, cutoff) for a in structures)), cutoff)
+        near = set().union(*(_neighbours(a, cutoff) for a in structures))
+        return cls(families_of(structures), near, cutoff, LIKENESS if isinstance(settings, WignerSettings) else "")
 
     def lacks(self, atoms: Atoms) -> str:
         """Return what of a structure did not occur in training, in words; empty if nothing."""
@@ -59,7 +63,7 @@ class Domain:
             return ""
         unseen = sorted(_neighbours(atoms, self.cutoff) - set(self.neighbours))
         named = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen)
-        return f"{named} within {self.cutoff:g} Å not in the training set" if named else ""
+        return f"{named} within {self.cutoff:g} Å not in the training set{self.remedy}" if named else ""
 
     def check(self, structures: Sequence[Atoms], indices: Sequence[int] | IntArray | None = None) -> None:
         """Refuse what did not occur in training.

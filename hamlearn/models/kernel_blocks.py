@@ -23,7 +23,7 @@ from hamlearn.kernels.block_kernel import check_mixtures
 from hamlearn.kernels.block_tiles import reaches
 from hamlearn.models.active_samples import active_counts, check_active, choose_active, family_counts, family_name
 from hamlearn.models.block_groups import VANISHING, Answers, Group, check_held_out, group_blocks
-from hamlearn.models.domain import Domain, warn_of_far_pairs
+from hamlearn.models.domain import LIKENESS, Domain, warn_of_far_pairs
 from hamlearn.models.kernel_group import GroupFit, variance_columns
 from hamlearn.models.kernel_rows import as_matrix, kernel_rows, self_kernels, wanted_of
 from hamlearn.models.kernel_tiles import KernelTiles, scratch_folder
@@ -247,7 +247,7 @@ class KernelBlockModel:
         """What occurred in training."""
         contractions = self.kernel_.environments_.expansion_.contraction_
         near = {pair for pair, contraction in contractions.items() if contraction.any()}
-        return Domain({group.family for group in self.blocks_}, near, self.wigner.cutoff_angstrom)
+        return Domain({group.family for group in self.blocks_}, near, self.wigner.cutoff_angstrom, LIKENESS)
 
     def basis_counts(self) -> dict[str, int]:
         """Return how many atoms of each element and pairs of each two are in the basis."""

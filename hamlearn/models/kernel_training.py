@@ -1,4 +1,4 @@
-"""Fits of a kernel block model, one group of blocks after another, on kernels that were computed before."""
+"""Fits of a kernel block model: the kernels, then one group of blocks after another on those on disk."""
 
 from __future__ import annotations
 

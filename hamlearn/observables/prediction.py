@@ -28,7 +28,7 @@ class Prediction:
         metric: overlap of the basis [ao, ao]; None if orthonormal.
         n_occupied: number of doubly occupied levels.
         basis: shells and order, of at least the elements of the molecule.
-        covariance: of the irreducible blocks of the matrix; None without error bars.
+        covariance: of the irreducible blocks of the matrix; None without error bars, or if it is not kept.
         calibration: factors of the standard deviations of levels and of the gap, found on structures that were left
             out of training.
         stds_ev: standard deviations of levels [level] and gap, eV, where the covariance is not kept.
@@ -132,7 +132,7 @@ class Prediction:
 
     @property
     def hamiltonian_std(self) -> FloatArray:
-        """Standard deviation of every matrix element in this frame, not calibrated [ao, ao], Hartree; nan without."""
+        """Standard deviation of matrix elements in this frame, uncalibrated [ao, ao], Hartree; nan without covariance."""
         if self.covariance is None:
             return np.full_like(self.hamiltonian, np.nan)
         return np.sqrt(element_variances(self.covariance, self.numbers, self.basis))

@@ -151,8 +151,8 @@ def read_run(folder: Path) -> RunArtifacts:
     grid = (config.get(kernels) or {}).get("grid") or {}
     model: Mapping[str, Any] = {}
     if (folder / "model" / "model.yaml").exists():
-        model = _read_text(folder / "model" / "model.yaml", yaml.safe_load, (kernels,))
-        config = {**config, kernels: model[kernels]}
+        model = _read_text(folder / "model" / "model.yaml", yaml.safe_load, ())
+        config = {**config, kernels: model.get(kernels) or config.get(kernels)}  # absent from folders of older features
     levels = _read_arrays(folder / "test_levels.npz", LEVEL_ARRAYS, ("std_ev", "gap_std_ev"))
     diagnostics = _read_arrays(folder / "diagnostics.npz", tuple(ProjectionDiagnostics.__dataclass_fields__))
     properties = _read_arrays(folder / "test_properties.npz", PROPERTY_ARRAYS, FORCE_ARRAYS)
@@ -162,7 +162,7 @@ def read_run(folder: Path) -> RunArtifacts:
         folder=folder,
         results=results,
         config=config,
-        chosen={name: model[kernels].get(name) for name in grid} if model else {},
+        chosen={name: config[kernels].get(name) for name in grid} if model else {},
         samples=model.get("samples") or {},
         levels=Levels(**levels) if levels and len(levels["structure"]) else None,
         diagnostics=ProjectionDiagnostics(**diagnostics) if diagnostics else None,

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from hamlearn.hamiltonian_model.card import kernels_in_words
+from hamlearn.config.wigner import kernels_in_words
 
 SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 MOST_FORMULAS = 12

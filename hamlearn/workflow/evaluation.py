@@ -100,7 +100,7 @@ def _evaluate_hamiltonian(
     from hamlearn.workflow.errors_of_run import error_bars
     from hamlearn.workflow.stages import guess_focks
 
-    model.block_model_.domain.check(structures)
+    model.block_model_.domain.check(structures)  # before hours of calculations
     _refuse_used(out)
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out):

@@ -38,7 +38,7 @@ def predict(
         executor: where kernels, and overlaps and guess matrices if the target needs them, are computed.
 
     Returns:
-        One prediction per structure, in order.
+        One prediction per structure, in order; error bars are those of levels and gap, without their covariance.
 
     Raises:
         HamlearnError: for a bad model, bad structures, structures outside the model's domain or a used folder.

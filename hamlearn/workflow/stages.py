@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hamlearn.config import Config, FeatureSettings, TargetSettings, WignerSettings
+from hamlearn.config import Config, FeatureSettings, ModelSettings, TargetSettings, WignerSettings
 from hamlearn.errors import ArtifactError, ConfigError, SCFError
 from hamlearn.progress import Progress
 from hamlearn.workflow.prediction import write_predictions
@@ -58,15 +58,35 @@ class Run(RunFolder):
         check_basis(self.config.qm.basis, species)
         orbitals = target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
         train, test = ([self.all_structures[k] for k in part] for part in self.split)
-        environments: Sequence[FeatureSettings | WignerSettings] = [self.config.features]
-        if self.config.model.kind == "wigner":
-            c = self.config
+        c = self.config
+        environments: Sequence[FeatureSettings | WignerSettings] = [c.features]
+        if c.model.kind == "wigner":
             KernelBlockModel(c.wigner, c.model).check(train, groups_of(orbitals), held_out=c.model.error_bars)
-            if c.split.curve and c.split.curve[0] < 2:
-                raise ConfigError(f"split.curve starts at {c.split.curve[0]}; kernels need 2 structures at least")
-            environments = grid_of(self.config.wigner)
+            self._check_smallest_of_curve(train)
+            unlike = {(s.cutoff_angstrom, s.element_likeness is None): s for s in grid_of(c.wigner)}
+            environments = list(unlike.values())
         for settings in environments:
             Domain.of(train, settings).check(test, self.split[1])
+
+    def _check_smallest_of_curve(self, train: Sequence[Atoms]) -> None:
+        """Refuse a learning curve whose smallest model cannot be fitted."""
+        from hamlearn.models import KernelBlockModel
+
+        if not self.config.split.curve:
+            return
+        some = train[: self.config.split.curve[0]]
+        try:
+            KernelBlockModel(self.config.wigner.model_copy(update={"grid": None}), self._smaller(some)).check(some)
+        except ConfigError as error:
+            raise ConfigError(f"split.curve starts at {len(some)}: {error}") from None
+
+    def _smaller(self, members: Sequence[Atoms]) -> ModelSettings:
+        """Return the regression of a point of the learning curve, which needs no error bars."""
+        from hamlearn.models.active_samples import clipped_active
+
+        c = self.config.model
+        active = clipped_active(c.active, members) if c.kind == "wigner" else c.active
+        return c.model_copy(update={"error_bars": False, "active": active})
 
     def qm(self, stages: Sequence[str], shard: tuple[int, int] | None, retry_failed: bool = False) -> dict[int, str]:
         """Compute what is missing; return the failures by position in the input file."""
@@ -138,8 +158,7 @@ class Run(RunFolder):
         if not len(self.test) or all(written):
             return
         with self._timed("predict"):
-            std = self.config.model.error_bars and "levels"
-            predictions = self.model.predict(self.tested, self.executor, std=std)
+            predictions = self.model.predict(self.tested, self.executor, std=self.config.model.error_bars and "levels")
         write_predictions(self.out / "predictions", self.tested, predictions)
         targets = [self.target_of[k] for k in self.test]
         measured = measure(self.out, self.model, self.tested, predictions, targets, self.used[self.test])
@@ -147,13 +166,11 @@ class Run(RunFolder):
 
     def _fit(self, members: IntArray, label: str) -> HamiltonianModel:
         from hamlearn.hamiltonian_model import HamiltonianModel
-        from hamlearn.models.active_samples import clipped_active
 
         c = self.config
-        error_bars = c.model.error_bars and len(members) == len(self.train)  # the learning curve needs none
         members_of = [self.structures[k] for k in members]
-        active = clipped_active(c.model.active, members_of) if c.model.kind == "wigner" else c.model.active
-        settings = c.model.model_copy(update={"error_bars": error_bars, "active": active})
+        whole = len(members) == len(self.train)
+        settings = self._smaller(members_of).model_copy(update={"error_bars": c.model.error_bars and whole})
         wigner = c.wigner if self.model is None else self.model.wigner  # once chosen of a grid, it stays
         model = HamiltonianModel(c.qm, c.target, c.features, wigner, settings, scratch=self.out / "kernels")
         targets = [self.target_of[k] for k in members]

@@ -90,7 +90,7 @@ def test_loading_gives_bitwise_the_same(case, waters, tmp_path):
         assert a.gap_std_ev == b.gap_std_ev
 
 
-def test_error_bars_are_asked_for_and_paid_for(case, waters, records):
+def test_error_bars_are_asked_for_and_paid_for(case, waters, records, monkeypatch):
     name, model, _ = case
     assert np.isnan(model.predict(waters[:1])[0].gap_std_ev)
     kind = "ridge" if model.model.kind == "ridge" else "sparse" if model.model.basis else "wigner"
@@ -98,8 +98,11 @@ def test_error_bars_are_asked_for_and_paid_for(case, waters, records):
     assert not [line for line in lines if "error bars" in line]
     before, after = plain.predict(waters[N:])[0], model.predict(waters[N:], std=True)[0]
     np.testing.assert_allclose(after.hamiltonian, before.hamiltonian, atol=1e-6)
-    with pytest.raises(ConfigError, match="fitted without error bars"):
+    with pytest.raises(ConfigError, match="fitted without error bars"), monkeypatch.context() as patched:
+        patched.setattr(HamiltonianModel, "_sides", None)  # no guess is computed before
         plain.predict(waters[:1], std=True)
+    with pytest.raises(ConfigError, match="std is 'gap'; expected False, True or 'levels'"):
+        model.predict(waters[:1], std="gap")
 
 
 def test_levels_alone_need_no_covariance_in_memory(case, waters, records, monkeypatch):
@@ -120,7 +123,10 @@ def test_levels_alone_need_no_covariance_in_memory(case, waters, records, monkey
         assert a.covariance is not None and b.covariance is None and a.has_error_bars and b.has_error_bars
         np.testing.assert_allclose(b.eigenvalues_std_ev, a.eigenvalues_std_ev, rtol=rounding(model))
         assert b.gap_std_ev == pytest.approx(a.gap_std_ev, rel=rounding(model))
-        assert np.isnan(b.hamiltonian_std).all() and (b.eigenvalues_ev == b.without_covariance().eigenvalues_ev).all()
+        assert (
+            np.isnan(b.hamiltonian_std).all()
+            and (a.without_covariance().eigenvalues_std_ev == a.eigenvalues_std_ev).all()
+        )
 
 
 @pytest.mark.parametrize("kind", ["ridge", "wigner"])

@@ -219,3 +219,12 @@ def test_words_follow_the_settings() -> None:
         second = what_was_computed(config | {"target": saph | {"delta": delta}}, results)[1]
         assert ("like the guess's" in second) is like
         assert ("density converged in STO-3G is subtracted" in second) is (delta == "sto-3g")
+
+
+def test_model_folders_from_before_there_were_kernels_are_read(make_run: MakeRun) -> None:
+    folder = make_run()
+    (folder / "model" / "model.yaml").write_text("kind: hamiltonian_model\nmodel: {kind: ridge}\n")
+    config = (folder / "config.yaml").read_text()
+    (folder / "config.yaml").write_text(re.sub(r"(?ms)^wigner:\n(  .*?\n)+", "", config))
+    assert "wigner" not in (folder / "config.yaml").read_text()
+    assert "ridge regression on symmetry-adapted features" in write_report(folder).read_text(encoding="utf-8")

@@ -9,7 +9,7 @@ from hamlearn.config import build_config
 from hamlearn.errors import ConfigError, DomainError
 from hamlearn.hamiltonian_model import HamiltonianModel
 from hamlearn.models import kernel_tiles, kernel_training
-from hamlearn.structures.splits import split
+from hamlearn.structures.splits import split, training_orders
 from hamlearn.workflow import run
 
 
@@ -57,7 +57,6 @@ def test_a_killed_fit_goes_on_with_the_kernels_it_has(waters, tmp_path, monkeypa
         ({"memory_gb": 2e-5}, r"the kernel of 48 rows \(H-O, L = 1\) needs .*more than memory_gb = 2e-05"),
         ({"memory_gb": 1e-5, "active_by": "structures", "active": {"H-O": 9}}, "more than memory_gb = 1e-05"),
         ({"active": {"H-O": 17}}, "17 samples of H-O, the training set has 16"),
-        ({"curve": [1, 4]}, "split.curve starts at 1; kernels need 2 structures"),
     ],
 )
 def test_what_cannot_be_fitted_is_refused_before_any_calculation(waters, tmp_path, model, words):
@@ -65,8 +64,8 @@ def test_what_cannot_be_fitted_is_refused_before_any_calculation(waters, tmp_pat
     config = build_config({
         "structures": {"file": str(tmp_path / "waters.extxyz")},
         "qm": {"basis": "sto-3g"},
-        "model": {"kind": "wigner", **{k: v for k, v in model.items() if k != "curve"}},
-        "split": {"train": 8, "test": 4, "curve": model.get("curve", [])},
+        "model": {"kind": "wigner", **model},
+        "split": {"train": 8, "test": 4},
     })  # fmt: skip
     with pytest.raises(ConfigError, match=words):
         run(config, tmp_path / "out", executor="serial")
@@ -93,3 +92,43 @@ def test_neighbours_no_training_structure_has_are_refused_before_any_calculation
     with pytest.raises(DomainError, match=words):
         run(config, tmp_path / "out", executor="serial")
     assert not (tmp_path / "out" / "qm").exists()
+
+
+@pytest.mark.parametrize("basis", ["full", "sparse"])
+def test_the_smallest_point_of_a_curve_is_checked_first(waters, tmp_path, basis):
+    """One structure is enough for all of its atoms, and too little to leave any out."""
+    ase.io.write(tmp_path / "waters.extxyz", waters[:6])
+    config = build_config({
+        "structures": {"file": str(tmp_path / "waters.extxyz")},
+        "qm": {"basis": "sto-3g"},
+        "wigner": {"max_l": 1, "max_nu_centre": 2, "max_nu_pair": 1},
+        "model": {"kind": "wigner", "basis": basis},
+        "split": {"train": 3, "test": 3, "curve": [1, 3]},
+    })  # fmt: skip
+    if basis == "full":
+        assert len(run(config, tmp_path / "out", executor="serial").results["learning_curve"]) == 2
+        return
+    with pytest.raises(ConfigError, match=r"split\.curve starts at 1: .* need structures that can be left out"):
+        run(config, tmp_path / "out", executor="serial")
+    assert not (tmp_path / "out" / "qm").exists()
+
+
+def test_points_of_a_curve_without_some_neighbours_are_left_out(waters, tmp_path):
+    """Hydrogens that are near each other in one training structure alone, the last of the order."""
+    near = Atoms("OHH", [[0, 0, 0.0], [0.55, 0, 0.75], [-0.55, 0, 0.75]])
+    part = split(6, 4, 2, 0)
+    last = training_orders(np.arange(4), 1, 0)[0][-1]
+    structures = waters[:6]
+    structures[part[0][last]] = structures[part[1][0]] = near
+    ase.io.write(tmp_path / "waters.extxyz", structures)
+    config = build_config({
+        "structures": {"file": str(tmp_path / "waters.extxyz")},
+        "qm": {"basis": "sto-3g"},
+        "wigner": {"max_l": 1, "max_nu_pair": 1, "cutoff_angstrom": 1.25, "cutoff_width_angstrom": 0.2},
+        "model": {"kind": "wigner"},
+        "split": {"train": 4, "test": 2, "curve": [3, 4]},
+    })  # fmt: skip
+    told = []
+    results = run(config, tmp_path / "out", executor="serial", echo=told.append).results
+    assert [row["n_train"] for row in results["learning_curve"]] == [4]
+    assert any("3 structures are left out (H near H within 1.25 Å not in the training set" in line for line in told)

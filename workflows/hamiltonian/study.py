@@ -159,7 +159,7 @@ def inside_of(
     known = Domain.of([atoms[k] for k in train], environment)
     inside = [k for k in tests if not known.lacks(atoms[k])]
     if len(inside) < len(tests):
-        print(f"{len(tests) - len(inside)} test structures hold pairs of elements not in the training set")
+        print(f"{len(tests) - len(inside)} test structures hold pairs of elements or neighbours the training set lacks")
     return inside
 
 
