@@ -132,7 +132,7 @@ class Prediction:
 
     @property
     def hamiltonian_std(self) -> FloatArray:
-        """Standard deviation of matrix elements in this frame, uncalibrated [ao, ao], Hartree; nan without covariance."""
+        """Uncalibrated standard deviation of elements in this frame [ao, ao], Hartree; nan without covariance."""
         if self.covariance is None:
             return np.full_like(self.hamiltonian, np.nan)
         return np.sqrt(element_variances(self.covariance, self.numbers, self.basis))
