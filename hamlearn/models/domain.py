@@ -47,7 +47,7 @@ class Domain:
         if isinstance(settings, WignerSettings) and settings.element_likeness is not None:
             return cls(families_of(structures))
         cutoff = settings.cutoff_angstrom
-        near = set().union(*(_neighbours(a, cutoff) for a in structures))
+        near = neighbours_of(structures, cutoff)
         return cls(families_of(structures), near, cutoff, LIKENESS if isinstance(settings, WignerSettings) else "")
 
     def lacks(self, atoms: Atoms) -> str:
@@ -61,7 +61,7 @@ class Domain:
             return f"pair {', '.join(pairs)} not in the training set"
         if self.neighbours is None:
             return ""
-        unseen = sorted(_neighbours(atoms, self.cutoff) - set(self.neighbours))
+        unseen = sorted(neighbours_of([atoms], self.cutoff) - set(self.neighbours))
         named = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen)
         return f"{named} within {self.cutoff:g} Å not in the training set{self.remedy}" if named else ""
 
@@ -79,14 +79,8 @@ class Domain:
         for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
             if problem := self.lacks(atoms):
                 problems.append(f"structure {index} ({atoms.get_chemical_formula()}): {problem}")
-        if not problems:
-            return
         elements = sorted({family.species_i for family in self.families if family.kind == "on_site"})
-        listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
-        raise DomainError(
-            f"the model was trained on elements {[symbol(z) for z in elements]}; train on molecules that "
-            f"contain what is missing:\n  {listed}"
-        )
+        refuse(problems, f"the model was trained on elements {[symbol(z) for z in elements]}")
 
 
 def families_of(structures: Sequence[Atoms]) -> set[Family]:
@@ -95,6 +89,18 @@ def families_of(structures: Sequence[Atoms]) -> set[Family]:
     for numbers in {tuple(sorted(atoms.numbers.tolist())) for atoms in structures}:
         out |= _families_in(np.array(numbers))
     return out
+
+
+def neighbours_of(structures: Sequence[Atoms], cutoff: float) -> set[tuple[int, int]]:
+    """Return the elements (centre, neighbour) of all pairs of atoms within a cut-off, Å."""
+    return set().union(*(seen_pairs(Batch.from_atoms([atoms]), cutoff) for atoms in structures))
+
+
+def refuse(problems: Sequence[str], why: str) -> None:
+    """Raise DomainError with a list of problems, if there are any."""
+    if problems:
+        listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
+        raise DomainError(f"{why}; train on molecules that contain what is missing:\n  {listed}")
 
 
 def warn_of_far_pairs(structures: Sequence[Atoms], pair_cutoff: float) -> None:
@@ -111,10 +117,6 @@ def warn_of_far_pairs(structures: Sequence[Atoms], pair_cutoff: float) -> None:
             HamlearnWarning,
             stacklevel=3,
         )
-
-
-def _neighbours(atoms: Atoms, cutoff: float) -> set[tuple[int, int]]:
-    return seen_pairs(Batch.from_atoms([atoms]), cutoff)
 
 
 def _families_in(numbers: IntArray) -> set[Family]:

@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 
 from hamlearn.angular.elements import SYMBOLS, symbol
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
-from hamlearn.density import Batch
-from hamlearn.density.gaussian_expansion import seen_pairs
-from hamlearn.errors import ConfigError, DomainError, nearest
+from hamlearn.errors import ConfigError, nearest
 from hamlearn.kernels import EnvironmentKernel
+from hamlearn.models.domain import neighbours_of, refuse
 from hamlearn.property_model.basis import FloatArray, Irrep
 from hamlearn.property_model.structure_kernel import is_of_structures
 
@@ -127,7 +126,7 @@ def check_elements(
             problems.append(
                 f"structure {index} ({atoms.get_chemical_formula()}): element {names} not in the training set"
             )
-    _refuse(problems, f"the model was trained on elements {[symbol(z) for z in sorted(known)]}")
+    refuse(problems, f"the model was trained on elements {[symbol(z) for z in sorted(known)]}")
 
 
 def check_neighbours(
@@ -148,19 +147,8 @@ def check_neighbours(
         return
     problems = []
     for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
-        unknown = sorted(neighbours([atoms], kernel) - set(known))
+        unknown = sorted(neighbours_of([atoms], kernel.cutoff_angstrom) - set(known))
         if unknown:
             names = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unknown)
             problems.append(f"structure {index} ({atoms.get_chemical_formula()}): {names}")
-    _refuse(problems, f"within {kernel.cutoff_angstrom:g} Å the training set has no such neighbours")
-
-
-def neighbours(structures: Sequence[Atoms], kernel: KernelSettings) -> set[tuple[int, int]]:
-    """Return the elements (centre, neighbour) of all pairs of atoms within the cut-off."""
-    return set().union(*(seen_pairs(Batch.from_atoms([atoms]), kernel.cutoff_angstrom) for atoms in structures))
-
-
-def _refuse(problems: Sequence[str], why: str) -> None:
-    if problems:
-        listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
-        raise DomainError(f"{why}; train on molecules that contain what is missing:\n  {listed}")
+    refuse(problems, f"within {kernel.cutoff_angstrom:g} Å the training set has no such neighbours")

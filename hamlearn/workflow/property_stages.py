@@ -29,8 +29,9 @@ class PropertyRun(RunFolder):
 
     def check_input(self) -> None:
         """Read and check structures, labels and split before anything is written."""
+        from hamlearn.models.domain import neighbours_of
         from hamlearn.property_model import check_elements, check_settings, read_labels
-        from hamlearn.property_model.domain import check_neighbours, neighbours
+        from hamlearn.property_model.domain import check_neighbours
 
         c = self.config
         train = [self.structures[k] for k in self.train]
@@ -38,7 +39,7 @@ class PropertyRun(RunFolder):
         read_labels(train, c.target, self.split[0])
         self.references = read_labels(self.tested, c.target, self.split[1])
         check_elements(self.tested, _elements(train), self.split[1])
-        check_neighbours(self.tested, neighbours(train, c.kernel), c.kernel, self.split[1])
+        check_neighbours(self.tested, neighbours_of(train, c.kernel.cutoff_angstrom), c.kernel, self.split[1])
         if c.split.curve and c.split.curve[0] < 2:
             raise ConfigError(f"split.curve starts at {c.split.curve[0]}; a kernel model needs 2 structures at least")
 
@@ -99,13 +100,14 @@ class PropertyRun(RunFolder):
 
     def _missing(self, members: Sequence[Atoms]) -> str:
         from hamlearn.angular.elements import symbol
-        from hamlearn.property_model.domain import neighbours
+        from hamlearn.models.domain import neighbours_of
 
         lacking = sorted(_elements(self.tested) - _elements(members))
         if lacking:
             return f"element {', '.join(map(symbol, lacking))} not in the training set"
         kernel = self.config.kernel
-        unseen = sorted(neighbours(self.tested, kernel) - neighbours(members, kernel))
+        within = kernel.cutoff_angstrom
+        unseen = sorted(neighbours_of(self.tested, within) - neighbours_of(members, within))
         if not unseen or kernel.element_likeness is not None:
             return ""
         return ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen) + " not in the training set"
