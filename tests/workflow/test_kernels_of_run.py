@@ -12,12 +12,17 @@ from hamlearn.models import kernel_tiles, kernel_training
 from hamlearn.structures.splits import split, training_orders
 from hamlearn.workflow import run
 
+WATERS = "waters.extxyz"
+
+
+def config_of(folder, sections):
+    """A run on the waters of a folder, in a small basis."""
+    return build_config({"structures": {"file": str(folder / WATERS)}, "qm": {"basis": "sto-3g"}, **sections})
+
 
 def test_a_killed_fit_goes_on_with_the_kernels_it_has(waters, tmp_path, monkeypatch):
-    ase.io.write(tmp_path / "waters.extxyz", waters[:12])
-    config = build_config({
-        "structures": {"file": str(tmp_path / "waters.extxyz")},
-        "qm": {"basis": "sto-3g"},
+    ase.io.write(tmp_path / WATERS, waters[:12])
+    config = config_of(tmp_path, {
         "wigner": {"max_l": 2, "max_nu_centre": 2, "max_nu_pair": 1},
         "model": {"kind": "wigner", "basis": "sparse", "active": {"H-O": 8}},
         "split": {"train": 8, "test": 4},
@@ -60,10 +65,8 @@ def test_a_killed_fit_goes_on_with_the_kernels_it_has(waters, tmp_path, monkeypa
     ],
 )
 def test_what_cannot_be_fitted_is_refused_before_any_calculation(waters, tmp_path, model, words):
-    ase.io.write(tmp_path / "waters.extxyz", waters[:12])
-    config = build_config({
-        "structures": {"file": str(tmp_path / "waters.extxyz")},
-        "qm": {"basis": "sto-3g"},
+    ase.io.write(tmp_path / WATERS, waters[:12])
+    config = config_of(tmp_path, {
         "model": {"kind": "wigner", **model},
         "split": {"train": 8, "test": 4},
     })  # fmt: skip
@@ -79,11 +82,9 @@ def test_neighbours_no_training_structure_has_are_refused_before_any_calculation
     structures = [*waters[:9], near]
     part = split(10, 8, 2, 0)
     order = np.argsort(np.concatenate(part))  # the last one of the test set is the bent one
-    ase.io.write(tmp_path / "waters.extxyz", [structures[k] for k in order])
+    ase.io.write(tmp_path / WATERS, [structures[k] for k in order])
     settings = {"cutoff_angstrom": 1.25, "cutoff_width_angstrom": 0.2}
-    config = build_config({
-        "structures": {"file": str(tmp_path / "waters.extxyz")},
-        "qm": {"basis": "sto-3g"},
+    config = config_of(tmp_path, {
         ("wigner" if kind == "wigner" else "features"): settings,
         "model": {"kind": kind},
         "split": {"train": 8, "test": 2},
@@ -97,10 +98,8 @@ def test_neighbours_no_training_structure_has_are_refused_before_any_calculation
 @pytest.mark.parametrize("basis", ["full", "sparse"])
 def test_the_smallest_point_of_a_curve_is_checked_first(waters, tmp_path, basis):
     """One structure is enough for all of its atoms, and too little to leave any out."""
-    ase.io.write(tmp_path / "waters.extxyz", waters[:6])
-    config = build_config({
-        "structures": {"file": str(tmp_path / "waters.extxyz")},
-        "qm": {"basis": "sto-3g"},
+    ase.io.write(tmp_path / WATERS, waters[:6])
+    config = config_of(tmp_path, {
         "wigner": {"max_l": 1, "max_nu_centre": 2, "max_nu_pair": 1},
         "model": {"kind": "wigner", "basis": basis},
         "split": {"train": 3, "test": 3, "curve": [1, 3]},
@@ -120,10 +119,8 @@ def test_points_of_a_curve_without_some_neighbours_are_left_out(waters, tmp_path
     last = training_orders(np.arange(4), 1, 0)[0][-1]
     structures = waters[:6]
     structures[part[0][last]] = structures[part[1][0]] = near
-    ase.io.write(tmp_path / "waters.extxyz", structures)
-    config = build_config({
-        "structures": {"file": str(tmp_path / "waters.extxyz")},
-        "qm": {"basis": "sto-3g"},
+    ase.io.write(tmp_path / WATERS, structures)
+    config = config_of(tmp_path, {
         "wigner": {"max_l": 1, "max_nu_pair": 1, "cutoff_angstrom": 1.25, "cutoff_width_angstrom": 0.2},
         "model": {"kind": "wigner"},
         "split": {"train": 4, "test": 2, "curve": [3, 4]},
