@@ -8,7 +8,7 @@ OUT ?= runs/water
 
 install: $(STAMP)
 
-$(STAMP): pyproject.toml constraints.txt $(wildcard hamlearn/kernels/*.c)
+$(STAMP): pyproject.toml constraints.txt $(wildcard hamlearn/o3/*.c)
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
 	  { echo "hamlearn needs Python >= 3.11; name one: make PYTHON=python3.12 $(MAKECMDGOALS)"; exit 2; }
 	test -x $(BIN)/python || $(PYTHON) -m venv .venv

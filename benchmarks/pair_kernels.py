@@ -22,9 +22,9 @@ from wigner import in_turn
 
 from hamlearn.config import TargetSettings, WignerSettings
 from hamlearn.kernels import BlockKernel, node_integrals
-from hamlearn.models.active_samples import family_name
-from hamlearn.models.block_groups import groups_of
-from hamlearn.models.kernel_rows import wanted_of
+from hamlearn.learning.active import family_name
+from hamlearn.learning.groups import groups_of
+from hamlearn.learning.rows import wanted_of
 from hamlearn.targets import target_orbitals
 
 ROWS, COLUMNS = 6, 60  # structures

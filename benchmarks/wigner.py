@@ -23,8 +23,8 @@ from ase import Atoms
 
 from hamlearn.config import KernelSettings
 from hamlearn.kernels import EnvironmentKernel, GroupFunction, density_kernel, invariant_orders, wigner_orders
-from hamlearn.kernels.compiled import is_compiled, product_table
-from hamlearn.kernels.layout import n_components
+from hamlearn.o3.compiled import is_compiled, product_table
+from hamlearn.o3.layout import n_components
 
 PAIRS = 2000
 BACKENDS = ("compiled", "grid") if is_compiled() else ("grid",)

@@ -18,14 +18,14 @@ if TYPE_CHECKING:
     from hamlearn.config import TargetSettings as TargetSettings
     from hamlearn.config import WignerSettings as WignerSettings
     from hamlearn.config import load_config as load_config
-    from hamlearn.hamiltonian_model import HamiltonianModel as HamiltonianModel
-    from hamlearn.hamiltonian_model import select_structures as select_structures
     from hamlearn.interop import HamlearnCalculator as HamlearnCalculator
     from hamlearn.kernels import wigner_kernels as wigner_kernels
+    from hamlearn.model.hamiltonian import HamiltonianModel as HamiltonianModel
+    from hamlearn.model.property import PropertyModel as PropertyModel
+    from hamlearn.model.property_folder import load_model as load_model
+    from hamlearn.model.selection import select_structures as select_structures
     from hamlearn.observables import Prediction as Prediction
     from hamlearn.observables import metrics as metrics
-    from hamlearn.property_model import PropertyModel as PropertyModel
-    from hamlearn.property_model import load_model as load_model
     from hamlearn.qm import QMRecord as QMRecord
     from hamlearn.qm import campaign_status as campaign_status
     from hamlearn.qm import run_campaign as run_campaign
@@ -56,8 +56,10 @@ _HOMES = {
     "qm": ("QMRecord", "campaign_status", "run_campaign"),
     "targets": ("Target", "build_target"),
     "kernels": ("wigner_kernels",),
-    "hamiltonian_model": ("HamiltonianModel", "select_structures"),
-    "property_model": ("PropertyModel", "load_model"),
+    "model.hamiltonian": ("HamiltonianModel",),
+    "model.selection": ("select_structures",),
+    "model.property": ("PropertyModel",),
+    "model.property_folder": ("load_model",),
     "interop": ("HamlearnCalculator",),
     "symmetry": ("point_group", "symmetrise"),
     "observables": ("Prediction", "metrics"),

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import sys
 import time
-from collections.abc import Callable
 from types import TracebackType
 from typing import Any
+
+from hamlearn.types import Echo
 
 SECONDS_BETWEEN_LINES = 10.0
 
@@ -20,7 +21,7 @@ class Progress:
         echo: takes a line of text; None for silence.
     """
 
-    def __init__(self, label: str, total: int, echo: Callable[[str], object] | None) -> None:
+    def __init__(self, label: str, total: int, echo: Echo) -> None:
         self.label, self.total, self.echo = label, total, echo
         self.done = self.failed = 0
         self.started = self.last_line = time.monotonic()

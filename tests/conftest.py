@@ -6,6 +6,7 @@ from ase import Atoms
 from bare_pyscf import bare_rhf, lowdin
 
 from hamlearn.angular.ao_order import Orbitals
+from hamlearn.o3 import compiled
 
 
 @pytest.fixture(scope="session")
@@ -32,3 +33,12 @@ def water_lowdin(waters):
     """Löwdin-orthogonalised STO-3G Fock matrices of the distorted waters and their orbitals."""
     computed = [bare_rhf(atoms) for atoms in waters]
     return [lowdin(f, s) for _, f, s in computed], Orbitals.from_mole(computed[0][0])
+
+
+@pytest.fixture(params=["compiled", "grid"])
+def back_end(request, monkeypatch):
+    """Either engine: the compiled loop, and the torch grid as on a machine where the loop was not built."""
+    if request.param == "grid":
+        monkeypatch.setattr(compiled, "_loop", lambda: None)
+    elif not compiled.is_compiled():
+        pytest.skip("the compiled loop was not built")

@@ -10,12 +10,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.errors import BasisError
+from hamlearn.types import IntArray
 
 Shell = tuple[int, int]
-IntArray = NDArray[np.int64]
 
 SHELL_LETTERS = "spdfghik"
 P_IN_PYSCF = (1, 2, 0)  # PySCF stores p as (x, y, z); m = -1, 0, 1 is (y, z, x)

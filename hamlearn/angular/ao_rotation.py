@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.clebsch_gordan import real_wigner_d
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from hamlearn.types import FloatArray, IntArray
 
 
 def ao_rotation(orbitals: Orbitals, numbers: Sequence[int] | IntArray, rotation: ArrayLike) -> FloatArray:

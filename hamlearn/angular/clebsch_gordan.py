@@ -7,7 +7,7 @@ from functools import cache
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
 
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 
 def complex_to_real(l: int) -> NDArray[np.complex128]:

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 
 from hamlearn.angular.clebsch_gordan import clebsch_gordan
 from hamlearn.angular.harmonics import spherical_harmonics
+from hamlearn.types import FloatArray
 
 
-def convention_fingerprint(max_l: int) -> NDArray[np.float64]:
+def convention_fingerprint(max_l: int) -> FloatArray:
     """Return harmonics of one direction and all couplings that lead to L <= 4: orders, signs and norms show in them."""
     direction = torch.tensor([[0.3, -0.5, 0.7]], dtype=torch.float64)
     ls = range(max_l + 1)

@@ -6,11 +6,9 @@ from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.angular.clebsch_gordan import real_wigner_d
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 
 @dataclass(frozen=True)

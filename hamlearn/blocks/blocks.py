@@ -6,16 +6,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import Orbitals, Shell
 from hamlearn.angular.clebsch_gordan import clebsch_gordan
 from hamlearn.blocks.keys import BlockKey, couplings, families, shell_pairs
 from hamlearn.errors import BasisError
 from hamlearn.structures.samples import Family, first_atoms
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from hamlearn.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

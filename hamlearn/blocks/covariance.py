@@ -6,15 +6,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks.blocks import Blocks, assemble_matrices, split_matrices
 from hamlearn.blocks.keys import BlockKey
 from hamlearn.structures.samples import Family, Kind
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from hamlearn.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)

@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.config import ScalingSettings
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 
 def shifted_cosine(r: FloatArray, cutoff: float, width: float) -> FloatArray:

@@ -7,7 +7,6 @@ from dataclasses import dataclass, field
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.angular.harmonics import spherical_harmonics
@@ -17,9 +16,8 @@ from hamlearn.density.gto import splined_integrals
 from hamlearn.density.neighbours import Batch
 from hamlearn.density.optimal import optimal_contraction
 from hamlearn.errors import DomainError
+from hamlearn.types import IntArray, SpeciesPair
 
-IntArray = NDArray[np.int64]
-SpeciesPair = tuple[int, int]
 MAX_PRIMITIVES = 16  # a larger Gaussian basis is linearly dependent in float64
 
 

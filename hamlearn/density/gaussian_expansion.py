@@ -8,7 +8,6 @@ from functools import cache, cached_property
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from torch import Tensor
 
@@ -21,9 +20,7 @@ from hamlearn.density.gaussian_overlap import neighbour_width, radial_overlap
 from hamlearn.density.likeness import coupling_factor
 from hamlearn.density.neighbours import Batch
 from hamlearn.errors import DomainError
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from hamlearn.types import FloatArray, IntArray
 
 SMALLEST_DISTANCE = 0.3  # Å; atoms closer than this are refused when structures are read
 POINTS_PER_WIDTH = 3.0  # of the radial functions' support points: their number is set by the narrowest Gaussians

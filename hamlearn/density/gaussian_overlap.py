@@ -3,10 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.special import ive
 
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 
 def neighbour_width(r: FloatArray, smearing: float, growth: float | None) -> FloatArray:

@@ -5,11 +5,10 @@ from __future__ import annotations
 from functools import lru_cache
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.interpolate import CubicSpline
 from scipy.special import gammaln, hyp1f1
 
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 SPLINE_STEP_ANGSTROM = 0.004
 

@@ -5,12 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.angular.elements import symbol
 from hamlearn.errors import ConfigError
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 # Pauling's scale
 ELECTRONEGATIVITY = {

@@ -8,15 +8,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.structures.samples import first_atoms, ordered_pairs
+from hamlearn.types import IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-IntArray = NDArray[np.int64]
 
 
 @dataclass(frozen=True)

@@ -7,9 +7,7 @@ from collections.abc import Iterable
 from torch import Tensor
 
 from hamlearn.features.terms import Combined, Coupled, SelfCoupled, Term, Terms
-
-Irrep = tuple[int, int]
-"""(L, sigma): under R in O(3), A -> s D^L(R) A with s = 1 for proper and sigma for improper R."""
+from hamlearn.types import Irrep
 
 Equivariants = dict[Irrep, Tensor]
 """For each (L, sigma) a tensor [sample, 2L+1, feature]; all with the same samples."""

@@ -11,10 +11,10 @@ from torch import Tensor
 from hamlearn.config import FeatureSettings
 from hamlearn.density import Batch, DensityExpansion
 from hamlearn.errors import DomainError
-from hamlearn.features.cg_iteration import Irrep
 from hamlearn.features.n_centre import centre_features, pair_features
 from hamlearn.features.terms import Terms
 from hamlearn.structures.samples import Family
+from hamlearn.types import Irrep
 
 
 class BatchFeatures:

@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from torch import Tensor
 
-from hamlearn.features.cg_iteration import Equivariants, Irrep, products, squares
+from hamlearn.features.cg_iteration import Equivariants, products, squares
 from hamlearn.features.terms import Combined, Plain, Term, Terms
 from hamlearn.structures.samples import Kind
+from hamlearn.types import Irrep
 
 
 def split_by_l(coefficients: Tensor) -> Equivariants:

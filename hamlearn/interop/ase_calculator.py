@@ -10,7 +10,8 @@ from ase.calculators.calculator import Calculator, all_changes
 from ase.units import Hartree, kcal, kJ, mol
 
 from hamlearn.errors import ConfigError
-from hamlearn.property_model import PropertyModel, load_property_model
+from hamlearn.model.property import PropertyModel
+from hamlearn.model.property_folder import load_property_model
 
 if TYPE_CHECKING:
     from ase import Atoms

@@ -13,7 +13,6 @@ from hamlearn.kernels.gradients import derivative_between as derivative_between
 from hamlearn.kernels.gradients import directions_of as directions_of
 from hamlearn.kernels.gradients import energies_and_gradients as energies_and_gradients
 from hamlearn.kernels.gradients import gradient_rows as gradient_rows
-from hamlearn.kernels.group_function import GroupFunction as GroupFunction
 from hamlearn.kernels.message_passing import TaggedPairs as TaggedPairs
 from hamlearn.kernels.message_passing import message_kernel as message_kernel
 from hamlearn.kernels.message_passing import message_passing_kernel as message_passing_kernel
@@ -39,3 +38,4 @@ from hamlearn.kernels.wigner import density_kernel as density_kernel
 from hamlearn.kernels.wigner import invariant_orders as invariant_orders
 from hamlearn.kernels.wigner import wigner_kernels as wigner_kernels
 from hamlearn.kernels.wigner import wigner_orders as wigner_orders
+from hamlearn.o3.group_function import GroupFunction as GroupFunction

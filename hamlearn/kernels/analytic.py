@@ -7,7 +7,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.angular.harmonics import spherical_harmonics
@@ -17,8 +16,9 @@ from hamlearn.density import Batch
 from hamlearn.density.cutoff import shifted_cosine
 from hamlearn.density.gaussian_overlap import neighbour_width, radial_overlap
 from hamlearn.density.likeness import coupling_factor
-from hamlearn.kernels.group_function import GroupFunction
-from hamlearn.kernels.layout import component_slice, n_components
+from hamlearn.o3.group_function import GroupFunction
+from hamlearn.o3.layout import component_slice, n_components
+from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -65,16 +65,14 @@ def _of_element(left: Batch, right: Batch, z: int, settings: KernelSettings) -> 
     return GroupFunction(values, settings.max_l)
 
 
-def _likeness(a: NDArray[np.int64], other: NDArray[np.int64], settings: KernelSettings) -> NDArray[np.float64]:
+def _likeness(a: IntArray, other: IntArray, settings: KernelSettings) -> FloatArray:
     """Return kappa of the elements of two lists of neighbours [a, other]."""
     species, where = np.unique(np.concatenate([a, other]), return_inverse=True)
     u = coupling_factor(species.tolist(), settings.element_likeness)
     return (u.T @ u)[np.ix_(where[: len(a)], where[len(a) :])]
 
 
-def _neighbours(
-    batch: Batch, z: int, settings: KernelSettings
-) -> tuple[NDArray[np.float64], NDArray[np.float64], NDArray[np.int64], Tensor]:
+def _neighbours(batch: Batch, z: int, settings: KernelSettings) -> tuple[FloatArray, FloatArray, IntArray, Tensor]:
     """Return distance, weight, element and Y_lm in the row of its centre [pair, centre, lm] of all neighbours."""
     distance = torch.linalg.norm(batch.vectors(batch.centre, batch.neighbour), dim=1).numpy()
     near = (distance < settings.cutoff_angstrom) & (batch.species[batch.centre] == z)

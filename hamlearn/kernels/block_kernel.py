@@ -10,7 +10,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.angular.elements import symbol
@@ -19,14 +18,14 @@ from hamlearn.density import Batch
 from hamlearn.density.gaussian_expansion import radial_functions
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.block_tiles import Kernels, Rotated, Wanted, order_weights, tile_kernels
-from hamlearn.kernels.centres import Bonds, Centres, SpeciesPair, joined
+from hamlearn.kernels.centres import Bonds, Centres, joined
 from hamlearn.kernels.environment_kernel import EnvironmentKernel
 from hamlearn.structures.samples import Kind, pair_samples
+from hamlearn.types import FloatArray, SpeciesPair
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-FloatArray = NDArray[np.float64]
 STRUCTURES_PER_BATCH = 32
 ATOMS_OF_ROWS, ATOMS_OF_COLUMNS = 9, 72  # of a tile: what stays in the cache
 

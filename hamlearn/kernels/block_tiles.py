@@ -10,18 +10,16 @@ from math import factorial
 import numpy as np
 import torch
 from numpy.polynomial import legendre
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.config import WignerSettings
-from hamlearn.kernels.centres import Bonds, Centres, SpeciesPair
-from hamlearn.kernels.node_integrals import Terms, integrate
-from hamlearn.kernels.nodes import Irrep, NodeGrid
+from hamlearn.kernels.centres import Bonds, Centres
 from hamlearn.kernels.wigner import density_kernel
+from hamlearn.o3.node_integrals import Terms, integrate
+from hamlearn.o3.nodes import NodeGrid
 from hamlearn.structures.samples import Family, Kind
+from hamlearn.types import FloatArray, IntArray, Irrep, SpeciesPair
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Wanted = Mapping[Family, Sequence[Irrep]]
 Kernels = dict[tuple[Family, Irrep], FloatArray]
 Rotated = dict[tuple[int, int], FloatArray]

@@ -10,17 +10,15 @@ from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy import sparse
 
 from hamlearn.density.cutoff import shifted_cosine
 from hamlearn.errors import ConfigError, StructureError
+from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 Species = tuple[int, ...]
 
 TILE = 1_000_000

@@ -7,14 +7,10 @@ from dataclasses import dataclass, field, fields
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.structures.samples import Family
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
-SpeciesPair = tuple[int, int]
+from hamlearn.types import BoolArray, FloatArray, IntArray, SpeciesPair
 
 
 @dataclass(frozen=True)
@@ -118,7 +114,7 @@ class Centres:
             return self.structure[family.species_i][self.sites[family.species_i]]
         return self.bonds[family.species_i, family.species_j].structure
 
-    def in_reach(self, family: Family) -> NDArray[np.bool_]:
+    def in_reach(self, family: Family) -> BoolArray:
         """Return which samples of a family have a kernel: all atoms, and pairs within the pair cut-off [sample]."""
         if family.kind == "on_site" or not self.count(family):
             return np.ones(self.count(family), dtype=bool)

@@ -14,8 +14,8 @@ import torch
 from torch import Tensor
 
 from hamlearn.config import KernelSettings
-from hamlearn.kernels.group_function import GroupFunction
-from hamlearn.kernels.layout import component_slice, l_of_component
+from hamlearn.o3.group_function import GroupFunction
+from hamlearn.o3.layout import component_slice, l_of_component
 
 Weight = float | Tensor
 """Of one order: a number, or one per sample."""

@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.config import KernelSettings
@@ -17,25 +16,16 @@ from hamlearn.density.gaussian_expansion import seen_pairs
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.environments import Environments, joined
 from hamlearn.kernels.gradients import derivative_between, energies_and_gradients, gradient_rows
-from hamlearn.kernels.group_function import GroupFunction
-from hamlearn.kernels.layout import n_components
 from hamlearn.kernels.mixtures import check_same_settings
-from hamlearn.kernels.parts import (
-    Irrep,
-    Norms,
-    equivariant_parts,
-    invariant_parts,
-    n_parts,
-    root_norms,
-    self_kernel,
-)
+from hamlearn.kernels.parts import Norms, equivariant_parts, invariant_parts, n_parts, root_norms, self_kernel
 from hamlearn.kernels.wigner import density_kernel
+from hamlearn.o3.group_function import GroupFunction
+from hamlearn.o3.layout import n_components
+from hamlearn.types import FloatArray, IntArray, Irrep
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 STRUCTURES_PER_BATCH = 32
 MOST_TO_FIT = 200  # structures; the channels need no more, being smooth functions of distance
 LARGEST_TILE = 4096  # pairs of environments at once: what stays in the cache

@@ -7,13 +7,11 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.config import KernelSettings
 from hamlearn.density import Gradients
-
-IntArray = NDArray[np.int64]
+from hamlearn.types import IntArray
 
 
 @dataclass(frozen=True)

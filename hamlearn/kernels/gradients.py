@@ -7,7 +7,6 @@ from dataclasses import dataclass
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.config import KernelSettings
@@ -15,13 +14,12 @@ from hamlearn.density import Gradients
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.derivatives import Mixture, contract_each, contract_right, mixture_of, slope_derivative
 from hamlearn.kernels.environments import Environments
-from hamlearn.kernels.group_function import GroupFunction
-from hamlearn.kernels.layout import component_slice, n_components
 from hamlearn.kernels.parts import invariant_parts
 from hamlearn.kernels.wigner import density_kernel
+from hamlearn.o3.group_function import GroupFunction
+from hamlearn.o3.layout import component_slice, n_components
+from hamlearn.types import FloatArray, IntArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 TILE_SHARE = 0.05  # of memory_gb, for the largest intermediate of a tile; a few are as large
 LARGEST_TILE = 4096  # pairs of environments
 

@@ -8,10 +8,10 @@ from dataclasses import dataclass, replace
 from torch import Tensor
 
 from hamlearn.errors import ConfigError
-from hamlearn.kernels.group_function import GroupFunction
-from hamlearn.kernels.layout import n_components
 from hamlearn.kernels.mixtures import check_weights
 from hamlearn.kernels.wigner import density_kernel
+from hamlearn.o3.group_function import GroupFunction
+from hamlearn.o3.layout import n_components
 
 ARRAYS_HELD = 8  # per pair of pairs: the factors, both gathered and copied, the product, its sum
 

@@ -7,13 +7,11 @@ from math import factorial
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.angular.rotation_grid import haar_weights
 from hamlearn.errors import ConfigError
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 
 def mixture_weights(a: float, b: float, c0: float, max_nu: int) -> FloatArray:

@@ -8,19 +8,17 @@ from itertools import combinations, permutations, product
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
 from torch import Tensor
 
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.block_kernel import BlockKernel
 from hamlearn.kernels.block_tiles import bond_polynomials, order_weights
 from hamlearn.kernels.centres import Bonds, Centres, joined_bonds
-from hamlearn.kernels.node_integrals import polynomial, project
-from hamlearn.kernels.nodes import Irrep, NodeGrid
 from hamlearn.kernels.wigner import density_kernel
+from hamlearn.o3.node_integrals import polynomial, project
+from hamlearn.o3.nodes import NodeGrid
+from hamlearn.types import FloatArray, IntArray, Irrep
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 VALUES_PER_TILE = 2**22  # values at nodes at once, of every factor of the product
 
 

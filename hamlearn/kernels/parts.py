@@ -6,11 +6,11 @@ import torch
 from torch import Tensor
 
 from hamlearn.config import KernelSettings
-from hamlearn.kernels.group_function import GroupFunction
-from hamlearn.kernels.layout import component_slice, n_components
 from hamlearn.kernels.wigner import invariant_orders, wigner_orders
+from hamlearn.o3.group_function import GroupFunction
+from hamlearn.o3.layout import component_slice, n_components
+from hamlearn.types import Irrep
 
-Irrep = tuple[int, int]
 Norms = tuple[Tensor, Tensor]
 """Square roots of self-kernels of the left and of the right side."""
 SYMMETRIC_SITE = 1e-13  # of an irrep's norm to that of the invariant: below, the site's symmetry forbids the irrep

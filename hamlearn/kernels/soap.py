@@ -6,9 +6,9 @@ import torch
 from torch import Tensor
 
 from hamlearn.errors import ConfigError
-from hamlearn.kernels.group_function import GroupFunction
 from hamlearn.kernels.parts import self_kernel
 from hamlearn.kernels.wigner import density_kernel
+from hamlearn.o3.group_function import GroupFunction
 
 VANISHING = 450  # units of rounding: of a kernel of an environment with itself, relative to its SOAP kernel
 

@@ -11,8 +11,8 @@ import torch
 from torch import Tensor
 
 from hamlearn.errors import ConfigError
-from hamlearn.kernels.group_function import Backend, GroupFunction
-from hamlearn.kernels.layout import component_slice, n_components
+from hamlearn.o3.group_function import Backend, GroupFunction
+from hamlearn.o3.layout import component_slice, n_components
 
 
 def density_kernel(c_i: Tensor, c_j: Tensor, max_l: int, backend: Backend = "auto") -> GroupFunction:

@@ -6,18 +6,18 @@ from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import SHELL_LETTERS, Orbitals
 from hamlearn.angular.elements import symbol
 from hamlearn.blocks import BlockKey, split_matrices
+from hamlearn.types import FloatArray, IntArray
 from hamlearn.units import HARTREE_MEV
 
 
 def block_errors(
-    predicted: Sequence[NDArray[np.float64]],
-    reference: Sequence[NDArray[np.float64]],
-    numbers: Sequence[NDArray[np.int64]],
+    predicted: Sequence[FloatArray],
+    reference: Sequence[FloatArray],
+    numbers: Sequence[IntArray],
     orbitals: Orbitals,
 ) -> dict[BlockKey, dict[str, Any]]:
     """Return the RMSE of every block; the squares add up to the squared RMSE of the matrices.

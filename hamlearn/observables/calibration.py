@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from math import erf, sqrt
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.special import erfinv
 from scipy.stats import spearmanr
 
 from hamlearn.observables.prediction import Prediction
+from hamlearn.types import FloatArray
 
-FloatArray = NDArray[np.float64]
 Uncertain = tuple[FloatArray, FloatArray]
 """Errors and standard deviations of the same numbers [n]."""
 

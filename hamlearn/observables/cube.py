@@ -7,15 +7,14 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 from scipy.linalg import eigh
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.artifacts import written_atomically
 from hamlearn.errors import ConfigError
 from hamlearn.observables.prediction import Prediction
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True, eq=False)
@@ -33,7 +32,7 @@ class Cube:
     values: FloatArray
     origin_bohr: FloatArray
     spacing_bohr: float
-    numbers: NDArray[np.int64]
+    numbers: IntArray
     positions_bohr: FloatArray
 
 

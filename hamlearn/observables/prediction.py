@@ -6,16 +6,14 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError, eigh
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks import BlockCovariance, element_variances, linear_variances
 from hamlearn.errors import DomainError
 from hamlearn.targets.target import Target
+from hamlearn.types import BoolArray, FloatArray, IntArray
 from hamlearn.units import HARTREE_EV
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -37,7 +35,7 @@ class Prediction:
     into T C, up to signs and rotations among degenerate levels; levels and their standard deviations are invariant.
     """
 
-    numbers: NDArray[np.int64]
+    numbers: IntArray
     hamiltonian: FloatArray
     metric: FloatArray | None
     n_occupied: int
@@ -144,7 +142,7 @@ class Prediction:
         return HARTREE_EV * np.sqrt(linear_variances(self.covariance, weights, self.numbers, self.basis))
 
     @property
-    def occupied(self) -> NDArray[np.bool_]:
+    def occupied(self) -> BoolArray:
         """Which levels are occupied [level]."""
         return np.arange(len(self.hamiltonian)) < self.n_occupied
 

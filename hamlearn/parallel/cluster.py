@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from hamlearn.errors import ConfigError, nearest
-from hamlearn.parallel.executors import THREAD_VARIABLES
+from hamlearn.parallel.threads import THREAD_VARIABLES
 
 QUEUES = {
     "slurm": "SLURMCluster",

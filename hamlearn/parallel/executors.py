@@ -1,63 +1,22 @@
-"""Executors in this process, on local processes, and by name."""
+"""Executors in this process and on local processes."""
 
 from __future__ import annotations
 
 import os
-import re
 import signal
 import sys
 import threading
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
 from types import ModuleType
 from typing import Any
 
-from hamlearn.errors import ConfigError
+from hamlearn.parallel.threads import THREAD_VARIABLES
 
-THREAD_VARIABLES = (
-    "OMP_NUM_THREADS",
-    "OPENBLAS_NUM_THREADS",
-    "MKL_NUM_THREADS",
-    "VECLIB_MAXIMUM_THREADS",
-    "NUMEXPR_NUM_THREADS",
-)
 SECONDS_BETWEEN_LOOKS_AT_PARENT = 0.5
-
-
-def open_executor(spec: str, threads: int = 1) -> AbstractContextManager[Executor]:
-    """Return a context manager that gives an Executor.
-
-    Args:
-        spec: ``serial`` (in this process); ``local`` or ``local:N`` (N spawned processes, by default one for each
-            core); or the path of a YAML file with ``kind`` (local, slurm, pbs, lsf, sge, oar, moab, htcondor),
-            ``workers`` and further arguments of the dask cluster of that kind.
-        threads: BLAS and OpenMP threads of each worker.
-
-    Returns:
-        A context manager. The executor has ``in_flight``, the number of tasks that keep it busy. Leaving it
-        normally waits for the tasks; leaving it by an exception drops those not begun and stops the workers.
-
-    Raises:
-        ConfigError: if the specification is not one of these.
-    """
-    if spec == "serial":
-        return _open_serial(threads)
-    if match := re.fullmatch(r"local(?::(\d+))?", spec):
-        workers = int(match[1]) if match[1] else len(os.sched_getaffinity(0))
-        if workers < 1:
-            raise ConfigError(f"executor '{spec}' asks for no worker; give local:N with N at least 1")
-        return _open_local(workers, threads)
-    if spec.endswith((".yaml", ".yml")):
-        from hamlearn.parallel.cluster import open_cluster, read_cluster_file
-
-        return open_cluster(read_cluster_file(spec), threads)
-    raise ConfigError(
-        f"executor '{spec}' is not known; expected serial, local, local:N (N processes) or the path of a cluster "
-        "file ending in .yaml"
-    )
 
 
 class SerialExecutor(Executor):
@@ -95,7 +54,8 @@ class LocalExecutor(ProcessPoolExecutor):
 
 
 @contextmanager
-def _open_serial(threads: int) -> Iterator[Executor]:
+def open_serial(threads: int) -> Iterator[Executor]:
+    """Give an executor that runs tasks in this process."""
     from threadpoolctl import threadpool_limits
 
     with _thread_variables(threads), threadpool_limits(threads):  # libraries loaded later, loaded already
@@ -103,7 +63,8 @@ def _open_serial(threads: int) -> Iterator[Executor]:
 
 
 @contextmanager
-def _open_local(workers: int, threads: int) -> Iterator[Executor]:
+def open_local(workers: int, threads: int) -> Iterator[Executor]:
+    """Give an executor on spawned processes."""
     executor = LocalExecutor(workers, threads)
     try:
         yield executor

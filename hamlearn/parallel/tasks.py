@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, BrokenExecutor, Executor, Future, wait
 from typing import Any
 
-from hamlearn.parallel.executors import open_executor
+from hamlearn.parallel.opening import open_executor
 
 # quick tasks travel together, which saves the parent's time, but never so many that workers idle in the end
 SECONDS_PER_CHUNK = 0.4

@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from hamlearn.observables import reliability_curve
 from hamlearn.plots.style import BLUE, GREY, VERMILION, add_legend, log_ticks
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 FLOOR = 1e-2
 """Errors below this fraction of their standard deviation are drawn at it: how small a lucky error is says nothing."""

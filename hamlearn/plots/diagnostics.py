@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from hamlearn.plots.style import BLUE, GREY, bin_count
+from hamlearn.types import FloatArray
 
 
-def histogram(ax: Axes, values: NDArray[np.float64], xlabel: str) -> None:
+def histogram(ax: Axes, values: FloatArray, xlabel: str) -> None:
     """Draw how many structures have each value, and mark the smallest.
 
     Args:

@@ -7,13 +7,11 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hamlearn.plots.style import BLUE, GREEN, GREY, VERMILION, add_legend, log_ticks
 from hamlearn.symmetry import Multiplet
-
-FloatArray = NDArray[np.float64]
-
+from hamlearn.types import FloatArray
 
 _SERIES = (
     ("splitting of degenerate levels", VERMILION, "o"),

@@ -8,12 +8,9 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
-from numpy.typing import NDArray
 
 from hamlearn.plots.style import GREY, OCCUPIED, VIRTUAL, add_legend, bin_count, legend_marker, log_ticks
-
-FloatArray = NDArray[np.float64]
-BoolArray = NDArray[np.bool_]
+from hamlearn.types import BoolArray, FloatArray
 
 DEEPEST_EV = -80.0
 """Core levels lie below, valence levels above: where a linear axis in eV starts."""

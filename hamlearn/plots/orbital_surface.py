@@ -9,14 +9,12 @@ from ase.data import covalent_radii
 from ase.data.colors import jmol_colors
 from matplotlib.axes import Axes
 from matplotlib.colors import to_rgb
-from numpy.typing import NDArray
 from scipy.ndimage import map_coordinates
 
 from hamlearn.observables.cube import Cube
 from hamlearn.plots.style import BLUE, GREY, INK, VERMILION
+from hamlearn.types import BoolArray, FloatArray
 from hamlearn.units import BOHR_ANGSTROM
-
-FloatArray = NDArray[np.float64]
 
 _LIGHT = np.array([-0.35, 0.45, 0.82])  # right, up, towards the viewer
 _BOND_STRETCH = 1.25
@@ -86,7 +84,7 @@ def _sample(cube: Cube, values: FloatArray, points: FloatArray) -> FloatArray:
 
 def _first_hits(
     cube: Cube, starts: FloatArray, offsets: FloatArray, isovalue: float
-) -> tuple[NDArray[np.bool_], FloatArray, FloatArray]:
+) -> tuple[BoolArray, FloatArray, FloatArray]:
     """For every ray: does it meet the surface, the sign of the orbital there, and where."""
     hit, sign, points = np.zeros(len(starts), dtype=bool), np.zeros(len(starts)), starts.copy()
     before = np.zeros(len(starts))

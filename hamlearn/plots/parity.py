@@ -4,11 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import NDArray
 
 from hamlearn.plots.style import BLUE, GREY
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 
 def parity(ax: Axes, reference: FloatArray, predicted: FloatArray, label: str, std: FloatArray | None = None) -> None:

@@ -7,13 +7,12 @@ from typing import Any
 
 import numpy as np
 from matplotlib.axes import Axes
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hamlearn.plots.mo_diagram import irrep_text
 from hamlearn.plots.style import add_legend
 from hamlearn.symmetry.walsh import Track
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 # Okabe and Ito's palette; the style of the line tells apart what comes after its seven colours.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")

@@ -3,12 +3,12 @@
 Hartree and Bohr, PySCF's orbital order. Nothing here imports torch, and PySCF only when it calculates.
 """
 
+from hamlearn.qm.calculation import run_scf
 from hamlearn.qm.campaign import Campaign, CampaignStatus, campaign_status, pack_campaign, run_campaign
 from hamlearn.qm.guess import GUESSES, guess_fock
 from hamlearn.qm.hessian import compute_hessian
 from hamlearn.qm.molecule import build_mole, check_basis
 from hamlearn.qm.record import QMRecord, load_record, record_key, save_record
-from hamlearn.qm.scf import run_scf
 
 __all__ = [
     "GUESSES",

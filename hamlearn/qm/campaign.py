@@ -8,7 +8,7 @@ process may be killed at any moment, and the same call continues.
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +25,7 @@ from hamlearn.qm.molecule import check_basis, formula
 from hamlearn.qm.record import QMRecord, load_record, record_key
 from hamlearn.qm.store import MANIFEST_NAME, read_manifest, read_outcomes, remove_leftovers, unfinished, write_manifest
 from hamlearn.qm.task import calculate, record_path, save_failure
+from hamlearn.types import Echo
 from hamlearn.units import BOHR_ANGSTROM
 
 if TYPE_CHECKING:
@@ -81,7 +82,7 @@ def run_campaign(
     executor: str = "serial",
     shard: tuple[int, int] | None = None,
     retry_failed: bool = False,
-    echo: Callable[[str], object] | None = None,
+    echo: Echo = None,
 ) -> Campaign:
     """Compute what is not yet in the folder, equal structures once.
 

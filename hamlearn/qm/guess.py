@@ -10,21 +10,19 @@ are degenerate; its Fock matrix is therefore never used as a baseline.)
 
 from __future__ import annotations
 
-import warnings
 from collections.abc import Iterable, Sequence
-from functools import lru_cache
 from typing import Any, get_args
 
 import numpy as np
-from numpy.typing import NDArray
 
-from hamlearn.angular.elements import atomic_number
 from hamlearn.config import Guess, QMSettings
 from hamlearn.errors import BasisError, ConfigError, SCFError, nearest
-from hamlearn.qm.method import mean_field, no_checkpoint_files
-from hamlearn.qm.molecule import build_mole, check_basis, formula, load_basis, silent_mole
+from hamlearn.qm.atomic_density import atomic_density, tagged_density
+from hamlearn.qm.method import mean_field
+from hamlearn.qm.molecule import build_mole, check_basis, formula
+from hamlearn.qm.scf import converge, symmetrised
+from hamlearn.types import FloatArray
 
-FloatArray = NDArray[np.float64]
 GUESSES: tuple[Guess, ...] = get_args(Guess)
 SMALL_BASIS = "sto-3g"
 SMALL_BASIS_TOLERANCE = 1e-12  # Hartree: its levels are then smooth functions of the geometry to 1e-6
@@ -73,60 +71,15 @@ def fock_of_guess(field: Any, basis: str, name: str) -> FloatArray:
     return symmetrised(field.get_fock(dm=start_density(field, basis, name)))
 
 
-def symmetrised(matrix: Any) -> FloatArray:
-    """Return (A + A^T) / 2 as a plain array: PySCF's carry a rounding residue and tags."""
-    plain = np.array(matrix, dtype=np.float64)
-    return 0.5 * (plain + plain.T)
-
-
 def start_density(field: Any, basis: str, name: str) -> Any:
     """Return the density matrix an SCF starts from [ao, ao]."""
-    if name == "core":
-        return field.init_guess_by_1e()
-    if name == "atom":
-        return _atom_density(field.mol, basis)
-    if name == SMALL_BASIS:
-        return _small_basis_density(field.mol)
-    return _minao_density(field.mol)
-
-
-def _atom_density(mole: Any, basis: str) -> FloatArray:
-    from scipy.linalg import block_diag
-
-    symbols = [mole.atom_pure_symbol(atom) for atom in range(mole.natm)]
-    return block_diag(*(_atom(basis, name) for name in symbols))
-
-
-@lru_cache(maxsize=256)
-def _atom(basis: str, name: str) -> FloatArray:
-    """Density of a spherically averaged Hartree-Fock atom, as PySCF's guess 'atom', but once per process."""
-    from pyscf.scf import atom_hf
-
-    shells = {name: load_basis(basis, name)}
-    mole = silent_mole([name], np.zeros((1, 3)), shells, spin=atomic_number(name) % 2)
-    with warnings.catch_warnings(), no_checkpoint_files():
-        warnings.simplefilter("ignore", DeprecationWarning)  # PySCF calls a function it is about to drop
-        _, _, orbitals, occupations = atom_hf.get_atm_nrhf(mole)[name]
-    return (orbitals * occupations) @ orbitals.T
-
-
-def _minao_density(mole: Any) -> Any:
-    """Density of ANO atoms projected on the basis: PySCF's guess 'minao', with the ANO file read only once."""
-    from pyscf.scf import addons
-
-    symbols = [mole.atom_pure_symbol(atom) for atom in range(mole.natm)]
-    minimal = silent_mole(symbols, mole.atom_coords(), {name: _ano(name)[0] for name in set(symbols)})
-    occupations = np.hstack([_ano(name)[1] for name in symbols])
-    orbitals = addons.project_mo_nr2nr(minimal, np.eye(minimal.nao), mole)
-    return _tagged_density(orbitals, occupations)
+    return _small_basis_density(field.mol) if name == SMALL_BASIS else atomic_density(field, basis, name)
 
 
 def _small_basis_density(mole: Any) -> Any:
     """Density of Hartree-Fock in STO-3G: its occupied orbitals, projected on the basis and made orthonormal again."""
     from pyscf.lo import vec_lowdin
     from pyscf.scf import addons
-
-    from hamlearn.qm.scf import converge  # starts from a density of this module itself
 
     numbers = mole.atom_charges()
     check_elements([SMALL_BASIS], numbers)
@@ -139,28 +92,4 @@ def _small_basis_density(mole: Any) -> Any:
         ) from None
     occupied = field.mo_coeff[:, field.mo_occ > 0]
     orbitals = vec_lowdin(addons.project_mo_nr2nr(small, occupied, mole), mole.intor_symmetric("int1e_ovlp"))
-    return _tagged_density(orbitals, np.full(orbitals.shape[1], 2.0))
-
-
-def _tagged_density(orbitals: FloatArray, occupations: FloatArray) -> Any:
-    """Density of some orbitals, which come with it because they speed up Kohn-Sham builds."""
-    from pyscf import lib
-
-    return lib.tag_array((orbitals * occupations) @ orbitals.T, mo_coeff=orbitals, mo_occ=occupations)
-
-
-@lru_cache(maxsize=128)
-def _ano(name: str) -> tuple[list[Any], FloatArray]:
-    """ANO functions of the occupied shells of an atom and their spherically averaged occupations."""
-    from pyscf import gto
-    from pyscf.scf import atom_hf
-
-    ano = gto.basis.load("ano", name)
-    shells, occupations = [], []
-    for l in range(4):
-        full, fraction = atom_hf.frac_occ(name, l)
-        filling = [2.0] * full + [fraction] * (fraction > 0)
-        if filling:
-            shells.append([l, *(row[: 1 + len(filling)] for row in ano[l][1:])])
-            occupations.append(np.repeat(filling, 2 * l + 1))
-    return shells, np.hstack(occupations)
+    return tagged_density(orbitals, np.full(orbitals.shape[1], 2.0))

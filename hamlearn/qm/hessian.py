@@ -4,19 +4,18 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hamlearn.config import QMSettings
+from hamlearn.qm.guess import start_density
 from hamlearn.qm.molecule import build_mole
 from hamlearn.qm.scf import converge
+from hamlearn.types import FloatArray
 from hamlearn.units import BOHR_ANGSTROM
 
 if TYPE_CHECKING:
     from ase import Atoms
 
 
-def compute_hessian(atoms: Atoms, settings: QMSettings) -> NDArray[np.float64]:
+def compute_hessian(atoms: Atoms, settings: QMSettings) -> FloatArray:
     """Return d^2 E / dx_i dx_j by PySCF's analytic derivatives.
 
     Args:
@@ -31,7 +30,7 @@ def compute_hessian(atoms: Atoms, settings: QMSettings) -> NDArray[np.float64]:
         SCFError: if no calculation converged.
     """
     mole = build_mole(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings.basis)
-    mean_field = converge(mole, settings).mean_field
+    mean_field = converge(mole, settings, start_density).mean_field
     n = 3 * mole.natm
     hessian = mean_field.Hessian().kernel().transpose(0, 2, 1, 3).reshape(n, n)
     return 0.5 * (hessian + hessian.T)

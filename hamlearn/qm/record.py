@@ -15,8 +15,7 @@ from numpy.typing import ArrayLike, NDArray
 from hamlearn.artifacts import check_format, load_arrays, save_arrays
 from hamlearn.config import QMSettings
 from hamlearn.errors import ArtifactError
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -39,7 +38,7 @@ class QMRecord:
     Wigner matrices; energies are invariant, the dipole is a vector.
     """
 
-    numbers: NDArray[np.int64]
+    numbers: IntArray
     positions: FloatArray
     fock: FloatArray
     overlap: FloatArray

@@ -1,25 +1,22 @@
-"""One self-consistent calculation: geometry -> QMRecord."""
+"""Self-consistency by a ladder of ever safer solvers."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
-from scipy.linalg import LinAlgError, eigh, eigvalsh
+from scipy.linalg import LinAlgError
 
 from hamlearn.config import QMSettings
 from hamlearn.errors import SCFError
-from hamlearn.qm.guess import check_guesses, fock_of_guess, start_density, symmetrised
-from hamlearn.qm.method import describe_method, mean_field
-from hamlearn.qm.molecule import basis_hash, build_mole, formula
-from hamlearn.qm.record import FloatArray, QMRecord
+from hamlearn.qm.atomic_density import atomic_density
+from hamlearn.qm.method import mean_field
+from hamlearn.types import FloatArray
 
 MAX_CYCLES = 50  # of the first attempts; the slower ones get twice as many
 FIRST_ATTEMPT = "diis"
-SMALLEST_OVERLAP = 1e-6  # below, PySCF drops functions and the Fock matrix loses its meaning
 
 
 @dataclass(frozen=True)
@@ -42,54 +39,15 @@ class Converged:
     first_fock: FloatArray | None
 
 
-def run_scf(
-    numbers: ArrayLike, positions_bohr: ArrayLike, settings: QMSettings, guess_focks: Sequence[str] = ()
-) -> QMRecord:
-    """Return the Fock and overlap matrices of one molecule.
-
-    The Fock matrices of the final density and of the starting guess are those the SCF itself builds. Levels come
-    from eigh(F, S): the orbital energies PySCF stores belong to the Fock matrix of the cycle before.
+def converge(
+    mole: Any, settings: QMSettings, start_density: Callable[[Any, str, str], Any] = atomic_density
+) -> Converged:
+    """Climb the ladder of ever slower and safer solvers until one converges.
 
     Args:
-        numbers: atomic numbers [atom].
-        positions_bohr: [atom, 3], Bohr.
-        settings: method, functional, basis, guess, threshold.
-        guess_focks: further guesses (see :mod:`hamlearn.qm.guess`) whose Fock matrix to keep.
-
-    Returns:
-        The record; its ``guess_focks`` hold the guess of the settings and those asked for.
-
-    Raises:
-        SCFError: if no step of the ladder converged, or the basis is nearly linearly dependent.
-    """
-    check_guesses(guess_focks)
-    numbers = np.asarray(numbers, dtype=np.int64)
-    positions = np.array(positions_bohr, dtype=np.float64)
-    mole = build_mole(numbers, positions, settings.basis)
-    overlap = _checked_overlap(mole, numbers)
-    result = converge(mole, settings)
-    guesses: dict[str, FloatArray] = {}
-    for name in dict.fromkeys((settings.guess, *guess_focks)):
-        if name == settings.guess != "core" and result.first_fock is not None:
-            guesses[name] = result.first_fock
-        else:  # the core guess stands for no density at all, see hamlearn.qm.guess
-            guesses[name] = fock_of_guess(result.mean_field, settings.basis, name)
-    return QMRecord(
-        numbers=numbers,
-        positions=positions,
-        fock=result.fock,
-        overlap=overlap,
-        guess_focks=guesses,
-        orbital_energies=eigh(result.fock, overlap, eigvals_only=True),
-        occupations=np.where(np.arange(len(overlap)) < mole.nelectron // 2, 2.0, 0.0),
-        energy=float(result.mean_field.e_tot),
-        dipole=np.asarray(result.mean_field.dip_moment(mole, result.density, unit="AU", verbose=0)),
-        provenance=_provenance(numbers, settings, result),
-    )
-
-
-def converge(mole: Any, settings: QMSettings) -> Converged:
-    """Climb the ladder of ever slower and safer solvers until one converges.
+        mole: the molecule in its basis.
+        settings: method, threshold and the guess to begin with.
+        start_density: makes the density of a guess from mean field, basis and name; by default those of atoms.
 
     Raises:
         SCFError: if none does.
@@ -132,27 +90,7 @@ def _ladder(mole: Any, settings: QMSettings) -> Iterator[tuple[str, Any, str]]:
     yield "second order", field, settings.guess
 
 
-def _checked_overlap(mole: Any, numbers: Iterable[int]) -> FloatArray:
-    overlap = symmetrised(mole.intor_symmetric("int1e_ovlp"))
-    smallest = eigvalsh(overlap, subset_by_index=(0, 0))[0]
-    if smallest < SMALLEST_OVERLAP:
-        raise SCFError(
-            f"the basis is nearly linearly dependent on {formula(numbers)}: smallest eigenvalue of the overlap "
-            f"{smallest:.1e}, at least {SMALLEST_OVERLAP:g} expected; choose a basis with fewer diffuse functions"
-        )
-    return overlap
-
-
-def _provenance(numbers: Iterable[int], settings: QMSettings, result: Converged) -> dict[str, Any]:
-    import pyscf
-
-    return {
-        **describe_method(settings),
-        "basis": settings.basis,
-        "basis_hash": basis_hash(settings.basis, numbers),
-        "guess": settings.guess,
-        "conv_tol": settings.conv_tol,
-        "cycles": int(result.mean_field.cycles),
-        "attempt": result.attempt,
-        "pyscf": pyscf.__version__,
-    }
+def symmetrised(matrix: Any) -> FloatArray:
+    """Return (A + A^T) / 2 as a plain array: PySCF's carry a rounding residue and tags."""
+    plain = np.array(matrix, dtype=np.float64)
+    return 0.5 * (plain + plain.T)

@@ -8,13 +8,11 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import QMSettings
+from hamlearn.qm.calculation import run_scf
 from hamlearn.qm.record import save_record
-from hamlearn.qm.scf import run_scf
+from hamlearn.types import FloatArray, IntArray
 
 FAILURE_KIND = "qm_failure"
 FAILURE_VERSION = 1
@@ -33,8 +31,8 @@ def failure_path(folder: Path, key: str) -> Path:
 def calculate(
     folder: Path,
     key: str,
-    numbers: NDArray[np.int64],
-    positions_bohr: NDArray[np.float64],
+    numbers: IntArray,
+    positions_bohr: FloatArray,
     settings: QMSettings,
     guess_focks: tuple[str, ...],
 ) -> str | None:

@@ -10,10 +10,10 @@ from typing import Any
 
 import numpy as np
 import yaml
-from numpy.typing import NDArray
 
 from hamlearn.artifacts import load_arrays
 from hamlearn.errors import ArtifactError
+from hamlearn.types import BoolArray, FloatArray, IntArray
 
 LEVEL_ARRAYS = ("reference_ev", "predicted_ev", "occupied", "structure")
 PROPERTY_ARRAYS = ("structure", "reference", "predicted", "std")
@@ -34,19 +34,19 @@ class Levels:
         gap_std_ev: of each predicted gap, in the order of the structures [structure], eV.
     """
 
-    reference_ev: NDArray[np.float64]
-    predicted_ev: NDArray[np.float64]
-    occupied: NDArray[np.bool_]
-    structure: NDArray[np.int64]
-    std_ev: NDArray[np.float64] | None = None
-    gap_std_ev: NDArray[np.float64] | None = None
+    reference_ev: FloatArray
+    predicted_ev: FloatArray
+    occupied: BoolArray
+    structure: IntArray
+    std_ev: FloatArray | None = None
+    gap_std_ev: FloatArray | None = None
 
     @property
-    def errors_ev(self) -> NDArray[np.float64]:
+    def errors_ev(self) -> FloatArray:
         """Predicted minus computed [level], eV."""
         return self.predicted_ev - self.reference_ev
 
-    def ranked_structures(self) -> NDArray[np.int64]:
+    def ranked_structures(self) -> IntArray:
         """Structures from the smallest to the largest RMSE of their levels."""
         names, place, counts = np.unique(self.structure, return_inverse=True, return_counts=True)
         mean_squares = np.bincount(place, weights=self.errors_ev**2) / counts
@@ -58,11 +58,11 @@ class Levels:
         gaps = gaps[np.isfinite(gaps)]
         return float(np.std(gaps)) if gaps.size else 0.0
 
-    def gap_errors_ev(self) -> NDArray[np.float64]:
+    def gap_errors_ev(self) -> FloatArray:
         """Predicted minus computed HOMO-LUMO gaps, in the order of the structures [structure], eV; nan if none."""
         return self._gaps(self.predicted_ev) - self._gaps(self.reference_ev)
 
-    def _gaps(self, levels: NDArray[np.float64]) -> NDArray[np.float64]:
+    def _gaps(self, levels: FloatArray) -> FloatArray:
         """Return the gaps of structures as they come in the list; nan where a frontier level is missing."""
         _, first, place = np.unique(self.structure, return_index=True, return_inverse=True)
         homo, lumo = np.full(len(first), -np.inf), np.full(len(first), np.inf)
@@ -85,12 +85,12 @@ class ProjectionDiagnostics:
         index: position of each structure in the input file [structure].
     """
 
-    smallest_singular_value: NDArray[np.float64]
-    largest_singular_value: NDArray[np.float64]
-    rejected_gap_hartree: NDArray[np.float64]
-    smallest_projection: NDArray[np.float64]
+    smallest_singular_value: FloatArray
+    largest_singular_value: FloatArray
+    rejected_gap_hartree: FloatArray
+    smallest_projection: FloatArray
     flags: list[list[str]]
-    index: NDArray[np.int64]
+    index: IntArray
 
 
 @dataclass(frozen=True)
@@ -106,12 +106,12 @@ class PropertyValues:
         predicted_forces: [atom, 3].
     """
 
-    structure: NDArray[np.int64]
-    reference: NDArray[np.float64]
-    predicted: NDArray[np.float64]
-    std: NDArray[np.float64]
-    reference_forces: NDArray[np.float64] | None = None
-    predicted_forces: NDArray[np.float64] | None = None
+    structure: IntArray
+    reference: FloatArray
+    predicted: FloatArray
+    std: FloatArray
+    reference_forces: FloatArray | None = None
+    predicted_forces: FloatArray | None = None
 
 
 @dataclass(frozen=True)

@@ -9,11 +9,9 @@ from collections.abc import Callable, Sequence
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import NDArray
 
 from hamlearn.errors import StructureError, nearest
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 _Built = tuple[str, Sequence[Sequence[float]] | FloatArray]
 

@@ -8,13 +8,13 @@ from typing import Literal
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hamlearn.errors import ConfigError, HamlearnWarning, StructureError
 from hamlearn.structures.transforms import with_positions
+from hamlearn.types import FloatArray
 from hamlearn.units import BOHR_ANGSTROM, DALTON_ELECTRON_MASS, HARTREE_KELVIN, HARTREE_WAVENUMBER
 
-FloatArray = NDArray[np.float64]
 Statistics = Literal["quantum", "classical"]
 
 SOFTEST_WAVENUMBER = 20.0

@@ -10,9 +10,9 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
-IntArray = NDArray[np.int64]
+from hamlearn.types import IntArray
+
 Kind = Literal["on_site", "plus", "minus", "cross"]
 
 

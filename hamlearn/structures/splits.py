@@ -3,11 +3,9 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.errors import ConfigError
-
-IntArray = NDArray[np.int64]
+from hamlearn.types import IntArray
 
 
 def split(n: int, train: int, test: int, seed: int) -> tuple[IntArray, IntArray]:

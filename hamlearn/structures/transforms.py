@@ -6,11 +6,10 @@ from collections.abc import Sequence
 
 import numpy as np
 from ase import Atoms
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hamlearn.errors import ConfigError
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray, IntArray
 
 _ORTHOGONALITY = 1e-8
 
@@ -44,7 +43,7 @@ def translate(atoms: Atoms, vector_angstrom: ArrayLike) -> Atoms:
     return with_positions(atoms, atoms.positions + t)
 
 
-def permute(atoms: Atoms, order: Sequence[int] | NDArray[np.int64]) -> Atoms:
+def permute(atoms: Atoms, order: Sequence[int] | IntArray) -> Atoms:
     """Return the structure whose atom k, with all that ``arrays`` says of it, is atom ``order[k]`` of the old one.
 
     Raises:

@@ -5,10 +5,9 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 
 @dataclass(frozen=True, eq=False)

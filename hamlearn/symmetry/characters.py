@@ -8,11 +8,9 @@ from functools import cached_property, lru_cache
 from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.errors import StructureError
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 LINEAR_FOLD = 14
 """Linear molecules are treated in C14v and D14h: exact for all matrices over orbitals with l <= LARGEST_L_LINEAR."""

@@ -11,14 +11,11 @@ import re
 from collections.abc import Iterator
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.errors import StructureError
 from hamlearn.symmetry.characters import StandardGroup
 from hamlearn.symmetry.naming import axis, is_reflection, rotation_angle
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from hamlearn.types import FloatArray, IntArray
 
 _CUBIC = ("T", "Th", "Td", "O", "Oh", "I", "Ih")
 _ON_ELEMENT_ANGSTROM = 0.1  # atoms this near count as on an axis or in a plane

@@ -6,12 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hamlearn.errors import ConfigError
 from hamlearn.symmetry.levels import Multiplet
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

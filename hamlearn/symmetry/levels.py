@@ -6,16 +6,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import LinAlgError
 
 from hamlearn.errors import BasisError, DomainError, StructureError
 from hamlearn.symmetry.adapted import adapted_levels, orthonormal_form
 from hamlearn.symmetry.point_group import PointGroup
 from hamlearn.symmetry.representations import check_size, projector
+from hamlearn.types import FloatArray
 from hamlearn.units import HARTREE_EV
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True)

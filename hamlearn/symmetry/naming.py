@@ -5,10 +5,8 @@ from __future__ import annotations
 from fractions import Fraction
 
 import numpy as np
-from numpy.typing import NDArray
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from hamlearn.types import FloatArray, IntArray
 
 
 def schoenflies(rotations: FloatArray, permutations: IntArray) -> str:

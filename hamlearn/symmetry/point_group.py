@@ -7,7 +7,6 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.errors import ConfigError, StructureError
 from hamlearn.structures.transforms import with_positions
@@ -15,12 +14,11 @@ from hamlearn.symmetry.characters import FINITE_SUBGROUP, CharacterTable, standa
 from hamlearn.symmetry.frames import fit_frame
 from hamlearn.symmetry.naming import schoenflies
 from hamlearn.symmetry.operations import Operation, averaged, displacement, rough_group
+from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
 
 TOLERANCE_ANGSTROM = 0.02
 _LARGEST_TRIED_ANGSTROM = 0.6

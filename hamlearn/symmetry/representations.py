@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
@@ -14,9 +13,7 @@ from hamlearn.symmetry.characters import FINITE_SUBGROUP, LARGEST_L_LINEAR
 from hamlearn.symmetry.naming import rotation_angle
 from hamlearn.symmetry.operations import Operation
 from hamlearn.symmetry.point_group import PointGroup
-
-FloatArray = NDArray[np.float64]
-IntArray = NDArray[np.int64]
+from hamlearn.types import FloatArray, IntArray
 
 
 def representation(group: PointGroup, orbitals: Orbitals, numbers: Sequence[int] | IntArray) -> FloatArray:

@@ -7,19 +7,18 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hamlearn.angular.ao_order import P_IN_PYSCF, Orbitals
 from hamlearn.structures.normal_modes import normal_modes
 from hamlearn.symmetry.adapted import adapted_levels
 from hamlearn.symmetry.point_group import PointGroup
 from hamlearn.symmetry.representations import group_average, projector, representation
+from hamlearn.types import FloatArray
 from hamlearn.units import HARTREE_WAVENUMBER
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)

@@ -8,7 +8,6 @@ from itertools import pairwise
 from typing import TYPE_CHECKING
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.optimize import linear_sum_assignment
 
 from hamlearn.errors import StructureError
@@ -16,12 +15,11 @@ from hamlearn.observables import Prediction
 from hamlearn.symmetry.adapted import AdaptedLevels, adapted_levels, orthonormal_form
 from hamlearn.symmetry.point_group import PointGroup, point_group
 from hamlearn.symmetry.representations import projector, representation
+from hamlearn.types import BoolArray, FloatArray
 from hamlearn.units import HARTREE_EV
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-FloatArray = NDArray[np.float64]
 
 
 @dataclass(frozen=True, eq=False)
@@ -38,7 +36,7 @@ class Track:
     irrep: str
     degeneracy: int
     energies_ev: FloatArray
-    occupied: NDArray[np.bool_]
+    occupied: BoolArray
 
 
 def common_group(path: Sequence[Atoms], tolerance_angstrom: float = 0.02) -> PointGroup:

@@ -6,8 +6,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-from numpy.typing import ArrayLike, NDArray
+from numpy.typing import ArrayLike
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.config import QMSettings, TargetSettings
@@ -18,8 +17,7 @@ from hamlearn.targets.lowdin import lowdin_orthogonalise
 from hamlearn.targets.minimal_basis import MinimalBasis, build_minimal_basis, minimal_orbitals, n_core
 from hamlearn.targets.saph import project_saph, to_nonorthogonal
 from hamlearn.targets.target import Diagnostics, Target
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 
 @dataclass(frozen=True)

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.errors import BasisError
 from hamlearn.qm.guess import symmetrised
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 SMALLEST_EIGENVALUE = 1e-8
 

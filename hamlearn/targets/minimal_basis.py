@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.angular.ao_order import Orbitals, Shell
 from hamlearn.angular.elements import symbol
 from hamlearn.errors import BasisError
 from hamlearn.targets.full_basis import basis_orbitals
+from hamlearn.types import FloatArray
 
-FloatArray = NDArray[np.float64]
 Kind = Literal["subset", "minao"]
 
 NOBLE_GASES = (0, 2, 10, 18, 36, 54, 86)

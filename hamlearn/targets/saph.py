@@ -5,7 +5,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 from scipy.linalg import eigh
 
 from hamlearn.errors import BasisError
@@ -13,8 +12,7 @@ from hamlearn.targets.lowdin import inverse_root, root, symmetrised
 from hamlearn.targets.minimal_basis import MinimalBasis
 from hamlearn.targets.target import Diagnostics
 from hamlearn.targets.virtual_levels import lowest_levels, valence_levels
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 SMALLEST_RATIO = 1e-6
 """Of smallest to largest singular value of <minimal|orbital>; below, the symmetry of the two does not match."""

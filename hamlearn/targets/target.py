@@ -4,12 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-from numpy.typing import NDArray
-
 from hamlearn.angular.ao_order import Orbitals
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray, IntArray
 
 
 @dataclass(frozen=True)
@@ -50,7 +46,7 @@ class Target:
         diagnostics: of the projection; None if nothing was projected.
     """
 
-    numbers: NDArray[np.int64]
+    numbers: IntArray
     matrix: FloatArray
     metric: FloatArray | None
     orbitals: Orbitals

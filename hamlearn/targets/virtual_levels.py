@@ -10,11 +10,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.errors import BasisError
-
-FloatArray = NDArray[np.float64]
+from hamlearn.types import FloatArray
 
 PROJECTION_THRESHOLD = 0.4
 """Smallest norm of the residual, not of its square, at which a level is kept."""

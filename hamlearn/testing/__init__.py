@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from hamlearn.hamiltonian_model import HamiltonianModel
-    from hamlearn.property_model import PropertyModel
+    from hamlearn.model.hamiltonian import HamiltonianModel
+    from hamlearn.model.property import PropertyModel
 
 TOLERANCE = {
     "float64": {"exact": 1e-12, "equivariance": 1e-10, "scf": 1e-8},
@@ -30,7 +30,8 @@ def assert_equivariant(
         tolerance: largest deviation, Hartree for Hamiltonians, spreads of the training set for properties; by default
             that of `TOLERANCE`.
     """
-    from hamlearn.property_model import PropertyModel, equivariance
+    from hamlearn.model import property_equivariance as equivariance
+    from hamlearn.model.property import PropertyModel
 
     __tracebackhide__ = True
     bound = TOLERANCE["float64"]["equivariance"] if tolerance is None else tolerance
@@ -39,7 +40,7 @@ def assert_equivariant(
         if not error <= bound:
             raise AssertionError(f"y(R P A) differs from R y(A) by {error:.1e} spreads, more than {bound:g}")
         return
-    from hamlearn.hamiltonian_model.equivariance import equivariance_error
+    from hamlearn.model.equivariance import equivariance_error
 
     error = equivariance_error(model, structures, seed)
     if not error <= bound:

@@ -8,12 +8,11 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.artifacts import save_arrays
 from hamlearn.config import TargetSettings
-from hamlearn.hamiltonian_model import HamiltonianModel
-from hamlearn.hamiltonian_model.equivariance import equivariance_error
+from hamlearn.model.equivariance import equivariance_error
+from hamlearn.model.hamiltonian import HamiltonianModel
 from hamlearn.observables import (
     Prediction,
     block_errors,
@@ -24,11 +23,11 @@ from hamlearn.observables import (
     reference_prediction,
 )
 from hamlearn.targets import Target
+from hamlearn.types import IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-IntArray = NDArray[np.int64]
 
 N_EQUIVARIANCE = 10
 

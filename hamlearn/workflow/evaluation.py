@@ -14,8 +14,8 @@ from hamlearn.workflow.prediction import MATRICES, PROPERTIES, STRUCTURES, write
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from hamlearn.hamiltonian_model import HamiltonianModel
-    from hamlearn.property_model import PropertyModel
+    from hamlearn.model.hamiltonian import HamiltonianModel
+    from hamlearn.model.property import PropertyModel
 
 
 def _refuse_used(out: Path) -> None:
@@ -56,7 +56,8 @@ def evaluate(
         SCFError: if all calculations failed.
         HamlearnError: for a bad model or bad structures.
     """
-    from hamlearn.property_model import PropertyModel, load_model
+    from hamlearn.model.property import PropertyModel
+    from hamlearn.model.property_folder import load_model
     from hamlearn.structures import check_structures, read_structures
 
     out = Path(out)
@@ -69,7 +70,8 @@ def evaluate(
 
 
 def _evaluate_property(model: PropertyModel, structures: Sequence[Atoms], out: Path) -> dict[str, Any]:
-    from hamlearn.property_model import property_metrics, read_labels
+    from hamlearn.observables.properties import property_metrics
+    from hamlearn.targets.labels import read_labels
 
     labels = read_labels(structures, model.target)
     predictions = model.predict(structures, forces=labels.forces is not None, std=True)

@@ -16,7 +16,7 @@ from hamlearn.parallel import folder_lock
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from hamlearn.property_model import PropertyPrediction
+    from hamlearn.observables.properties import PropertyPrediction
 
 FORMAT_VERSION = 1
 STRUCTURES, MATRICES, PROPERTIES = "predictions.extxyz", "hamiltonians.h5", "properties.npz"
@@ -43,7 +43,8 @@ def predict(
     Raises:
         HamlearnError: for a bad model, bad structures, structures outside the model's domain or a used folder.
     """
-    from hamlearn.property_model import PropertyModel, load_model
+    from hamlearn.model.property import PropertyModel
+    from hamlearn.model.property_folder import load_model
     from hamlearn.structures import read_structures
 
     out = Path(out)

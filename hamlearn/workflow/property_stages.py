@@ -10,13 +10,15 @@ import numpy as np
 
 from hamlearn.artifacts import save_arrays
 from hamlearn.errors import ConfigError
+from hamlearn.types import IntArray
 from hamlearn.workflow.prediction import write_properties
-from hamlearn.workflow.run_folder import IntArray, RunFolder
+from hamlearn.workflow.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from hamlearn.property_model import PropertyModel, PropertyPrediction
+    from hamlearn.model.property import PropertyModel
+    from hamlearn.observables.properties import PropertyPrediction
 
 N_EQUIVARIANCE = 10
 
@@ -29,9 +31,9 @@ class PropertyRun(RunFolder):
 
     def check_input(self) -> None:
         """Read and check structures, labels and split before anything is written."""
-        from hamlearn.models.domain import neighbours_of
-        from hamlearn.property_model import check_elements, check_settings, read_labels
-        from hamlearn.property_model.domain import check_neighbours
+        from hamlearn.learning.domain import neighbours_of
+        from hamlearn.learning.property_domain import check_elements, check_neighbours, check_settings
+        from hamlearn.targets.labels import read_labels
 
         c = self.config
         train = [self.structures[k] for k in self.train]
@@ -45,8 +47,8 @@ class PropertyRun(RunFolder):
 
     def evaluate(self) -> None:
         """Predict the test set and measure the errors."""
-        from hamlearn.property_model import property_metrics
-        from hamlearn.property_model.equivariance import equivariance_error
+        from hamlearn.model.property_equivariance import equivariance_error
+        from hamlearn.observables.properties import property_metrics
 
         written = [(self.out / name).exists() for name in ("evaluation.json", "test_properties.npz")]
         if not len(self.test) or all(written):
@@ -65,7 +67,7 @@ class PropertyRun(RunFolder):
 
     def _write_references(self, predictions: Sequence[PropertyPrediction]) -> None:
         """Write what was known and what is predicted of the test set, for the report."""
-        from hamlearn.property_model import in_own_shape
+        from hamlearn.targets.labels import in_own_shape
 
         arrays = {
             "kind": "test_properties",
@@ -81,26 +83,26 @@ class PropertyRun(RunFolder):
         save_arrays(self.out / "test_properties.npz", arrays)
 
     def _fit(self, members: IntArray, label: str) -> PropertyModel:
-        from hamlearn.property_model import PropertyModel
+        from hamlearn.model.property import PropertyModel
 
         c = self.config
         structures = [self.structures[k] for k in members]
         return PropertyModel(c.target, c.kernel, c.model).fit(structures, self.echo, label)
 
     def _load_model(self, folder: Path) -> PropertyModel:
-        from hamlearn.property_model import load_property_model
+        from hamlearn.model.property_folder import load_property_model
 
         return load_property_model(folder)
 
     def _errors(self, model: PropertyModel) -> dict[str, Any]:
-        from hamlearn.property_model import property_metrics
+        from hamlearn.observables.properties import property_metrics
 
         predictions = model.predict(self.tested, forces=self.references.forces is not None)
         return property_metrics(predictions, self.references, self.config.target)
 
     def _missing(self, members: Sequence[Atoms]) -> str:
         from hamlearn.angular.elements import symbol
-        from hamlearn.models.domain import neighbours_of
+        from hamlearn.learning.domain import neighbours_of
 
         lacking = sorted(_elements(self.tested) - _elements(members))
         if lacking:
@@ -113,7 +115,7 @@ class PropertyRun(RunFolder):
         return ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen) + " not in the training set"
 
     def _write_card(self, results: Mapping[str, Any]) -> None:
-        from hamlearn.property_model.folder import write_card
+        from hamlearn.model.property_folder import write_card
 
         write_card(self.out / "model", results)
 

@@ -12,16 +12,15 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import numpy as np
-from numpy.typing import NDArray
 
 from hamlearn.artifacts import read_json, write_json
 from hamlearn.config import Config
 from hamlearn.structures import check_structures, read_structures, split, training_orders
+from hamlearn.types import IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-IntArray = NDArray[np.int64]
 RESULTS_VERSION = PART_VERSION = 1
 DAMAGED = "delete it and run again"
 

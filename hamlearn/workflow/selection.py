@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from hamlearn.artifacts import written_atomically
 from hamlearn.errors import ArtifactError, ConfigError
-from hamlearn.hamiltonian_model.selection import By, Of, Selection, choose
+from hamlearn.model.selection import By, Of, Selection, choose
 from hamlearn.parallel import folder_lock
 
 if TYPE_CHECKING:
@@ -94,8 +94,8 @@ def select(
     Raises:
         HamlearnError: for a bad model, bad structures, too few candidates or a used folder.
     """
-    from hamlearn.hamiltonian_model import HamiltonianModel
-    from hamlearn.property_model import load_model
+    from hamlearn.model.hamiltonian import HamiltonianModel
+    from hamlearn.model.property_folder import load_model
     from hamlearn.structures import read_structures
 
     if out is not None:

@@ -13,13 +13,14 @@ import numpy as np
 from hamlearn.config import Config, FeatureSettings, ModelSettings, TargetSettings, WignerSettings
 from hamlearn.errors import ArtifactError, ConfigError, SCFError
 from hamlearn.progress import Progress
+from hamlearn.types import IntArray
 from hamlearn.workflow.prediction import write_predictions
-from hamlearn.workflow.run_folder import IntArray, RunFolder
+from hamlearn.workflow.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from hamlearn.hamiltonian_model import HamiltonianModel
+    from hamlearn.model.hamiltonian import HamiltonianModel
     from hamlearn.observables import Prediction
     from hamlearn.qm import Campaign
     from hamlearn.targets import Target
@@ -42,10 +43,10 @@ class Run(RunFolder):
 
     def check_input(self) -> None:
         """Read and check structures, split, basis and functional before anything is written."""
-        from hamlearn.models import KernelBlockModel
-        from hamlearn.models.block_groups import groups_of
-        from hamlearn.models.domain import Domain
-        from hamlearn.models.wigner_choice import grid_of
+        from hamlearn.learning.choice import grid_of
+        from hamlearn.learning.domain import Domain
+        from hamlearn.learning.groups import groups_of
+        from hamlearn.learning.kernel_learner import KernelBlockModel
         from hamlearn.parallel import open_executor
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
@@ -70,7 +71,7 @@ class Run(RunFolder):
 
     def _check_smallest_of_curve(self, train: Sequence[Atoms]) -> None:
         """Refuse a learning curve whose smallest model cannot be fitted."""
-        from hamlearn.models import KernelBlockModel
+        from hamlearn.learning.kernel_learner import KernelBlockModel
 
         if not self.config.split.curve:
             return
@@ -82,7 +83,7 @@ class Run(RunFolder):
 
     def _smaller(self, members: Sequence[Atoms]) -> ModelSettings:
         """Return the regression of a point of the learning curve, which needs no error bars."""
-        from hamlearn.models.active_samples import clipped_active
+        from hamlearn.learning.active import clipped_active
 
         c = self.config.model
         active = clipped_active(c.active, members) if c.kind == "wigner" else c.active
@@ -144,7 +145,7 @@ class Run(RunFolder):
 
     def fit(self) -> None:
         """Fit the final model; its kernels are removed once it is on disk."""
-        from hamlearn.models.kernel_tiles import remove_kernels
+        from hamlearn.learning.tiles import remove_kernels
 
         super().fit()
         self.model.forget_kernels()
@@ -165,7 +166,7 @@ class Run(RunFolder):
         self._write("evaluation", measured)
 
     def _fit(self, members: IntArray, label: str) -> HamiltonianModel:
-        from hamlearn.hamiltonian_model import HamiltonianModel
+        from hamlearn.model.hamiltonian import HamiltonianModel
 
         c = self.config
         members_of = [self.structures[k] for k in members]
@@ -178,7 +179,7 @@ class Run(RunFolder):
         return model.fit(members_of, targets, self.echo, label, self.executor)
 
     def _load_model(self, folder: Path) -> HamiltonianModel:
-        from hamlearn.hamiltonian_model import load_model
+        from hamlearn.model.hamiltonian_folder import load_model
 
         return load_model(folder)
 
@@ -201,13 +202,13 @@ class Run(RunFolder):
         return [reference_prediction(self.target_of[k]) for k in self.test]
 
     def _missing(self, members: Sequence[Atoms]) -> str:
-        from hamlearn.models.domain import Domain
+        from hamlearn.learning.domain import Domain
 
         domain = Domain.of(members, self.model.environment)
         return next((words for atoms in self.tested if (words := domain.lacks(atoms))), "")
 
     def _write_card(self, results: Mapping[str, Any]) -> None:
-        from hamlearn.hamiltonian_model.folder import write_card
+        from hamlearn.model.hamiltonian_folder import write_card
 
         write_card(self.out / "model", results)
 

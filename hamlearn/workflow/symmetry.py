@@ -264,7 +264,7 @@ def _one_structure(structure: str | Path | Atoms, index: int | None) -> Atoms:
 
 
 def _predicted(atoms: Atoms, folder: str) -> Prediction:
-    from hamlearn.hamiltonian_model import load_model
+    from hamlearn.model.hamiltonian_folder import load_model
 
     return load_model(folder).predict([atoms])[0]
 

@@ -10,7 +10,7 @@ from ase.optimize import BFGS
 from hamlearn import HamlearnCalculator
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
 from hamlearn.errors import ArtifactError, ConfigError
-from hamlearn.property_model import PropertyModel
+from hamlearn.model.property import PropertyModel
 from hamlearn.structures import read_structures
 
 WATERS = read_structures(Path(__file__).parents[2] / "data" / "water_properties.extxyz")

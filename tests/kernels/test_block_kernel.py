@@ -12,7 +12,7 @@ from hamlearn.config import WignerSettings
 from hamlearn.errors import ConfigError, DomainError
 from hamlearn.kernels import BlockKernel, Centres, block_kernel, block_tiles
 from hamlearn.kernels.block_tiles import reaches
-from hamlearn.kernels.nodes import NodeGrid
+from hamlearn.o3.nodes import NodeGrid
 from hamlearn.structures import permute, random_rotation, rotate, translate
 from hamlearn.structures.samples import Family
 from hamlearn.testing import TOLERANCE

@@ -17,7 +17,7 @@ from hamlearn.kernels import (
     gradients,
 )
 from hamlearn.kernels.derivatives import mixture_of, slope_derivative
-from hamlearn.kernels.group_function import GroupFunction
+from hamlearn.o3.group_function import GroupFunction
 from hamlearn.testing import TOLERANCE
 
 EXACT = TOLERANCE["float64"]["exact"]

@@ -13,7 +13,7 @@ from hamlearn.kernels import (
     haar_weights,
     mixture_weights,
 )
-from hamlearn.kernels.layout import n_components
+from hamlearn.o3.layout import n_components
 from hamlearn.testing import TOLERANCE
 
 EXACT, CLOSE = TOLERANCE["float64"]["exact"], TOLERANCE["float64"]["equivariance"]

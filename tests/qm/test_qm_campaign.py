@@ -12,14 +12,14 @@ import pytest
 from ase import Atoms
 from ase.io import read, write
 
+import hamlearn.qm.calculation as scf
 import hamlearn.qm.campaign as module
-import hamlearn.qm.scf as scf
 from hamlearn.config import QMSettings
 from hamlearn.errors import ArtifactError, BasisError, ConfigError, StructureError
 from hamlearn.parallel import folder_lock
+from hamlearn.qm.calculation import run_scf
 from hamlearn.qm.campaign import campaign_status, pack_campaign, run_campaign
 from hamlearn.qm.record import load_record
-from hamlearn.qm.scf import run_scf
 from hamlearn.qm.task import calculate
 from hamlearn.units import BOHR_ANGSTROM
 
@@ -158,10 +158,10 @@ def test_failures_are_recorded_and_only_tried_again_on_request(waters, tmp_path,
     structures = [waters[0], Atoms("HF", [[0, 0, 0], [0, 0, 0.92]]), waters[1]]
     original = scf.converge
 
-    def fail_fluoride(mole, settings):
+    def fail_fluoride(mole, settings, *start):
         if "F" in mole.elements:
             raise scf.SCFError("not converged, for the test")
-        return original(mole, settings)
+        return original(mole, settings, *start)
 
     with monkeypatch.context() as patch:
         patch.setattr(scf, "converge", fail_fluoride)

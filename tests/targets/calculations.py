@@ -6,9 +6,9 @@ import numpy as np
 from ase import Atoms
 
 from hamlearn.config import QMSettings
+from hamlearn.qm.calculation import run_scf
 from hamlearn.qm.molecule import build_mole
 from hamlearn.qm.record import QMRecord
-from hamlearn.qm.scf import run_scf
 from hamlearn.structures import molecule
 from hamlearn.units import BOHR_ANGSTROM
 

@@ -7,8 +7,9 @@ from ase import Atoms
 
 from hamlearn.config import build_config
 from hamlearn.errors import ConfigError, DomainError
-from hamlearn.hamiltonian_model import HamiltonianModel
-from hamlearn.models import kernel_tiles, kernel_training
+from hamlearn.learning import kernel_training
+from hamlearn.learning import tiles as kernel_tiles
+from hamlearn.model.hamiltonian import HamiltonianModel
 from hamlearn.structures.splits import split, training_orders
 from hamlearn.workflow import run
 

@@ -10,7 +10,7 @@ from typer.testing import CliRunner
 from hamlearn import cli
 from hamlearn.config import build_config, load_config
 from hamlearn.errors import ArtifactError, ConfigError, DomainError, StructureError
-from hamlearn.property_model import load_model
+from hamlearn.model.property_folder import load_model
 from hamlearn.structures import read_structures
 from hamlearn.workflow import evaluate, predict, run
 

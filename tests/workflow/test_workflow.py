@@ -13,7 +13,7 @@ from ase import Atoms
 
 from hamlearn.config import build_config
 from hamlearn.errors import ArtifactError, ConfigError, DomainError, SCFError
-from hamlearn.hamiltonian_model import load_model
+from hamlearn.model.hamiltonian_folder import load_model
 from hamlearn.workflow import evaluate, predict, run
 
 FIXED = {

@@ -24,7 +24,7 @@ from study import add_row, read_rows
 from hamlearn import HamiltonianModel, metrics, select_structures
 from hamlearn.config import ModelSettings, QMSettings, TargetSettings, WignerSettings
 from hamlearn.kernels import BlockKernel, Centres
-from hamlearn.models import KernelBlockModel
+from hamlearn.learning.kernel_learner import KernelBlockModel
 from hamlearn.observables import average_orders, reference_prediction
 from hamlearn.plots import save_figure
 from hamlearn.plots.panels import new_panels

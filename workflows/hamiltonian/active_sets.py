@@ -22,9 +22,9 @@ from study import SETS, TARGETS, add_row, calculate, done, load
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks import split_matrices
 from hamlearn.kernels import BlockKernel, Centres
-from hamlearn.models import solve_sparse
-from hamlearn.models.active_samples import choose_active, family_name
-from hamlearn.models.block_groups import group_blocks
+from hamlearn.learning.active import choose_active, family_name
+from hamlearn.learning.groups import group_blocks
+from hamlearn.regression.sparse_solvers import solve_sparse
 from hamlearn.structures.samples import Family
 from hamlearn.structures.splits import split
 from hamlearn.targets import build_target

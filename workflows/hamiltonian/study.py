@@ -16,8 +16,8 @@ from hamlearn import HamiltonianModel, QMSettings
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import FeatureSettings, ModelSettings, TargetSettings, WignerSettings
 from hamlearn.config.regression import ActiveBy
-from hamlearn.models.active_samples import clipped_active
-from hamlearn.models.domain import Domain
+from hamlearn.learning.active import clipped_active
+from hamlearn.learning.domain import Domain
 from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
 from hamlearn.qm import Campaign, run_campaign
 from hamlearn.targets import build_target

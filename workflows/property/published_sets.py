@@ -18,14 +18,14 @@ from ase import Atoms
 from ase.io import read
 
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
+from hamlearn.learning.property_choice import candidates, choose_kernel
+from hamlearn.model.property import PropertyModel, cross_validated_error
+from hamlearn.observables.properties import property_metrics
 from hamlearn.plots import save_figure
 from hamlearn.plots.learning import learning_curve
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, VERMILION
-from hamlearn.property_model import PropertyModel
-from hamlearn.property_model.choice import candidates, choose_kernel
-from hamlearn.property_model.labels import read_labels
-from hamlearn.property_model.prediction import property_metrics
+from hamlearn.targets.labels import read_labels
 from hamlearn.testing.benchmark_data import benchmark_file
 
 KCAL_PER_HARTREE = 627.5094740631
@@ -133,7 +133,7 @@ def one_size(chosen: PublishedSet, train: list[Atoms], test: list[Atoms]) -> dic
     start = time.perf_counter()
     model = ModelSettings(kind="kernel", folds=10, loss=chosen.loss, memory_gb=8.0)  # type: ignore[arg-type]
     options = candidates(KernelSettings(**chosen.kernel, grid=chosen.grid))  # type: ignore[arg-type]
-    kernel = choose_kernel(train[: chosen.chosen_on], chosen.target, options, model)
+    kernel = choose_kernel(train[: chosen.chosen_on], chosen.target, options, model, cross_validated_error)
     fitted = PropertyModel(chosen.target, kernel, model).fit(train)
     errors = property_metrics(fitted.predict(test), read_labels(test, chosen.target), chosen.target)
     scaled = {name: value * chosen.factor for name, value in errors.items()}

@@ -19,10 +19,10 @@ import numpy as np
 from ase import Atoms
 
 from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
+from hamlearn.model.property import PropertyModel
 from hamlearn.plots import save_figure
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, VERMILION
-from hamlearn.property_model import PropertyModel
 from hamlearn.testing.benchmark_data import benchmark_file
 
 # widths by cross-validation on 20 training structures of ethanol, the same for all molecules

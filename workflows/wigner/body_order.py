@@ -20,11 +20,12 @@ import numpy as np
 
 from hamlearn.config import KernelSettings
 from hamlearn.kernels import EnvironmentKernel
-from hamlearn.models import KernelRidge, fold_indices, grid_mixture
 from hamlearn.observables import average_orders, final_slope
 from hamlearn.plots import learning_curve
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, GREEN, GREY, INK, PURPLE, VERMILION, add_legend
+from hamlearn.regression.folds_and_mixtures import fold_indices, grid_mixture
+from hamlearn.regression.kernel_ridge import KernelRidge
 from hamlearn.report.figures import Drawing
 from hamlearn.structures import read_structures, split, training_orders
 

@@ -1,0 +1,1 @@
+"""Learned Hamiltonians and properties: fit, predict, save, load, select."""

@@ -1,0 +1,229 @@
+"""Which molecules to compute next: the least certain ones, the ones farthest from what is known, or both."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Literal, get_args
+
+import numpy as np
+
+from hamlearn.config import WignerSettings
+from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
+from hamlearn.kernels import BlockKernel
+from hamlearn.learning.kernel_learner import KernelBlockModel
+from hamlearn.model.coverage import Coverage
+from hamlearn.model.hamiltonian import HamiltonianModel
+from hamlearn.structures import check_structures
+from hamlearn.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+By = Literal["uncertainty", "farthest", "both"]
+Of = Literal["gap", "levels"]
+PREDICTED_AT_ONCE = 256
+"""Candidates whose matrices are held together."""
+
+MOST_L = 3
+"""Largest angular momentum of the kernel that measures distances for a model without kernels."""
+
+
+@dataclass(frozen=True)
+class Selection:
+    """Chosen candidates, in the order of their choice.
+
+    Attributes:
+        indices: which candidates, fewer than asked for if all others are copies of known or chosen ones [k].
+        stds_ev: standard deviation of the gap, or root mean square of those of the levels [k]; nan for farthest.
+        distances: from everything known or chosen before, of a kernel without unit [k].
+        outside: candidates the model cannot answer for, with the reason, by index; none of them is chosen.
+    """
+
+    indices: IntArray
+    stds_ev: FloatArray
+    distances: FloatArray
+    outside: Mapping[int, str]
+
+
+def select_structures(
+    model: HamiltonianModel,
+    candidates: Sequence[Atoms],
+    n: int,
+    by: By = "uncertainty",
+    of: Of = "gap",
+    known: Sequence[Atoms] = (),
+    executor: str = "serial",
+) -> IntArray:
+    """Return which candidates to compute next, one after the other those of largest s D / D_0, D, or s D.
+
+    s is the error bar of a candidate and D its distance from everything known or chosen so far: the root mean square,
+    over its atoms, of the kernel distance to the nearest known atom of the same element. D_0 is D before anything was
+    chosen. The three are called
+
+    - ``uncertainty``, s D / D_0: an error bar shrinks about as fast as the nearest data come closer, so that of two
+      candidates alike only one is chosen, without a new fit in between;
+    - ``farthest``, D: farthest point sampling, begun at the training set; it needs no error bars, and covers
+      geometries whether or not they matter to the levels;
+    - ``both``, s D: an error bar weighted with how new the atoms are. Error bars alone crowd where one quantity is
+      hard, distances alone at the rim of the set.
+
+    Candidates outside the model's domain would teach it most of all, but cannot be ranked: a warning lists them.
+
+    Args:
+        model: fitted. The metric is that of its kernels of single atoms; for ridge regression of such kernels with
+            the model's cut-off and widths.
+        candidates: geometries, Å.
+        n: how many to choose.
+        by: uncertainty, farthest or both.
+        of: error bars of the gap, or root mean square of those of all levels.
+        known: structures that need no computing, beside those the model remembers: all of the training set, or the
+            active set, of a model with kernels; none of a ridge regression.
+        executor: where kernels are computed; see :func:`hamlearn.parallel.open_executor`.
+
+    Returns:
+        Indices in the order of their choice [n], fewer if all other candidates are copies of known or chosen ones.
+        Turning, inverting or permuting the atoms of candidates changes nothing, ties apart.
+
+    Raises:
+        ConfigError: for a model without error bars where they are needed, a ridge regression that is not told what is
+            known where distances alone decide, a model of a property, or n out of range.
+        StructureError: if a candidate is no acceptable geometry.
+        DomainError: if fewer than n candidates lie inside the model's domain, or one has no gap.
+
+    Source: farthest points as in Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 9; distances
+    to the nearest atom as in the best match of De, Bartók, Csányi, Ceriotti, Phys. Chem. Chem. Phys. 18, 13754 (2016).
+    """
+    found = choose(model, candidates, n, by, of, known, executor)
+    if found.outside:
+        listed = "; ".join(f"{index}: {why}" for index, why in list(found.outside.items())[:10])
+        more = f"; ... {len(found.outside) - 10} more" if len(found.outside) > 10 else ""
+        warnings.warn(
+            f"{len(found.outside)} candidates are outside what the model was trained for, and worth computing for "
+            f"that: {listed}{more}",
+            HamlearnWarning,
+            stacklevel=2,
+        )
+    return found.indices
+
+
+def choose(
+    model: HamiltonianModel,
+    candidates: Sequence[Atoms],
+    n: int,
+    by: By = "uncertainty",
+    of: Of = "gap",
+    known: Sequence[Atoms] = (),
+    executor: str = "serial",
+) -> Selection:
+    """Return a selection with error bars, distances, and the candidates outside; see :func:`select_structures`."""
+    _check(model, candidates, n, by, of, known)
+    domain = model.block_model_.domain
+    beyond = {index: why for index, atoms in enumerate(candidates) if (why := domain.lacks(atoms))}
+    inside = np.array([index for index in range(len(candidates)) if index not in beyond], dtype=np.int64)
+    if n > len(inside):
+        listed = "\n  ".join(f"structure {index}: {why}" for index, why in list(beyond.items())[:20])
+        raise DomainError(
+            f"{n} of the candidates are to be chosen, but {len(inside)} of {len(candidates)} lie inside what the model "
+            f"was trained for; choose fewer. Worth computing first are those outside:\n  {listed}"
+        )
+    chosen = [candidates[index] for index in inside]
+    stds = np.full(len(inside), np.nan) if by == "farthest" else _stds_ev(model, chosen, of, executor)
+    coverage = _coverage(model, chosen, known, executor)
+    at_first = coverage.distances()
+    weights = {
+        "uncertainty": np.divide(stds, at_first, out=np.zeros_like(stds), where=at_first > coverage.smallest),
+        "farthest": np.ones_like(stds),
+        "both": stds,
+    }[by]
+    picks, distances = _pick(coverage, weights, n)
+    return Selection(inside[picks], stds[picks], distances, beyond)
+
+
+def _pick(coverage: Coverage, weights: FloatArray, n: int) -> tuple[IntArray, FloatArray]:
+    """Return the candidates of largest weight x distance, one at a time, and that distance."""
+    picks: list[int] = []
+    found: list[float] = []
+    for _ in range(n):
+        distances = coverage.distances()
+        distances[picks] = 0.0
+        if distances.max() <= coverage.smallest:
+            if not picks:
+                raise ConfigError("all candidates are copies of known structures; give others")
+            warnings.warn(
+                f"{len(picks)} of {n} candidates were chosen: all others are copies of known or chosen ones",
+                HamlearnWarning,
+                stacklevel=4,
+            )
+            break
+        new = distances > coverage.smallest
+        picks.append(int(np.where(new, weights * distances, -1.0).argmax()))
+        found.append(float(distances[picks[-1]]))
+        coverage.add(picks[-1])
+    return np.array(picks, dtype=np.int64), np.array(found)
+
+
+def _stds_ev(model: HamiltonianModel, structures: Sequence[Atoms], of: Of, executor: str) -> FloatArray:
+    """Return the error bar of every structure [structure], eV."""
+    stds: list[float] = []
+    for start in range(0, len(structures), PREDICTED_AT_ONCE):
+        predictions = model.predict(structures[start : start + PREDICTED_AT_ONCE], executor, std="levels")
+        stds += [p.gap_std_ev if of == "gap" else np.sqrt(np.mean(p.eigenvalues_std_ev**2)) for p in predictions]
+    out = np.array(stds)
+    if not np.isfinite(out).all():
+        bad = structures[int(np.argmin(np.isfinite(out)))].get_chemical_formula()
+        raise DomainError(
+            f"{bad} has no virtual level, and so no gap to be uncertain of; use of='levels' (--of levels)"
+        )
+    return out
+
+
+def _coverage(model: HamiltonianModel, candidates: Sequence[Atoms], known: Sequence[Atoms], executor: str) -> Coverage:
+    """Return the distances of candidates from what is known."""
+    fitted = model.block_model_
+    if isinstance(fitted, KernelBlockModel):
+        out = Coverage(fitted.kernel_, candidates, executor)
+        out.add_known(fitted.active_)
+        domain = fitted.domain
+        known = [atoms for atoms in known if not domain.lacks(atoms)]  # others are far from all candidates
+    else:
+        f = model.features
+        settings = WignerSettings(
+            max_l=min(f.max_l, MOST_L),
+            max_nu_centre=max(f.max_nu_centre, 1),
+            max_nu_pair=0,
+            cutoff_angstrom=f.cutoff_angstrom,
+            cutoff_width_angstrom=f.cutoff_width_angstrom,
+            smearing_angstrom=f.smearing_angstrom,
+            pair_cutoff_angstrom=f.pair_cutoff_angstrom,
+        )
+        out = Coverage(BlockKernel(settings).fit([*known, *candidates]), candidates, executor)
+    if known:
+        out.add_known(out.kernel.centres(known))
+    return out
+
+
+def _check(
+    model: HamiltonianModel, candidates: Sequence[Atoms], n: int, by: str, of: str, known: Sequence[Atoms]
+) -> None:
+    if not isinstance(model, HamiltonianModel):
+        raise ConfigError(f"select got a {type(model).__name__}; expected a model of Hamiltonians")
+    for name, value, valid in (("by", by, get_args(By)), ("of", of, get_args(Of))):
+        if value not in valid:
+            raise ConfigError(f"{name} is '{value}'; expected {', '.join(valid)}")
+    if not 1 <= n <= len(candidates):
+        raise ConfigError(f"n is {n}, and there are {len(candidates)} candidates; choose from 1 to {len(candidates)}")
+    if by != "farthest" and not model.model.error_bars:
+        raise ConfigError(
+            f"by {by} needs error bars, and the model was fitted without; set model.error_bars: true and fit it again, "
+            "or select by farthest"
+        )
+    if by != "uncertainty" and model.model.kind == "ridge" and not known:
+        raise ConfigError(
+            f"by {by} measures distances from the training set, which a ridge regression does not remember; give it as "
+            "known structures (--known FILE), or select by uncertainty"
+        )
+    check_structures(candidates, source="the candidates")
+    if known:
+        check_structures(known, source="the known structures")

@@ -1,0 +1,1 @@
+"""Regression on numbers alone: factors, folds, solvers, choice of regularisation, posteriors, farthest points."""

@@ -1,0 +1,161 @@
+"""Properties of molecules as irreducible components, read from structures and written back in their own shape."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from hamlearn.config import TargetSettings
+from hamlearn.errors import StructureError, nearest
+from hamlearn.structures.checks import index_ranges
+from hamlearn.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+
+SQRT2, SQRT6 = 2**0.5, 6**0.5
+MOST_SHOWN = 9
+"""Numbers that a message shows rather than their shape."""
+
+
+@dataclass(frozen=True)
+class Labels:
+    """What is known of some structures.
+
+    Attributes:
+        values: irreducible components [structure, 2l+1], m = -l ... l.
+        forces: of all atoms, structure after structure [atom, 3], unit/Å; None if they are not learned.
+
+    Values transform as sigma-parity tensors, y -> D^l(R) y; forces as vectors.
+    """
+
+    values: FloatArray
+    forces: FloatArray | None = None
+
+
+def components(l: int, n_numbers: int) -> FloatArray:
+    """Return the matrix from the numbers of a property to its irreducible components [2l+1, number].
+
+    Vectors are in the order x, y, z, tensors row by row; l = 0 of a tensor is its trace, and l = 2 its symmetric
+    part without the trace, in an orthonormal basis of such matrices.
+    """
+    if l == 0:
+        return np.eye(1) if n_numbers == 1 else np.eye(3).reshape(1, 9)
+    if l == 1:
+        return np.eye(3)[[1, 2, 0]]
+    out = np.zeros((5, 3, 3))
+    for m, (i, j) in ((0, (0, 1)), (1, (1, 2)), (3, (0, 2))):
+        out[m, i, j] = out[m, j, i] = 1 / SQRT2
+    out[2] = np.diag([-1, -1, 2]) / SQRT6
+    out[4] = np.diag([1, -1, 0]) / SQRT2
+    return out.reshape(5, 9)
+
+
+def in_own_shape(values: FloatArray, l: int) -> FloatArray:
+    """Return scalars [...], vectors (x, y, z) [..., 3] or tensors [..., 3, 3] from components [..., 2l+1]."""
+    if l == 0:
+        return values[..., 0]
+    out = values @ components(l, 3 if l == 1 else 9)
+    return out if l == 1 else out.reshape(*values.shape[:-1], 3, 3)
+
+
+def read_labels(
+    structures: Sequence[Atoms], target: TargetSettings, indices: Sequence[int] | IntArray | None = None
+) -> Labels:
+    """Read a property, and its forces if they are learned, from ``info``, ``arrays`` or a calculator's results.
+
+    Args:
+        structures: geometries with labels.
+        target: names of the keys and type of the property.
+        indices: what to call the structures in messages; by default 0, 1, 2, ...
+
+    Raises:
+        StructureError: if a key is missing, has the wrong shape or is not finite; with the indices of the structures.
+    """
+    names = [int(k) for k in (range(len(structures)) if indices is None else indices)]
+    key = str(target.key)
+    found = [_find(atoms, key, False) for atoms in structures]
+    _refuse(found, lambda value: value is None, names, lambda k: _missing(structures[k], key, "number or list"))
+    sizes = {0: (1, 9), 1: (3,), 2: (9,)}[target.l]
+    wanted = " or ".join(map(str, sizes))
+    arrays = [_numbers(value) for value in found]
+    _refuse(
+        arrays,
+        lambda value: value.size not in sizes,
+        names,
+        lambda k: (
+            f"'{key}' {_shown(found[k])}, expected {wanted} number{'' if wanted == '1' else 's'} for l = {target.l}"
+        ),
+    )
+    _refuse(arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' is {found[k]!r}, not finite")
+    values = [components(target.l, value.size) @ value.ravel() for value in arrays]
+    forces = None if target.forces_key is None else _forces(structures, target.forces_key, names)
+    return Labels(np.array(values).reshape(-1, 2 * target.l + 1), forces)
+
+
+def _forces(structures: Sequence[Atoms], key: str, names: list[int]) -> FloatArray:
+    found = [_find(atoms, key, True) for atoms in structures]
+    wanted = "array with a row per atom"
+    _refuse(found, lambda value: value is None, names, lambda k: _missing(structures[k], key, wanted))
+    arrays = [_numbers(value) for value in found]
+    shapes = [(len(atoms), 3) for atoms in structures]
+    fits = [value.shape == shape for value, shape in zip(arrays, shapes, strict=True)]
+    _refuse(
+        fits, lambda fit: not fit, names, lambda k: f"'{key}' {_shown(found[k])}, not an array of {shapes[k]} numbers"
+    )
+    _refuse(arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' is not finite everywhere")
+    return np.concatenate([np.zeros((0, 3)), *arrays])
+
+
+def _find(atoms: Atoms, key: str, per_atom: bool) -> Any:
+    """Return what a structure says under a key; ASE moves names such as energy and forces to a calculator."""
+    for place in (atoms.arrays if per_atom else atoms.info, _results(atoms)):
+        if place.get(key) is not None:
+            return place[key]
+    return None
+
+
+def _results(atoms: Atoms) -> dict[str, Any]:
+    return atoms.calc.results if atoms.calc is not None else {}
+
+
+def _missing(atoms: Atoms, key: str, wanted: str) -> str:
+    """Say what there is where a key was not found as a value of the structure or of its atoms."""
+    known = {**atoms.info, **atoms.arrays, **_results(atoms)}
+    if known.get(key) is not None:
+        kind = "atoms" if key in atoms.arrays else "whole structure"
+        return f"'{key}' is there, but of the {kind}: it {_shown(known[key])}; expected a {wanted}"
+    present = sorted({name for name, value in known.items() if value is not None} - {"numbers", "positions"})
+    return f"key '{key}' is missing; there is {', '.join(present) or 'none at all'}{nearest(key, present)}"
+
+
+def _shown(value: Any) -> str:
+    """Say what a value is, or what shape it has."""
+    if not isinstance(value, np.ndarray):
+        return f"is {value!r}"
+    return f"is {value.tolist()}" if value.ndim < 2 and value.size <= MOST_SHOWN else f"has shape {value.shape}"
+
+
+def _numbers(value: Any) -> FloatArray:
+    """Return numbers as an array, empty for text, booleans and ragged lists."""
+    try:
+        array = np.asarray(value)
+    except ValueError:
+        return np.zeros(0)
+    return array.astype(np.float64) if array.dtype.kind in "iuf" else np.zeros(0)
+
+
+def _refuse(
+    values: Sequence[Any], wrong: Callable[[Any], bool], names: list[int], reason: Callable[[int], str]
+) -> None:
+    """Raise StructureError if any value is wrong, with the reason of the first and the names of all."""
+    bad = [k for k, value in enumerate(values) if wrong(value)]
+    if bad:
+        raise StructureError(
+            f"{len(bad)} of {len(values)} structures have no usable label (counted from 0): "
+            f"{index_ranges(sorted(names[k] for k in bad))}; structure {names[bad[0]]}: {reason(bad[0])}"
+        )
