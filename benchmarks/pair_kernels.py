@@ -20,11 +20,12 @@ import torch
 from ase.io import read
 from wigner import in_turn
 
-from hamlearn.config import TargetSettings, WignerSettings
-from hamlearn.kernels import BlockKernel, node_integrals
-from hamlearn.learning.active import family_name
-from hamlearn.learning.groups import groups_of
-from hamlearn.learning.rows import wanted_of
+from hamlearn.config import SaphTarget, WignerSettings
+from hamlearn.kernels import BlockKernel
+from hamlearn.learning.groups import family_name
+from hamlearn.learning.kernel_rows import wanted_of
+from hamlearn.learning.tasks import targets_of
+from hamlearn.o3 import node_integrals
 from hamlearn.targets import target_orbitals
 
 ROWS, COLUMNS = 6, 60  # structures
@@ -37,11 +38,11 @@ def main() -> None:
     shipped = Path(__file__).parents[1] / "data" / "water.extxyz"
     file = Path(folder) / "ethanol_4500.extxyz" if folder else shipped
     atoms = read(file, f":{ROWS + COLUMNS}")
-    orbitals = target_orbitals(TargetSettings(), "def2-SVP", sorted(set(atoms[0].numbers.tolist())))
+    orbitals = target_orbitals(SaphTarget(), "def2-SVP", sorted(set(atoms[0].numbers.tolist())))
     kernel = BlockKernel(WignerSettings()).fit(atoms)
     centres = kernel.centres(atoms)
     rows, columns = centres.part(0, ROWS)[0], centres.part(ROWS, ROWS + COLUMNS)[0]
-    wanted = {f: irreps for f, irreps in wanted_of(groups_of(orbitals)).items() if centres.count(f)}
+    wanted = {f: irreps for f, irreps in wanted_of(targets_of(orbitals)).items() if centres.count(f)}
     kinds: dict[str, dict] = {}
     for family, irreps in wanted.items():
         kinds.setdefault(family_name(family), {})[family] = irreps

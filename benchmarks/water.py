@@ -40,12 +40,13 @@ def main() -> None:
     n_test = arguments.test or (200 if folder else 100)
     train, test = split(len(structures), n_train, n_test, seed=0)
     qm, target = hamlearn.QMSettings(), hamlearn.TargetSettings(kind=arguments.kind)
+    settings = hamlearn.RidgeSettings(features=hamlearn.FeatureSettings(max_l=arguments.max_l))
     with tempfile.TemporaryDirectory() as temporary:
         records = arguments.records or Path(temporary)
         campaign = hamlearn.run_campaign(structures, qm, records, executor="local", echo=print)
         targets = [hamlearn.build_target(campaign.load(k), target) for k in range(len(structures))]
 
-    model = hamlearn.HamiltonianModel(qm=qm, target=target, features=hamlearn.FeatureSettings(max_l=arguments.max_l))
+    model = hamlearn.HamiltonianModel(qm, target, settings)
     fit_seconds, _ = clock(lambda: model.fit([structures[k] for k in train], [targets[k] for k in train]))
     tested = [structures[k] for k in test]
     model.predict(tested[:2])

@@ -22,7 +22,7 @@ import torch
 from ase import Atoms
 
 from hamlearn.config import KernelSettings
-from hamlearn.kernels import EnvironmentKernel, GroupFunction, density_kernel, invariant_orders, wigner_orders
+from hamlearn.kernels import EnvironmentKernel, GroupFunction, density_kernel, invariant_orders
 from hamlearn.o3.compiled import is_compiled, product_table
 from hamlearn.o3.layout import n_components
 
@@ -76,11 +76,11 @@ def engine(repeats: int) -> dict[str, float]:
     for name in BACKENDS:
         f, g = function(x, 3, name), function(y, 3, name)
         runs[f"{name} invariants"] = lambda f=f: invariant_orders(f, 4)
-        runs[f"{name} equivariants"] = lambda f=f: wigner_orders(f, 4)
+        runs[f"{name} equivariants"] = lambda f=f: f.powers(4)
         runs[f"{name} step"] = lambda f=f, g=g: f * g
     single = function(x.float(), 3, "grid")
     runs["grid, float32 invariants"] = lambda: invariant_orders(single, 4)
-    runs["grid, float32 equivariants"] = lambda: wigner_orders(single, 4)
+    runs["grid, float32 equivariants"] = lambda: single.powers(4)
     best, gflops = in_turn(runs, repeats)
     print(f"matrix products: {gflops:.1f} GFlop/s on one core\n")
     print(f"{'L = 3, orders up to 4':<28}{'us/pair':>9}{'x floor':>9}{'aim, us':>9}{'   (aim scaled from 70 GFlop/s)'}")
@@ -112,7 +112,7 @@ def scaling(repeats: int) -> None:
 def orders_and_channels(repeats: int) -> None:
     """Cost against max_nu, and of the kernel of order 1 against channels (elements x radial functions)."""
     f = function(random_input(3, PAIRS), 3, BACKENDS[0])
-    runs: dict[str, Callable[[], object]] = {f"{nu}": lambda nu=nu: wigner_orders(f, nu) for nu in range(2, 9)}
+    runs: dict[str, Callable[[], object]] = {f"{nu}": lambda nu=nu: f.powers(nu) for nu in range(2, 9)}
     best, _ = in_turn(runs, repeats)
     line = ", ".join(f"{nu}: {1e6 * t / PAIRS:.1f}" for nu, t in best.items())
     print(f"\nall (lambda, sigma) up to max_nu, us: {line}")

@@ -16,6 +16,10 @@ class ConfigError(HamlearnError):
     """A workflow file, setting or command-line option is not acceptable."""
 
 
+class SettingError(ConfigError, ValueError):
+    """A setting is not acceptable; also a ValueError, as for any wrong argument in Python."""
+
+
 class StructureError(HamlearnError):
     """A geometry or a file of geometries is not acceptable."""
 
@@ -42,9 +46,35 @@ class HamlearnWarning(UserWarning):
     """Something worth knowing that does not stop the work."""
 
 
+class FarPairsWarning(HamlearnWarning):
+    """Atoms are further apart than pairs that have blocks."""
+
+
+def check_type(
+    value: object,
+    kinds: type | tuple[type, ...],
+    argument: str,
+    expected: str,
+    error: type[HamlearnError] = SettingError,
+) -> None:
+    """Raise an error that names an argument unless it is of some class.
+
+    Args:
+        value: what was given.
+        kinds: classes it may have.
+        argument: its name.
+        expected: what to give, in words.
+        error: class of the error.
+    """
+    if not isinstance(value, kinds):
+        raise error(f"{argument} is a {type(value).__name__}, expected {expected}")
+
+
 def nearest(name: str, valid: list[str] | tuple[str, ...]) -> str:
-    """Return the valid name closest in spelling to ``name`` as ``"; did you mean 'x'?"`` or ``""``."""
+    """Return the valid name closest in spelling as ``"; did you mean 'x'?"``, or ``""``; case counts last."""
     import difflib
 
-    close = difflib.get_close_matches(str(name), [str(v) for v in valid], n=1, cutoff=0.5)
+    names = [str(v) for v in valid]
+    close = [known for known in names if known.casefold() == str(name).casefold()]
+    close = close or difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
     return f"; did you mean '{close[0]}'?" if close else ""

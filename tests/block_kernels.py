@@ -4,7 +4,7 @@ import numpy as np
 from ase import Atoms
 
 from hamlearn.config import WignerSettings
-from hamlearn.structures.samples import Family
+from hamlearn.structures.families import Family
 
 IRREPS = [(L, sigma) for L in range(3) for sigma in (1, -1)]
 SMALL = WignerSettings(

@@ -6,6 +6,7 @@ from ase import Atoms
 from bare_pyscf import bare_rhf, lowdin
 
 from hamlearn.angular.ao_order import Orbitals
+from hamlearn.config import learners
 from hamlearn.o3 import compiled
 
 
@@ -42,3 +43,10 @@ def back_end(request, monkeypatch):
         monkeypatch.setattr(compiled, "_loop", lambda: None)
     elif not compiled.is_compiled():
         pytest.skip("the compiled loop was not built")
+
+
+@pytest.fixture
+def own_learners(monkeypatch):
+    """The kinds of learners of the package alone, whatever other tests have registered."""
+    own = {name: section for name, section in learners._KINDS.items() if section.__module__ == learners.__name__}
+    monkeypatch.setattr(learners, "_KINDS", own)

@@ -3,7 +3,7 @@
 import numpy as np
 from ase import Atoms
 
-from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
+from hamlearn.config import KernelRidgeSettings, KernelSettings, PropertyTarget
 from hamlearn.model.property import PropertyModel
 
 CHARGES = {1: 0.4, 6: -0.1, 8: -0.7}
@@ -54,13 +54,16 @@ def _labelled(atoms):
     return copy
 
 
+def target(key="energy", l=0, sigma=1, forces=False, **settings):
+    unit = "eV" if l == 0 else None
+    return PropertyTarget(key=key, l=l, sigma=sigma, forces_key="forces" if forces else None, unit=unit, **settings)
+
+
 def model(key="energy", l=0, sigma=1, forces=False, kernel=FIXED, **settings):
-    target = TargetSettings(
-        kind="property",
-        key=key,
-        l=l,
-        sigma=sigma,
-        forces_key="forces" if forces else None,
-        unit="eV" if l == 0 else None,
-    )
-    return PropertyModel(target, kernel, ModelSettings(kind="kernel", **settings))
+    """Return a model by kernels; settings are those of its learner."""
+    return PropertyModel(target(key, l, sigma, forces), KernelRidgeSettings(kernel=kernel, **settings))
+
+
+def values(fitted, structures):
+    """Return the values that a model predicts [structure, ...]."""
+    return np.array([p.value for p in fitted.predict(structures)])

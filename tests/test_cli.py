@@ -21,6 +21,8 @@ from hamlearn import cli
 from hamlearn.config import json_schema, load_config
 from hamlearn.errors import DomainError, HamlearnWarning, SCFError
 
+pytestmark = pytest.mark.usefixtures("own_learners")
+
 VERBS = ("run", "qm", "fit", "predict", "select", "evaluate", "report", "symmetry", "status", "config")
 METRICS = {
     "n_test": 2,
@@ -108,11 +110,11 @@ def test_command_line_starts_light() -> None:
 def test_run_hands_over_settings_and_prints_errors_and_report(calls: dict[str, Any], file: Path) -> None:
     calls["outcome"] = Outcome(results=METRICS, report=Path("OUT/report.html"))
     result = call(
-        "run", file, "-o", "OUT", "--set", "features.max_l=2", "--set", "qm.basis=sto-3g", "--executor", "serial"
+        "run", file, "-o", "OUT", "--set", "model.features.max_l=2", "--set", "qm.basis=sto-3g", "--executor", "serial"
     )
     assert result.exit_code == 0
     (config, out), options = calls["run"]
-    assert config == load_config(file, ["features.max_l=2", "qm.basis=sto-3g"])
+    assert config == load_config(file, ["model.features.max_l=2", "qm.basis=sto-3g"])
     assert out == Path("OUT")
     assert (options["executor"], options["until"], options["shard"]) == ("serial", None, None)
     assert ["orbital", "energies", "0.250", "0.125"] in words(result.stdout)
@@ -133,15 +135,22 @@ def test_predict_says_where_the_predictions_are(calls: dict[str, Any]) -> None:
     assert "3 predictions: PRED/predictions.extxyz, PRED/hamiltonians.h5" in result.stdout
 
 
-def test_evaluate_a_run_uses_its_own_settings(calls: dict[str, Any], file: Path) -> None:
+def test_evaluate_a_run_reads_what_it_holds(calls: dict[str, Any], file: Path) -> None:
+    """Nothing is computed, also if the run is not finished."""
     folder = file.parent
     file.rename(folder / "config.yaml")
-    calls["outcome"] = Outcome(results=METRICS)
+    unfinished = call("evaluate", folder)
+    assert unfinished.exit_code == 2
+    assert f"{folder} is not finished; hamlearn run FILE -o {folder}" in unfinished.stderr
+    (folder / "results.json").write_text(json.dumps({"n_train": 4, "failures": {}, **METRICS, "n_test": 1}))
     result = call("evaluate", folder)
     assert result.exit_code == 0
-    assert calls["run"][0] == (load_config(folder / "config.yaml"), folder)
-    assert calls["run"][1]["until"] == "evaluate"
+    assert "Errors on 1 test structure\n" in result.stdout
     assert ["HOMO–LUMO", "gap", "0.500", "0.375"] in words(result.stdout)
+    (folder / "results.json").write_text(json.dumps({"n_train": 4, "failures": {"17": "SCF not converged"}}))
+    failed = call("evaluate", folder)
+    assert failed.exit_code == SCFError.exit_code and "1 calculation failed" in failed.stderr
+    assert "run" not in calls
 
 
 def test_evaluate_a_model_on_other_molecules(calls: dict[str, Any]) -> None:
@@ -152,9 +161,9 @@ def test_evaluate_a_model_on_other_molecules(calls: dict[str, Any]) -> None:
 
 
 def test_config_prints_what_it_is_asked_for(file: Path) -> None:
-    result = call("config", file, "--set", "features.max_l=2")
+    result = call("config", file, "--set", "model.features.max_l=2")
     (file.parent / "printed.yaml").write_text(result.stdout)
-    assert load_config(file.parent / "printed.yaml") == load_config(file, ["features.max_l=2"])
+    assert load_config(file.parent / "printed.yaml") == load_config(file, ["model.features.max_l=2"])
     assert "conv_tol: 1.0e-10" in call("config", "--defaults").stdout
     assert json.loads(call("config", "--schema").stdout) == json_schema()
 
@@ -211,12 +220,12 @@ def test_a_defect_of_hamlearn_is_not_hidden(calls: dict[str, Any], file: Path) -
         (("run", "FILE"), "Missing option"),
         (("run", "FILE", "-o", "OUT", "--sett", "a=b"), "No such option"),
         (("run", "none.yaml", "-o", "OUT"), "none.yaml does not exist"),
-        (("run", "FILE", "-o", "OUT", "--set", "features.max_k=3"), "did you mean"),
+        (("run", "FILE", "-o", "OUT", "--set", "model.features.max_k=3"), "did you mean"),
         (("qm", "FILE", "-o", "OUT", "--shard", "4/4"), "expected i/n"),
         (("evaluate", "."), "holds no run"),
         (("evaluate", "OUT/model", "new.xyz"), "needs -o DIR"),
         (("report", "nowhere"), "results.json does not exist"),
-        (("status", "nowhere"), "holds no campaign"),
+        (("status", "nowhere"), "nowhere holds no run; give the folder of hamlearn run -o"),
         (("config",), "one of FILE.yaml, --defaults and --schema"),
         (("config", "FILE", "--schema"), "one of FILE.yaml, --defaults and --schema"),
     ],

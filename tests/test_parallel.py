@@ -160,7 +160,7 @@ def test_bad_cluster_file_is_refused(tmp_path, content, says):
 
 
 def test_missing_dask_is_said_in_words(tmp_path, monkeypatch):
-    (tmp_path / "cluster.yaml").write_text("kind: local\nworkers: 1\n")
+    (tmp_path / "cluster.yaml").write_text("kind: local\nworkers: 1\ndashboard_address: :0\n")
     monkeypatch.setitem(sys.modules, "dask", None)
     with (
         pytest.raises(ConfigError, match=r"pip install 'hamlearn\[cluster\]'"),
@@ -171,7 +171,7 @@ def test_missing_dask_is_said_in_words(tmp_path, monkeypatch):
 
 def test_local_dask_cluster_runs_the_same_tasks(tmp_path):
     pytest.importorskip("distributed")
-    (tmp_path / "cluster.yaml").write_text("kind: local\nworkers: 1\n")
+    (tmp_path / "cluster.yaml").write_text("kind: local\nworkers: 1\ndashboard_address: :0\n")
     with open_executor(str(tmp_path / "cluster.yaml")) as executor:
         pid, pyscf_threads, libraries, modules = executor.submit(describe_worker).result()
         assert executor.submit(double, 4).result() == 8
@@ -250,6 +250,8 @@ def test_shards_share_a_folder_but_not_with_a_whole_run(tmp_path):
 
 def test_cluster_without_its_submit_command_is_refused(tmp_path, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
-    (tmp_path / "cluster.yaml").write_text("kind: slurm\nworkers: 1\nqueue: normal\ncores: 1\nmemory: 1GB\n")
+    (tmp_path / "cluster.yaml").write_text(
+        "kind: slurm\nworkers: 1\nqueue: normal\ncores: 1\nmemory: 1GB\nscheduler_options: {dashboard_address: ':0'}\n"
+    )
     with pytest.raises(ConfigError, match="needs the command sbatch"), open_executor(str(tmp_path / "cluster.yaml")):
         pass

@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import BasisError
 from hamlearn.types import IntArray
 
@@ -20,8 +22,8 @@ SHELL_LETTERS = "spdfghik"
 P_IN_PYSCF = (1, 2, 0)  # PySCF stores p as (x, y, z); m = -1, 0, 1 is (y, z, x)
 
 
-@dataclass(frozen=True)
-class Orbitals:
+@dataclass(frozen=True, eq=False, repr=False)
+class Orbitals(ByValue, Shown):
     """The shells of every species and their place in PySCF's order.
 
     Attributes:
@@ -31,6 +33,12 @@ class Orbitals:
 
     shells: Mapping[int, tuple[Shell, ...]]
     ao_index: Mapping[int, tuple[int, ...]]
+
+    def shown(self) -> dict[str, object]:
+        """Return the shells of every element."""
+        from hamlearn.angular.elements import symbol
+
+        return {symbol(z): " ".join(f"{n}{SHELL_LETTERS[l]}" for n, l in shells) for z, shells in self.shells.items()}
 
     @classmethod
     def from_mole(cls, mole: Any) -> Orbitals:

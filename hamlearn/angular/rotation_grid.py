@@ -11,7 +11,7 @@ from hamlearn.angular.clebsch_gordan import real_wigner_d
 from hamlearn.types import FloatArray
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class RotationGrid:
     """Nodes R = R_z(alpha) R_y(beta) R_z(gamma) whose weighted sum is the normalised Haar integral over SO(3).
 

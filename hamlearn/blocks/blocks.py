@@ -9,14 +9,17 @@ import numpy as np
 
 from hamlearn.angular.ao_order import Orbitals, Shell
 from hamlearn.angular.clebsch_gordan import clebsch_gordan
+from hamlearn.angular.elements import symbol
 from hamlearn.blocks.keys import BlockKey, couplings, families, shell_pairs
+from hamlearn.display import Shown, Words
+from hamlearn.equality import ByValue
 from hamlearn.errors import BasisError
-from hamlearn.structures.samples import Family, first_atoms
+from hamlearn.structures.families import Family, laid_out
 from hamlearn.types import FloatArray, IntArray
 
 
-@dataclass(frozen=True)
-class Blocks:
+@dataclass(frozen=True, eq=False, repr=False)
+class Blocks(ByValue, Shown):
     """Irreducible blocks of many matrices.
 
     Attributes:
@@ -26,6 +29,25 @@ class Blocks:
 
     samples: Mapping[Family, IntArray]
     values: Mapping[BlockKey, FloatArray]
+
+    def shown(self) -> dict[str, object]:
+        """Return numbers of samples and of blocks."""
+        return {"samples": samples_in_words(self.samples), **count_values(self.values)}
+
+
+def samples_in_words(samples: Mapping[Family, IntArray]) -> dict[Words, int]:
+    """Return how many rows every family has, by names such as ``O`` and ``H-O cross``."""
+    return {Words(_name(family)): len(rows) for family, rows in samples.items()}
+
+
+def _name(family: Family) -> str:
+    i, j = symbol(family.species_i), symbol(family.species_j)
+    return i if family.kind == "on_site" else f"{i}-{j} {family.kind}"
+
+
+def count_values(values: Mapping[BlockKey, FloatArray]) -> dict[str, object]:
+    """Return how many blocks there are, and how many numbers in all of them."""
+    return {"n_blocks": len(values), "n_values": sum(int(array.size) for array in values.values())}
 
 
 class MatrixLayout:
@@ -43,7 +65,7 @@ class MatrixLayout:
         self.offset = np.concatenate([[0], np.cumsum(self.n_ao**2)])  # [structure + 1]
         starts = [np.cumsum(n) - n for n in n_per_atom]
         self.ao_start = np.concatenate(starts) if starts else np.zeros(0, np.int64)  # [atom]
-        self.first_atom = first_atoms(self.numbers)
+        self.first_atom = laid_out(self.numbers)[2]
 
     def _check_species(self) -> None:
         unknown = sorted({int(z) for numbers in self.numbers for z in numbers} - set(self.orbitals.shells))
@@ -54,20 +76,27 @@ class MatrixLayout:
             )
 
     def flatten(self, matrices: Sequence[FloatArray]) -> FloatArray:
-        """Return the symmetrised matrices as one vector."""
+        """Return the symmetrised matrices end to end [channel, element]."""
+        channels = matrices[0].shape[:-2] if len(matrices) else ()
         for index, (matrix, n) in enumerate(zip(matrices, self.n_ao, strict=True)):
-            if matrix.shape != (n, n):
+            if matrix.shape[-2:] != (n, n):
                 raise BasisError(
                     f"matrix {index} has shape {matrix.shape}; its molecule has {n} orbitals in this basis"
                 )
-        if not len(matrices):
-            return np.zeros(0)
-        return np.concatenate([0.5 * (matrix + matrix.T).ravel() for matrix in matrices])
+            if matrix.shape[:-2] != channels or len(channels) > 1:
+                raise BasisError(
+                    f"matrix {index} has shape {matrix.shape}; expected [ao, ao] or [channel, ao, ao] with as many "
+                    "channels in every matrix"
+                )
+        n_channels = channels[0] if channels else 1
+        parts = [(0.5 * (m + m.swapaxes(-1, -2))).reshape(n_channels, -1) for m in matrices]
+        return np.concatenate([np.zeros((n_channels, 0)), *parts], axis=1)
 
     def unflatten(self, flat: FloatArray) -> list[FloatArray]:
-        """Return the matrices of one vector."""
+        """Return the matrices of what :meth:`flatten` returned, [ao, ao] where there is one channel."""
+        shape = () if len(flat) == 1 else (len(flat),)
         return [
-            flat[start:stop].reshape(n, n)
+            flat[:, start:stop].reshape(*shape, n, n)
             for start, stop, n in zip(self.offset[:-1], self.offset[1:], self.n_ao, strict=True)
         ]
 
@@ -96,7 +125,8 @@ def split_matrices(matrices: Sequence[FloatArray], numbers: Sequence[IntArray], 
     """Split symmetric matrices into irreducible blocks, h^L_M = sum C^{la lb L}[ma, mb, M] B[ma, mb].
 
     Args:
-        matrices: one per structure [ao, ao], PySCF's orbital order; symmetrised first.
+        matrices: one per structure, PySCF's orbital order; symmetrised first. [ao, ao], or [channel, ao, ao] for
+            several matrices of one molecule, such as those of two spins, that are told apart by ``BlockKey.channel``.
         numbers: atomic numbers of every structure.
         orbitals: shells and order of all species.
 
@@ -110,14 +140,15 @@ def split_matrices(matrices: Sequence[FloatArray], numbers: Sequence[IntArray], 
     """
     layout = MatrixLayout(numbers, orbitals)
     flat = layout.flatten(matrices)
-    samples, values = {}, {}
+    samples: dict[Family, IntArray] = {}
+    values: dict[BlockKey, FloatArray] = {}
     for family in families(list(orbitals.shells)):
         rows = samples[family] = family.samples(layout.numbers)
         for shell_a, shell_b in shell_pairs(family, orbitals):
             block = _gather(flat, layout, family, rows, shell_a, shell_b)
             for L in couplings(family, shell_a, shell_b):
-                key = BlockKey.of(family, shell_a, shell_b, L)
-                values[key] = np.einsum("sab,abM->sM", block, clebsch_gordan(shell_a[1], shell_b[1], L))
+                coupled = np.einsum("csab,abM->csM", block, clebsch_gordan(shell_a[1], shell_b[1], L))
+                values |= {BlockKey.of(family, shell_a, shell_b, L, c): own for c, own in enumerate(coupled)}
     return Blocks(samples, values)
 
 
@@ -130,48 +161,50 @@ def assemble_matrices(blocks: Blocks, numbers: Sequence[IntArray], orbitals: Orb
         orbitals: shells and order of all species.
 
     Returns:
-        One symmetric matrix per structure [ao, ao], Hartree, PySCF's orbital order. If the blocks transform as
-        irreps do, the matrix transforms as T H T^T.
+        One symmetric matrix per structure [ao, ao], Hartree, PySCF's orbital order; [channel, ao, ao] where blocks
+        are of several channels. If the blocks transform as irreps do, the matrix transforms as T H T^T.
 
     Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eq. 22.
     """
     layout = MatrixLayout(numbers, orbitals)
-    flat = np.zeros(layout.offset[-1])
+    n_channels = 1 + max((key.channel for key in blocks.values), default=0)
+    flat = np.zeros((n_channels, layout.offset[-1]))
     for family, rows in blocks.samples.items():
         if family.kind == "minus":
             continue  # written together with plus
         odd = Family("minus", family.species_i, family.species_j)
         for shell_a, shell_b in shell_pairs(family, orbitals):
-            block = _uncouple(blocks, family, shell_a, shell_b)
+            block = _uncouple(blocks, family, shell_a, shell_b, n_channels)
             places = layout.index(rows, (family.species_i, shell_a), (family.species_j, shell_b))
             if family.kind != "plus":
-                flat[places[0]] = flat[places[1]] = block
+                flat[:, places[0]] = flat[:, places[1]] = block
                 continue
-            minus = _uncouple(blocks, odd, shell_a, shell_b)
+            minus = _uncouple(blocks, odd, shell_a, shell_b, n_channels)
             swapped = layout.index(rows[:, [0, 2, 1]], (family.species_i, shell_a), (family.species_j, shell_b))
-            flat[places[0]] = flat[places[1]] = (block + minus) / np.sqrt(2)
-            flat[swapped[0]] = flat[swapped[1]] = (block - minus) / np.sqrt(2)
+            flat[:, places[0]] = flat[:, places[1]] = (block + minus) / np.sqrt(2)
+            flat[:, swapped[0]] = flat[:, swapped[1]] = (block - minus) / np.sqrt(2)
     return layout.unflatten(flat)
 
 
 def _gather(
     flat: FloatArray, layout: MatrixLayout, family: Family, rows: IntArray, shell_a: Shell, shell_b: Shell
 ) -> FloatArray:
-    """Return the uncoupled block of two shells [sample, 2 la + 1, 2 lb + 1]."""
+    """Return the uncoupled block of two shells [channel, sample, 2 la + 1, 2 lb + 1]."""
     a, b = (family.species_i, shell_a), (family.species_j, shell_b)
-    block = flat[layout.index(rows, a, b)[0]]
+    block = flat[:, layout.index(rows, a, b)[0]]
     if family.kind in ("on_site", "cross"):
         return block
-    swapped = flat[layout.index(rows[:, [0, 2, 1]], a, b)[0]]
+    swapped = flat[:, layout.index(rows[:, [0, 2, 1]], a, b)[0]]
     return (block + swapped if family.kind == "plus" else block - swapped) / np.sqrt(2)
 
 
-def _uncouple(blocks: Blocks, family: Family, shell_a: Shell, shell_b: Shell) -> FloatArray:
-    """Return B[ma, mb] = sum over L of C h^L [sample, 2 la + 1, 2 lb + 1]."""
+def _uncouple(blocks: Blocks, family: Family, shell_a: Shell, shell_b: Shell, n_channels: int) -> FloatArray:
+    """Return B[ma, mb] = sum over L of C h^L [channel, sample, 2 la + 1, 2 lb + 1]."""
     la, lb = shell_a[1], shell_b[1]
-    block = np.zeros((len(blocks.samples[family]), 2 * la + 1, 2 * lb + 1))
+    block = np.zeros((n_channels, len(blocks.samples[family]), 2 * la + 1, 2 * lb + 1))
     for L in couplings(family, shell_a, shell_b):
-        key = BlockKey.of(family, shell_a, shell_b, L)
-        if key in blocks.values:
-            block += np.einsum("sM,abM->sab", blocks.values[key], clebsch_gordan(la, lb, L))
+        for channel in range(n_channels):
+            key = BlockKey.of(family, shell_a, shell_b, L, channel)
+            if key in blocks.values:
+                block[channel] += np.einsum("sM,abM->sab", blocks.values[key], clebsch_gordan(la, lb, L))
     return block

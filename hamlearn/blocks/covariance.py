@@ -8,14 +8,16 @@ from dataclasses import dataclass
 import numpy as np
 
 from hamlearn.angular.ao_order import Orbitals
-from hamlearn.blocks.blocks import Blocks, assemble_matrices, split_matrices
+from hamlearn.blocks.blocks import Blocks, assemble_matrices, count_values, samples_in_words, split_matrices
 from hamlearn.blocks.keys import BlockKey
-from hamlearn.structures.samples import Family, Kind
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
+from hamlearn.structures.families import Family, Kind
 from hamlearn.types import FloatArray, IntArray
 
 
-@dataclass(frozen=True)
-class BlockCovariance:
+@dataclass(frozen=True, eq=False, repr=False)
+class BlockCovariance(ByValue, Shown):
     """Covariance of the predicted blocks of one molecule; blocks of different keys are independent.
 
     Attributes:
@@ -29,20 +31,9 @@ class BlockCovariance:
     samples: Mapping[Family, IntArray]
     values: Mapping[BlockKey, FloatArray]
 
-
-@dataclass(frozen=True)
-class HeldOut:
-    """Predictions of one fold of a training set by a model that has not seen it.
-
-    Attributes:
-        indices: positions of the structures in the training set [structure].
-        blocks: predicted; structures are counted 0, 1, 2, ... in the order of ``indices``.
-        covariances: of the blocks of each structure.
-    """
-
-    indices: IntArray
-    blocks: Blocks
-    covariances: list[BlockCovariance]
+    def shown(self) -> dict[str, object]:
+        """Return numbers of samples and of blocks."""
+        return {"samples": samples_in_words(self.samples), **count_values(self.values)}
 
 
 def linear_variances(

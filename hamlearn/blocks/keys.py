@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hamlearn.angular.ao_order import Orbitals, Shell
-from hamlearn.structures.samples import Family, Kind
+from hamlearn.structures.families import Family, Kind
 
 
 @dataclass(frozen=True, order=True)
@@ -14,7 +14,8 @@ class BlockKey:
 
     Kinds: on_site (both shells on one atom), plus and minus (two atoms of one species, even and odd under their
     exchange), cross (two species). Under R in O(3) its values [sample, 2L+1] transform as h -> s D^L(R) h, s = 1 for
-    proper and sigma for improper R.
+    proper and sigma for improper R. Matrices of one molecule that are learned side by side, such as those of two spins,
+    are channels 0, 1, ...
     """
 
     kind: Kind
@@ -24,12 +25,13 @@ class BlockKey:
     shell_b: Shell
     L: int
     sigma: int
+    channel: int = 0
 
     @classmethod
-    def of(cls, family: Family, shell_a: Shell, shell_b: Shell, L: int) -> BlockKey:
+    def of(cls, family: Family, shell_a: Shell, shell_b: Shell, L: int, channel: int = 0) -> BlockKey:
         """Return the block of two shells coupled to L; its parity is (-1)^(la + lb + L)."""
         sigma = (-1) ** (shell_a[1] + shell_b[1] + L)
-        return cls(family.kind, family.species_i, family.species_j, shell_a, shell_b, L, sigma)
+        return cls(family.kind, family.species_i, family.species_j, shell_a, shell_b, L, sigma, channel)
 
     @property
     def family(self) -> Family:
@@ -74,7 +76,7 @@ def couplings(family: Family, shell_a: Shell, shell_b: Shell) -> list[int]:
 
 
 def block_keys(orbitals: Orbitals) -> list[BlockKey]:
-    """Return every block that does not vanish identically, for molecules of the species in ``orbitals``.
+    """Return every block of channel 0 that does not vanish identically, for molecules of the species in ``orbitals``.
 
     Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 19-22.
     """

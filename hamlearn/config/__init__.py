@@ -4,6 +4,7 @@ Every stage takes its own section as an argument; nothing else carries settings.
 pydantic and PyYAML, so that quantum-chemistry workers can use it without loading torch.
 """
 
+from hamlearn.config.density import DensitySettings, ScalingSettings
 from hamlearn.config.describe import (
     compare_configs,
     defaults_text,
@@ -11,30 +12,46 @@ from hamlearn.config.describe import (
     installed_versions,
     json_schema,
 )
+from hamlearn.config.features import FeatureSettings
+from hamlearn.config.learners import KernelRidgeSettings, ModelSettings, RidgeSettings, register_settings
 from hamlearn.config.loading import build_config, changed_section, load_config
-from hamlearn.config.regression import KernelSettings, ModelSettings
+from hamlearn.config.regression import KernelSettings
 from hamlearn.config.section import Section
 from hamlearn.config.sections import (
     FORMAT_VERSION,
     Config,
-    FeatureSettings,
-    Guess,
     QMSettings,
-    ScalingSettings,
     SplitSettings,
     StructureSettings,
+)
+from hamlearn.config.targets import (
+    FockTarget,
+    Guess,
+    LowdinTarget,
+    MatrixTarget,
+    PropertyTarget,
+    SaphTarget,
     TargetSettings,
 )
+from hamlearn.config.upgrade import upgraded
 from hamlearn.config.wigner import WignerSettings
 
 __all__ = [
     "FORMAT_VERSION",
     "Config",
+    "DensitySettings",
     "FeatureSettings",
+    "FockTarget",
     "Guess",
+    "KernelRidgeSettings",
     "KernelSettings",
+    "LowdinTarget",
+    "MatrixTarget",
     "ModelSettings",
+    "PropertyTarget",
     "QMSettings",
+    "RidgeSettings",
+    "SaphTarget",
     "ScalingSettings",
     "Section",
     "SplitSettings",
@@ -49,4 +66,6 @@ __all__ = [
     "installed_versions",
     "json_schema",
     "load_config",
+    "register_settings",
+    "upgraded",
 ]

@@ -3,47 +3,18 @@
 from __future__ import annotations
 
 import platform
-from collections.abc import Mapping
-from functools import cache
+from collections.abc import Mapping, Sequence
 from importlib import metadata
-from typing import Any, get_args
+from typing import Any
 
-import yaml
-from pydantic.fields import FieldInfo
+from pydantic import BaseModel
 
-from hamlearn.config.section import Section
+from hamlearn.config.meaning import default_in_yaml, dump_yaml, meaning_of, summary_of
+from hamlearn.config.problems import section_of, sections_of
 from hamlearn.config.sections import FORMAT_VERSION, Config
+from hamlearn.config.union import kind_names
 
 PACKAGES = ("hamlearn", "pyscf", "torch", "numpy", "scipy", "ase", "sphericart-torch", "wigners")
-
-
-@cache
-def setting_fields(section: type[Section] = Config, prefix: str = "") -> dict[str, FieldInfo]:
-    """Every section and setting of a workflow by its dotted name, in order."""
-    fields = {}
-    for name, field in section.model_fields.items():
-        fields[prefix + name] = field
-        if inner := _section_of(field):
-            fields |= setting_fields(inner, f"{prefix}{name}.")
-    return fields
-
-
-def _section_of(field: FieldInfo) -> type[Section] | None:
-    kinds = (field.annotation, *get_args(field.annotation))
-    return next((kind for kind in kinds if isinstance(kind, type) and issubclass(kind, Section)), None)
-
-
-class _Dumper(yaml.SafeDumper):
-    """Block style with lists in one line."""
-
-
-_Dumper.add_representer(
-    list, lambda dumper, items: dumper.represent_sequence("tag:yaml.org,2002:seq", items, flow_style=True)
-)
-
-
-def _dump(settings: Mapping[str, Any]) -> str:
-    return yaml.dump(settings, Dumper=_Dumper, sort_keys=False, allow_unicode=True, width=110)
 
 
 def dump_config(config: Config, versions: Mapping[str, str] | None = None) -> str:
@@ -58,8 +29,8 @@ def dump_config(config: Config, versions: Mapping[str, str] | None = None) -> st
     """
     settings = config.model_dump(mode="json")
     if versions is None:
-        return _dump(settings)
-    return _dump({"kind": "config", "format_version": FORMAT_VERSION, **settings, "versions": dict(versions)})
+        return dump_yaml(settings)
+    return dump_yaml({"kind": "config", "format_version": FORMAT_VERSION, **settings, "versions": dict(versions)})
 
 
 def installed_versions() -> dict[str, str]:
@@ -74,51 +45,60 @@ def installed_versions() -> dict[str, str]:
 
 
 def defaults_text() -> str:
-    """Every setting with its default, choices, bounds and meaning, as commented YAML."""
+    """Every setting with its default, choices, bounds and meaning, as commented YAML; other kinds are commented out."""
     lines = ["# Every setting of a hamlearn workflow with its default; fill in those marked REQUIRED."]
-    for name, field in setting_fields().items():
-        section, _, leaf = name.rpartition(".")
-        inner = _section_of(field)
-        if not section:
-            lines += ["", f"# {inner.__doc__}" if inner else "", f"{leaf}:"]
-        elif "." not in section:
-            lines.append(f"  {leaf}: {_value(field)}".rstrip().ljust(32) + f"  # {_meaning(field)}")
+    for name, field in Config.model_fields.items():
+        sections = sections_of(field)
+        lines += ["", f"# {field.description or summary_of(section_of(field))}", f"{name}:", *_settings(sections, "  ")]
     return "\n".join(lines) + "\n"
 
 
-def _value(field: FieldInfo) -> str:
-    default = list(field.default) if isinstance(field.default, tuple) else field.default
-    return "" if field.is_required() else _dump({"v": default})[3:].strip()
-
-
-def _meaning(field: FieldInfo) -> str:
-    """Choices, bounds and description of a setting in one line."""
-    choices = [str(choice) for choice in get_args(field.annotation) if isinstance(choice, (str, int))]
-    words = {"ge": "at least", "gt": "larger than", "le": "at most"}
-    bounds = [
-        f"{words[sign]} {getattr(bound, sign)}" for bound in field.metadata for sign in words if hasattr(bound, sign)
-    ]
-    if inner := _section_of(field):
-        limits = "{" + ", ".join(f"{name}: {_value(f)}" for name, f in inner.model_fields.items()) + "}"
-    else:
-        limits = " | ".join(choices) if len(choices) > 1 else ", ".join(bounds)
-    required = "REQUIRED: " if field.is_required() else ""
-    return f"{required}{field.description}" + (f" ({limits})" if limits else "")
+def _settings(sections: Sequence[type[BaseModel]], indent: str) -> list[str]:
+    """Return the settings of a section, of the first of its kinds as they are and of the others commented out."""
+    lines = []
+    for other, section in enumerate(sections):
+        own = []
+        for name, field in section.model_fields.items():
+            inner = sections_of(field)
+            if inner and field.default is not None:
+                own += [f"{indent}{name}:", *_settings(inner, indent + "  ")]
+            else:
+                own.append(f"{indent}{name}: {default_in_yaml(field)}".rstrip().ljust(32) + f"  # {meaning_of(field)}")
+        if other:
+            lines.append(f"{indent}# or kind {' | '.join(kind_names(section))}: {summary_of(section)}")
+        lines += [f"{indent}# {line.removeprefix(indent)}" if other else line for line in own]
+    return lines
 
 
 def json_schema() -> dict[str, Any]:
-    """JSON schema of a workflow file, for editors that check YAML while it is typed."""
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **Config.model_json_schema()}
+    """JSON schema of a workflow file in the present layout, for editors that check YAML while it is typed.
+
+    Learners that were registered before are in it; which settings go together is left to `load_config`.
+    """
+    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **_with_summaries(Config.model_json_schema())}
+
+
+def _with_summaries(schema: Any) -> Any:
+    """Return a schema whose sections are described by their first lines; settings have descriptions of their own."""
+    if isinstance(schema, list):
+        return [_with_summaries(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    out = {name: _with_summaries(part) for name, part in schema.items()}
+    if "additionalProperties" in out and "description" in out:
+        out["description"] = out["description"].partition("\n")[0]
+    return out
 
 
 def compare_configs(old: Config, new: Config) -> list[str]:
-    """Settings that differ, each as ``features.max_l: 6 (folder) against 8 (now)``."""
+    """Settings that differ, each as ``model.features.max_l: 6 (folder) against 8 (now)``."""
     return _differences(old.model_dump(mode="json"), new.model_dump(mode="json"), "")
 
 
 def _differences(old: Mapping[str, Any], new: Mapping[str, Any], prefix: str) -> list[str]:
     lines = []
-    for name in dict.fromkeys([*old, *new]):
+    other_kind = old.get("kind") != new.get("kind")  # which decides what else there is
+    for name in ["kind"] if other_kind else dict.fromkeys([*old, *new]):
         here, there = old.get(name), new.get(name)
         if isinstance(here, Mapping) and isinstance(there, Mapping):
             lines += _differences(here, there, f"{prefix}{name}.")

@@ -3,19 +3,17 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Any, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hamlearn.config.regression import KernelSettings, ModelSettings
+from hamlearn.config.learners import ModelSettings, RidgeSettings
 from hamlearn.config.section import Section
-from hamlearn.config.wigner import WignerSettings
+from hamlearn.config.targets import Guess, MatrixTarget, SaphTarget, TargetSettings
+from hamlearn.errors import ConfigError
 
-FORMAT_VERSION = 1
-
-
-Guess = Literal["minao", "atom", "core", "sto-3g"]
-"""Densities an SCF can start from."""
+FORMAT_VERSION = 2
 
 
 class StructureSettings(Section):
@@ -48,97 +46,6 @@ class QMSettings(Section):
         return self
 
 
-class TargetSettings(Section):
-    """What is learned: a matrix PySCF computes, or a property the structures file carries."""
-
-    kind: Literal["fock", "lowdin", "saph", "property"] = Field(
-        default="saph",
-        description="Fock matrix, its Löwdin form, its projection on a minimal basis, or a property",
-    )
-    delta: Literal["none", Guess] = Field(
-        default="none",
-        description="learn the difference to the same target of this guess; it is mostly smallest for sto-3g",
-    )
-    virtuals: Literal["lowest", "valence"] = Field(
-        default="lowest", description="saph: lowest projectable levels (exact) or valence virtuals (smooth)"
-    )
-    minimal_basis: Literal["subset", "minao"] = Field(
-        default="subset", description="saph: valence functions of the QM basis, or PySCF's minao"
-    )
-    form: Literal["orthogonal", "nonorthogonal"] = Field(
-        default="orthogonal",
-        description="saph: orthonormal basis, or the overlap of the minimal basis as metric",
-    )
-    key: str | None = Field(default=None, min_length=1, description="property: its name in the structures file")
-    l: Literal[0, 1, 2] = Field(
-        default=0, description="property: scalar (or trace of a tensor), vector, or symmetric tensor without its trace"
-    )
-    sigma: Literal[1, -1] = Field(default=1, description="property: 1, or -1 for pseudoscalars and axial vectors")
-    forces_key: str | None = Field(default=None, min_length=1, description="property: name of its forces, unit/Å")
-    baseline: Literal["composition", "mean", "none"] | None = Field(
-        default=None, description="property: what is subtracted first; null: composition for l = 0, none otherwise"
-    )
-    unit: str | None = Field(
-        default=None, min_length=1, description="property: its unit, such as eV, hartree or debye; null: not said"
-    )
-
-    def idle(self) -> dict[str, str]:
-        """Return the settings that belong to the other kind of target."""
-        if self.kind == "property":
-            return dict.fromkeys(_OF_MATRICES, "target.kind is property")
-        return dict.fromkeys(_OF_PROPERTIES, f"target.kind is {self.kind}, not property")
-
-    @model_validator(mode="after")
-    def _property_fits(self) -> TargetSettings:
-        if self.kind != "property":
-            return self
-        if self.key is None:
-            raise ValueError("kind property needs key, the name of the property in the structures file")
-        invariant = self.l == 0 and self.sigma == 1
-        if self.forces_key is not None and not invariant:
-            raise ValueError(f"forces_key belongs to an energy (l 0, sigma 1), got l {self.l}, sigma {self.sigma}")
-        if self.baseline in ("composition", "mean") and not invariant:
-            raise ValueError(
-                f"baseline {self.baseline} is not equivariant for l {self.l}, sigma {self.sigma}; use none, or drop it"
-            )
-        return self
-
-
-_OF_MATRICES = ("delta", "virtuals", "minimal_basis", "form")
-_OF_PROPERTIES = ("key", "l", "sigma", "forces_key", "baseline", "unit")
-
-
-class ScalingSettings(Section):
-    """Radial scaling u(r) = rate / (rate + (r / scale)^exponent) of every neighbour."""
-
-    rate: float = Field(default=1.0, ge=0, description="rate; 0 gives (r / scale)^-exponent")
-    scale_angstrom: float = Field(default=2.0, gt=0, description="scale, Å")
-    exponent: float = Field(default=2.0, ge=0, description="exponent; 0 switches the scaling off")
-
-
-class FeatureSettings(Section):
-    """The neighbour density and the equivariant features made of it."""
-
-    cutoff_angstrom: float = Field(default=3.5, gt=0, description="radius of an atom's environment, Å")
-    cutoff_width_angstrom: float = Field(default=0.5, gt=0, description="width of the switch at the cut-offs, Å")
-    pair_cutoff_angstrom: float = Field(default=6.0, gt=0, description="largest distance of a coupled atom pair, Å")
-    smearing_angstrom: float = Field(default=0.3, gt=0, description="width of the Gaussian on every neighbour, Å")
-    radial: Literal["gto"] = Field(default="gto", description="primitive radial basis")
-    max_n: int = Field(default=6, ge=1, le=12, description="number of radial functions kept per species and l")
-    optimal: bool = Field(default=True, description="contract twice as many primitives to the max_n best functions")
-    max_l: int = Field(default=6, ge=0, le=8, description="largest angular momentum of densities and products")
-    max_nu_centre: Literal[0, 1, 2] = Field(default=2, description="body order of the one-centre features")
-    max_nu_pair: Literal[0, 1] = Field(default=1, description="body order of the pair features")
-    scaling: ScalingSettings | None = Field(default=None, description="radial scaling of the neighbours")
-
-    @model_validator(mode="after")
-    def _widths_fit(self) -> FeatureSettings:
-        for name in ("cutoff_angstrom", "pair_cutoff_angstrom"):
-            if getattr(self, name) <= self.cutoff_width_angstrom:
-                raise ValueError(f"{name} {getattr(self, name)} must exceed cutoff_width_angstrom")
-        return self
-
-
 class SplitSettings(Section):
     """Which structures train and which test: the first and the last of a seeded permutation."""
 
@@ -168,42 +75,37 @@ class Config(Section):
     """A whole workflow."""
 
     structures: StructureSettings
-    qm: QMSettings = QMSettings()
-    target: TargetSettings = TargetSettings()
-    features: FeatureSettings = FeatureSettings()
-    wigner: WignerSettings = WignerSettings()
-    kernel: KernelSettings = KernelSettings()
-    model: ModelSettings = ModelSettings()
+    qm: QMSettings | None = QMSettings()
+    target: TargetSettings = SaphTarget()
+    model: ModelSettings = RidgeSettings()
     split: SplitSettings
 
     @property
     def is_property(self) -> bool:
         """Whether a property is learned, without any calculation."""
-        return self.target.kind == "property"
-
-    def idle(self) -> dict[str, str]:
-        """Return the sections of the other kind of target."""
-        if self.is_property:
-            reason = "a property (target.kind) is learned from the file by a kernel"
-            return dict.fromkeys(("qm", "features", "wigner"), reason)
-        other = "features" if self.model.kind == "wigner" else "wigner"
-        return {
-            "kernel": f"a matrix (target.kind {self.target.kind}) is learned by the section wigner or from features",
-            other: f"model.kind is {self.model.kind}",
-        }
+        return self.target.is_property
 
     @model_validator(mode="before")
     @classmethod
-    def _model_of_target(cls, settings: Any) -> Any:
-        """Let kernels be the default of properties."""
-        sections = settings if isinstance(settings, dict) else {}
-        target, model = sections.get("target"), sections.get("model", {})
-        if isinstance(target, dict) and target.get("kind") == "property" and isinstance(model, dict):
-            return {**sections, "model": {"kind": "kernel", **model}}
-        return settings
+    def _defaults_of_properties(cls, settings: Any) -> Any:
+        """Learn properties by kernels of environments, without calculations, where nothing else is said."""
+        if not isinstance(settings, Mapping):
+            return settings
+        target, model = settings.get("target", {}), settings.get("model", {})
+        kind = target.get("kind") if isinstance(target, Mapping) else getattr(target, "kind", None)
+        if kind != "property":
+            return settings
+        if isinstance(model, Mapping):
+            model = {"kind": "kernel", **model}
+            kernel = model.get("kernel", {})
+            if model["kind"] == "kernel" and isinstance(kernel, Mapping):
+                model["kernel"] = {"kind": "wigner", **kernel}
+        return {"qm": None, **settings, "model": model}
 
     @model_validator(mode="after")
     def _guess_leaves_something(self) -> Config:
+        if self.qm is None or not isinstance(self.target, MatrixTarget):
+            return self
         small = self.qm.method == "RHF" and re.sub("[-_ ]", "", self.qm.basis.lower()) == "sto3g"
         if small and self.target.delta == "sto-3g":
             raise ValueError(
@@ -213,10 +115,13 @@ class Config(Section):
         return self
 
     @model_validator(mode="after")
-    def _model_fits(self) -> Config:
-        if self.is_property != (self.model.kind == "kernel"):
-            raise ValueError(
-                f"model.kind {self.model.kind} cannot learn target.kind {self.target.kind}: properties are learned by "
-                "kernel, matrices by ridge or wigner; drop model.kind"
-            )
+    def _sections_fit(self) -> Config:
+        if self.is_property and self.qm is not None:
+            raise ValueError("qm was given, but a property (target.kind) is learned from the file; remove it")
+        if not self.is_property and self.qm is None:
+            raise ValueError("qm: expected a section of settings (name: value), got nothing")
+        try:
+            self.model.check_target(self.target)
+        except ConfigError as error:
+            raise ValueError(str(error)) from None
         return self

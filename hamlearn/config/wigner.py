@@ -3,18 +3,36 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, ClassVar, Literal
 
 from pydantic import Field, field_validator, model_validator
 
-from hamlearn.config.regression import KernelSettings
-from hamlearn.config.section import Section
+from hamlearn.config.density import Cutoff, DensitySettings, KernelKind, PairCutoff, Smearing, SmearingGrowth
 
 
-class WignerSettings(Section):
+class WignerSettings(DensitySettings, KernelKind):
     """Kernels of atoms and atom pairs for the blocks of a matrix: t(R) P(k_i(R) + k_j(R)), functions on O(3)."""
 
+    CHOSEN_BY_GRID: ClassVar[tuple[str, ...]] = (
+        "max_l",
+        "max_nu_centre",
+        "max_nu_pair",
+        "rate",
+        "cutoff_angstrom",
+        "smearing_angstrom",
+        "smearing_growth_angstrom",
+        "decay_angstrom",
+        "element_likeness",
+        "pair_cutoff_angstrom",
+        "pair_smearing_angstrom",
+        "pair_decay_angstrom",
+    )
+
+    kind: Literal["pairs"] = Field(default="pairs", description="kernels of atoms and pairs of atoms")
     max_l: int = Field(default=3, ge=0, le=6, description="largest angular momentum of densities and of bonds")
+    cutoff_angstrom: Cutoff = 4.5
+    smearing_angstrom: Smearing = 0.2
+    smearing_growth_angstrom: SmearingGrowth = 3.0
     max_nu_centre: int = Field(default=4, ge=1, le=6, description="largest order of the kernels of single atoms")
     max_nu_pair: int = Field(
         default=3,
@@ -23,7 +41,12 @@ class WignerSettings(Section):
         description="largest order of the environments of a pair: of both together (form sum), of either (one_sided, "
         "product); 0: bonds alone",
     )
-    rate: float = Field(default=1.0, ge=0, description="b of the mixture b^nu / nu! of orders, kernels of order 1 ~ 1")
+    rate: float | None = Field(
+        default=1.0,
+        ge=0,
+        description="b of the mixture b^nu / nu! of orders, kernels of order 1 ~ 1; null: the one of 0.25, 0.5, 1, 2 "
+        "and 4 with the smallest cross-validated error",
+    )
     form: Literal["sum", "one_sided", "product"] = Field(
         default="sum",
         description="environments of a pair: P(k_i + k_j), one at a time P(k_i) / 2 + P(k_j) / 2, or P(k_i) P(k_j)",
@@ -38,29 +61,21 @@ class WignerSettings(Section):
     message_passing: bool = Field(
         default=False, description="kernels of single atoms also see bonds with the environments of neighbours; slower"
     )
-    cutoff_angstrom: float = Field(default=4.5, gt=0, description="radius of an atom's environment, Å")
-    cutoff_width_angstrom: float = Field(default=0.5, gt=0, description="width of the switch at the cut-offs, Å")
-    smearing_angstrom: float = Field(default=0.2, gt=0, description="width C of the Gaussian on a neighbour, Å")
-    smearing_growth_angstrom: float | None = Field(
-        default=3.0, gt=0, description="r0 of the width C exp(r / r0) of a neighbour at distance r, Å; null: constant"
-    )
-    decay_angstrom: float | None = Field(
-        default=None, gt=0, description="weight exp(-r / decay) of a neighbour at distance r, Å; null: none"
-    )
-    element_likeness: float | None = Field(
-        default=None, gt=0, description="how far elements count as alike as neighbours, as in kernel; null: not at all"
-    )
-    max_channels: int = Field(default=48, ge=1, le=256, description="most density channels kept per element and l")
-    pair_cutoff_angstrom: float = Field(default=8.0, gt=0, description="largest distance of a coupled atom pair, Å")
+    pair_cutoff_angstrom: PairCutoff = 8.0
     pair_smearing_angstrom: float = Field(default=0.5, gt=0, description="width of the Gaussian on a bond vector, Å")
     pair_decay_angstrom: float | None = Field(
         default=None, gt=0, description="weight exp(-r / decay) of a bond of length r, Å; null: none"
     )
-    grid: dict[str, tuple[float | None, ...]] | None = Field(
+    grid: dict[str, tuple[int | float | None, ...]] | None = Field(
         default=None,
         description="values of other settings to choose among by cross-validation on at most 100 structures, such as "
         "{smearing_angstrom: [0.2, 0.4], rate: [0.5, 1, 2]}; null: none",
     )
+
+    @property
+    def leaves_choice(self) -> bool:
+        """Whether the rate or a setting of the grid is chosen by cross-validation."""
+        return self.rate is None or super().leaves_choice
 
     @field_validator("mixture_i", "mixture_j")
     @classmethod
@@ -72,24 +87,6 @@ class WignerSettings(Section):
             )
         return mixture
 
-    @field_validator("grid", mode="before")
-    @classmethod
-    def _lists_of_values(cls, grid: Any) -> Any:
-        for name, values in grid.items() if isinstance(grid, dict) else [("", grid)] if grid is not None else []:
-            if name not in _CHOSEN_BY_GRID or not isinstance(values, list | tuple) or not values:
-                raise ValueError(
-                    f"expected lists of values of {', '.join(_CHOSEN_BY_GRID)}, such as "
-                    f"{{rate: [0.5, 1]}}; got {grid!r}"
-                )
-        return grid
-
-    @model_validator(mode="after")
-    def _widths_fit(self) -> WignerSettings:
-        for name in ("cutoff_angstrom", "pair_cutoff_angstrom"):
-            if getattr(self, name) <= self.cutoff_width_angstrom:
-                raise ValueError(f"{name} {getattr(self, name)} must exceed cutoff_width_angstrom")
-        return self
-
     @model_validator(mode="after")
     def _mixtures_fit(self) -> WignerSettings:
         if self.mixture_j is not None and self.form != "product":
@@ -100,14 +97,9 @@ class WignerSettings(Section):
                 raise ValueError(f"{name} has orders up to {len(mixture) - 1}, max_nu_pair is {self.max_nu_pair}")
         return self
 
-    def density(self) -> KernelSettings:
-        """Return the settings of the densities of environments."""
-        names = set(KernelSettings.model_fields) & set(type(self).model_fields) - {"grid"}
-        return KernelSettings(**{name: getattr(self, name) for name in names})
-
-    def bond(self) -> KernelSettings:
+    def bond(self) -> DensitySettings:
         """Return the settings of the density of a single neighbour, the other atom of a pair."""
-        return KernelSettings(
+        return DensitySettings(
             max_l=self.max_l,
             cutoff_angstrom=self.pair_cutoff_angstrom,
             cutoff_width_angstrom=self.cutoff_width_angstrom,
@@ -118,7 +110,7 @@ class WignerSettings(Section):
 
 
 def kernels_in_words(wigner: Mapping[str, Any]) -> str:
-    """Return which kernels a section ``wigner`` describes: their form, the orders with a weight, and cut-offs."""
+    """Return what a section ``model.kernel`` of kind pairs describes: form, orders with a weight, cut-offs."""
     atoms, pairs = (wigner[name] if wigner["rate"] else 0 for name in ("max_nu_centre", "max_nu_pair"))
     of_i, of_j = (
         max(n for n, weight in enumerate(mixture) if weight) if mixture else pairs
@@ -134,19 +126,3 @@ def kernels_in_words(wigner: Mapping[str, Any]) -> str:
     messages = ", atoms with messages" if wigner["message_passing"] else ""
     cutoffs = f"environments of {wigner['cutoff_angstrom']:g} Å, pairs up to {wigner['pair_cutoff_angstrom']:g} Å"
     return f"{' '.join(words)}{messages}, {cutoffs}"
-
-
-_CHOSEN_BY_GRID = (
-    "max_l",
-    "max_nu_centre",
-    "max_nu_pair",
-    "rate",
-    "cutoff_angstrom",
-    "smearing_angstrom",
-    "smearing_growth_angstrom",
-    "decay_angstrom",
-    "element_likeness",
-    "pair_cutoff_angstrom",
-    "pair_smearing_angstrom",
-    "pair_decay_angstrom",
-)

@@ -1,187 +1,303 @@
-"""Neighbour densities and pair functions in a data-optimal radial basis."""
+"""Neighbour densities, their single terms and their derivatives, in contracted radial functions."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from functools import cached_property
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hamlearn.angular.harmonics import spherical_harmonics
-from hamlearn.config import FeatureSettings
-from hamlearn.density.cutoff import radial_scaling, shifted_cosine
-from hamlearn.density.gto import splined_integrals
-from hamlearn.density.neighbours import Batch
-from hamlearn.density.optimal import optimal_contraction
+from hamlearn.angular.elements import symbol
+from hamlearn.angular.harmonics import harmonics_with_gradients, spherical_harmonics
+from hamlearn.config import DensitySettings
+from hamlearn.density.contraction import coupled, covariance_of, joint, separate
+from hamlearn.density.radial import RadialFunctions, radial_functions
 from hamlearn.errors import DomainError
+from hamlearn.structures.families import Family
+from hamlearn.structures.samples import Pairs, Samples
 from hamlearn.types import IntArray, SpeciesPair
 
-MAX_PRIMITIVES = 16  # a larger Gaussian basis is linearly dependent in float64
+
+@dataclass(frozen=True)
+class Gradients:
+    """dc(i)/dr_j of every neighbour j of the atoms of one species; dc(i)/dr_i is minus their sum.
+
+    Attributes:
+        row: row of the centre among the atoms of its species, ascending [pair].
+        centre: flat index of the centre [pair].
+        neighbour: flat index of the neighbour [pair].
+        values: [pair, 3 (x, y, z), (max_l + 1)^2, q].
+    """
+
+    row: IntArray
+    centre: IntArray
+    neighbour: IntArray
+    values: Tensor
 
 
 @dataclass
 class DensityExpansion:
-    """c_{a n l m}(i) = sum_j f(r_ij) R_nl(r_ij) Y_lm(r_ij) over neighbours j of species a, and its single terms g_ij.
+    """c_{q l m}(i) = sum_j f(r_ij) R_ql(r_ij) Y_lm(r_ij) over the neighbours j of i, and its single terms g_ij.
 
-    Fitting finds, for every pair of species and l, the radial functions that carry most of the density of the
-    training set, and one scale per species that makes the mean squared norm of a density (and of a g_ij) 1.
+    Fitting finds the contractions R_ql of the radial functions that carry most of the densities of the training set:
+    for each species of neighbour by itself, with channels side by side (max_channels null) and a scale that makes the
+    mean squared norm of the densities of each centre species 1, or for all species of neighbours together, with one
+    scale for all densities.
 
     Attributes:
-        settings: cut-offs, widths and sizes.
-        environment_: contraction of the primitives for (centre, neighbour) species [l, primitive, n].
+        settings: cut-off, widths, radial functions and sizes.
+        pair_cutoff_angstrom: of g_ij; None where they are not needed.
+        contraction_: (centre species, neighbour species) -> [l, primitive, q], scaled.
         pair_: the same for g_ij of (smaller, larger) species.
+        scale_: the one scale of a joint contraction, contained in it.
 
-    Both c and g transform as A -> D^l(R) A for R in O(3), are invariant to translations and follow permutations.
+    Densities and g_ij transform as A -> D^l(R) A for R in O(3), are invariant to translations and follow permutations.
+    They are differentiable functions of ``Samples.positions``, of its dtype and on its device.
     """
 
-    settings: FeatureSettings
-    environment_: dict[SpeciesPair, Tensor] = field(default_factory=dict)
+    settings: DensitySettings
+    pair_cutoff_angstrom: float | None = None
+    contraction_: dict[SpeciesPair, Tensor] = field(default_factory=dict)
     pair_: dict[SpeciesPair, Tensor] = field(default_factory=dict)
+    scale_: float = 1.0
 
     @property
     def n_primitive(self) -> int:
-        """Number of primitive radial functions."""
-        n = self.settings.max_n
-        return max(n, min(2 * n, MAX_PRIMITIVES)) if self.settings.optimal else n
+        """Number of radial functions before contraction."""
+        return self._radial.n_functions
 
-    def fit(self, batches: Iterable[Batch]) -> DensityExpansion:
-        """Find radial contractions and scales from the structures of all batches, one batch at a time."""
-        both = [(self._environment_covariances(batch), self._pair_covariances(batch)) for batch in batches]
-        environment, pairs = [parts[0] for parts in both], [parts[1] for parts in both]
-        self.environment_ = _contractions(environment, self.settings, group=lambda key: key[0])
-        self.pair_ = _contractions(pairs, self.settings, group=lambda key: key)
+    @property
+    def neighbours(self) -> set[SpeciesPair]:
+        """Elements (centre, neighbour) that the densities of the training set hold, or that are like those."""
+        return {pair for pair, contraction in self.contraction_.items() if contraction.any()}
+
+    def n_channels(self, z: int) -> int:
+        """Return the number of channels of the density around a species; 0 if it never has neighbours."""
+        return self._n_q(z) * len(self._slots(z))
+
+    def fit(self, batches: Iterable[Samples]) -> DensityExpansion:
+        """Find contractions and scales from the structures of all batches, one batch at a time."""
+        batches = list(batches)
+        species = sorted({z for samples in batches for z in samples.elements})
+        total: dict[int, Tensor] = {}
+        count: dict[int, int] = {}
+        for samples in batches:
+            for z, pairs in self._by_centre(samples):
+                c = self._primitive_densities(samples, pairs, z, species)
+                total[z] = total.get(z, 0.0) + covariance_of(c, self.settings.max_l)
+                count[z] = count.get(z, 0) + len(c)
+        if self._is_joint:
+            self.contraction_, self.scale_ = joint(total, sum(count.values()), species, self.settings)
+        else:
+            own = {z: c.unflatten(2, (len(species), -1)).unflatten(1, (len(species), -1)) for z, c in total.items()}
+            blocks = {(z, a): own[z][:, k, :, k] / count[z] for z in sorted(own) for k, a in enumerate(species)}
+            means = {pair: mean for pair, mean in blocks.items() if mean.any()}
+            self.contraction_ = separate(means, {(z, a): z for z, a in means}, self.settings)
+        if self.pair_cutoff_angstrom is not None:
+            means = self._pair_means(batches)
+            self.pair_ = separate(means, {pair: pair for pair in means}, self.settings)
         return self
 
-    def channels(self, centre: int) -> list[int]:
-        """Return the species seen around a centre within the cut-off, in the order of the feature channels."""
-        return sorted(a for z, a in self.environment_ if z == centre)
-
-    def densities(self, batch: Batch) -> dict[int, Tensor]:
-        """Return the density of every atom, by species of the atom [atom, (max_l + 1)^2, channel x n].
+    def densities(self, samples: Samples) -> dict[int, Tensor]:
+        """Return the density of every atom, by species of the atom [atom, (max_l + 1)^2, q].
 
         Args:
-            batch: structures; their atoms keep their order within a species.
+            samples: atoms; they keep their order within a species.
 
         Raises:
-            DomainError: for a neighbour of a species never seen around such a centre.
+            DomainError: for elements or neighbours that were not in the training set.
         """
-        centre, neighbour = self._within_cutoff(batch)
-        self._check_neighbours(batch, centre, neighbour)
+        self._check(samples)
         out = {}
-        for z in sorted({int(s) for s in batch.species}):
-            parts = [
-                self._sum_neighbours(batch, centre, neighbour, (z, a), self.environment_[z, a])
-                for a in self.channels(z)
-            ]
-            n_atoms, n_lm = int((batch.species == z).sum()), (self.settings.max_l + 1) ** 2
-            out[z] = torch.cat(parts, -1) if parts else torch.zeros((n_atoms, n_lm, 0), dtype=torch.float64)
+        for z, pairs in self._by_centre(samples):
+            out[z] = self._sum(samples, pairs, z, self._slots(z), self._terms(samples, pairs, z))
         return out
 
-    def pair_functions(self, batch: Batch, start: IntArray, end: IntArray, species: SpeciesPair) -> Tensor:
+    def single_neighbours(self, samples: Samples) -> dict[int, tuple[Pairs, Tensor]]:
+        """Return what every neighbour adds to the density, by species of the centre [pair, (max_l + 1)^2, q]."""
+        self._check(samples)
+        out = {}
+        for z, pairs in self._by_centre(samples):
+            terms = self._terms(samples, pairs, z)
+            out[z] = pairs, self._side_by_side(terms, z, samples.species[pairs.j])
+        return out
+
+    def gradients(self, samples: Samples) -> dict[int, Gradients]:
+        """Return the derivatives of every density with respect to the positions of its neighbours, by species, Å^-1."""
+        self._check(samples)
+        out = {}
+        for z, pairs in self._by_centre(samples):
+            vectors, species = samples.vectors(pairs), samples.species[pairs.j]
+            r = torch.linalg.norm(vectors, dim=1)
+            y, dy = harmonics_with_gradients(vectors, self.settings.max_l)  # [pair, lm], [pair, 3, lm]
+            functions = self._radial.with_slopes(r)
+            radial, slope = (self._contracted(f, z, species)[:, self._l_of_lm] for f in functions)  # [pair, lm, q]
+            unit = vectors / r[:, None]
+            values = dy[..., None] * radial[:, None] + unit[:, :, None, None] * (slope * y[..., None])[:, None]
+            values = self._side_by_side(values, z, species)
+            out[z] = Gradients(samples.row[pairs.i], pairs.i, pairs.j, values)
+        return out
+
+    def pair_functions(self, samples: Samples, pairs: Pairs, species: SpeciesPair) -> Tensor:
         """Return g_ij = f(r_ij) R_nl(r_ij) Y_lm(r_ij) [pair, (max_l + 1)^2, n]; zero beyond the pair cut-off.
 
         Args:
-            batch: structures.
-            start: i of every pair, position in the flat list of atoms [pair].
-            end: j of every pair [pair].
+            samples: atoms.
+            pairs: of one pair of species.
             species: of i and j, the smaller atomic number first.
+
+        Raises:
+            DomainError: for a pair of species that was not in the training set.
         """
-        return self._terms(batch, start, end, self.settings.pair_cutoff_angstrom, self.pair_[species])
-
-    def _within_cutoff(self, batch: Batch) -> tuple[IntArray, IntArray]:
-        distance = torch.linalg.norm(batch.vectors(batch.centre, batch.neighbour), dim=1).numpy()
-        near = distance < self.settings.cutoff_angstrom
-        return batch.centre[near], batch.neighbour[near]
-
-    def _check_neighbours(self, batch: Batch, centre: IntArray, neighbour: IntArray) -> None:
-        unknown = sorted(_pairs_of(batch.species[centre], batch.species[neighbour]) - set(self.environment_))
-        if unknown:
+        if species not in self.pair_:
             raise DomainError(
-                f"pairs of elements {unknown} within {self.settings.cutoff_angstrom} Å of each other were never seen "
-                "in training; add such molecules to the training set"
+                f"pairs of elements {species} were never seen in training; add molecules with both to the training set"
             )
+        vectors = samples.vectors(pairs)
+        primitive = self._pair_radial(torch.linalg.norm(vectors, dim=1))
+        radial = torch.einsum("pln,lnq->plq", primitive, self.pair_[species].to(primitive))
+        return self._with_harmonics(radial, vectors)
 
-    def _sum_neighbours(
-        self, batch: Batch, centre: IntArray, neighbour: IntArray, species: SpeciesPair, contraction: Tensor
-    ) -> Tensor:
-        """Return the sum over neighbours of one species around all atoms of another [atom, lm, n]."""
-        chosen = (batch.species[centre] == species[0]) & (batch.species[neighbour] == species[1])
-        terms = self._terms(batch, centre[chosen], neighbour[chosen], self.settings.cutoff_angstrom, contraction)
-        row = np.cumsum(batch.species == species[0]) - 1  # position among the atoms of the centre's species
-        out = torch.zeros((int((batch.species == species[0]).sum()), *terms.shape[1:]), dtype=torch.float64)
-        return out.index_add_(0, torch.from_numpy(row[centre[chosen]]), terms)
+    def uncontracted(self) -> DensityExpansion:
+        """Return the expansion that leaves nothing of a density out, on the same scale.
 
-    def _terms(self, batch: Batch, start: IntArray, end: IntArray, cutoff: float, contraction: Tensor) -> Tensor:
-        """Return f(r) R_nl(r) Y_lm(r) of single neighbours [pair, lm, n]."""
-        vectors = batch.vectors(start, end)
-        radial = torch.einsum("plk,lkn->pln", self._primitives(vectors, cutoff), contraction)
-        l_of_lm = torch.tensor([l for l in range(self.settings.max_l + 1) for _ in range(2 * l + 1)])
-        return radial[:, l_of_lm] * spherical_harmonics(vectors, self.settings.max_l)[:, :, None]
+        The channels of a fit carry every kernel with a training density, but not what is new in an environment: that
+        is what the kernel of an environment with itself needs, where uncertainties start from.
+        """
+        n = self.n_primitive
+        if self._is_joint:
+            species = sorted({z for z, _ in self.contraction_})
+            columns = (self.scale_ * coupled(species, self.settings, n)).T.split(n)
+            own = {(z, a): u for z in species for a, u in zip(species, columns, strict=True)}
+        else:
+            own = {p: torch.linalg.norm(u[0, :, 0]) * torch.eye(n).to(u) for p, u in self.contraction_.items()}
+        each_l = {pair: u.repeat(self.settings.max_l + 1, 1, 1) for pair, u in own.items()}
+        return DensityExpansion(self.settings, self.pair_cutoff_angstrom, each_l, self.pair_, self.scale_)
 
-    def _primitives(self, vectors: Tensor, cutoff: float) -> Tensor:
-        """Return the primitive radial functions with cut-off and scaling [pair, l, primitive]."""
-        s = self.settings
-        r = torch.linalg.norm(vectors, dim=1).numpy()
-        spline = splined_integrals(cutoff, s.cutoff_width_angstrom, s.smearing_angstrom, self.n_primitive, s.max_l)
-        weight = shifted_cosine(r, cutoff, s.cutoff_width_angstrom) * radial_scaling(r, s.scaling)
-        return torch.from_numpy(weight[:, None, None] * spline(np.minimum(r, cutoff)))
+    def state(self) -> dict[str, Tensor]:
+        """Return what was learned, by name."""
+        out = {f"density.{z}.{a}": u for (z, a), u in self.contraction_.items()}
+        out |= {f"pair.{z}.{a}": u for (z, a), u in self.pair_.items()}
+        return out | ({"scale": torch.tensor(self.scale_, dtype=torch.float64)} if self._is_joint else {})
 
-    def _environment_covariances(self, batch: Batch) -> dict[SpeciesPair, tuple[Tensor, int]]:
-        centre, neighbour = self._within_cutoff(batch)
-        seen = _pairs_of(batch.species[centre], batch.species[neighbour])
-        uncontracted = self._identity()
-        return {
-            key: _covariance(self._sum_neighbours(batch, centre, neighbour, key, uncontracted), self.settings.max_l)
-            for key in sorted(seen)
-        }
-
-    def _pair_covariances(self, batch: Batch) -> dict[SpeciesPair, tuple[Tensor, int]]:
-        z_i, z_j = batch.species[batch.centre], batch.species[batch.neighbour]
-        out = {}
-        for key in sorted((a, b) for a, b in _pairs_of(z_i, z_j) if a <= b):
-            chosen = (z_i == key[0]) & (z_j == key[1])
-            vectors = batch.vectors(batch.centre[chosen], batch.neighbour[chosen])
-            radial = self._primitives(vectors, self.settings.pair_cutoff_angstrom)
-            degeneracy = (2 * torch.arange(self.settings.max_l + 1, dtype=torch.float64) + 1) / (4 * torch.pi)
-            inside = int((torch.linalg.norm(vectors, dim=1) < self.settings.pair_cutoff_angstrom).sum())
-            out[key] = torch.einsum("plk,plq,l->lkq", radial, radial, degeneracy), inside
+    @classmethod
+    def from_state(
+        cls, settings: DensitySettings, pair_cutoff_angstrom: float | None, state: Mapping[str, Tensor]
+    ) -> DensityExpansion:
+        """Return the fitted expansion whose :meth:`state` this is; other names are ignored."""
+        out = cls(settings, pair_cutoff_angstrom, scale_=float(state.get("scale", 1.0)))
+        for name, tensor in state.items():
+            kind, *species = name.split(".")
+            if kind in ("density", "pair"):
+                (out.contraction_ if kind == "density" else out.pair_)[int(species[0]), int(species[1])] = tensor
         return out
 
-    def _identity(self) -> Tensor:
-        eye = torch.eye(self.n_primitive, dtype=torch.float64)
-        return eye.expand(self.settings.max_l + 1, -1, -1)
+    @property
+    def _is_joint(self) -> bool:
+        return self.settings.max_channels is not None
 
+    @cached_property
+    def _radial(self) -> RadialFunctions:
+        return radial_functions(self.settings)
 
-def _pairs_of(first: IntArray, second: IntArray) -> set[SpeciesPair]:
-    """Return the distinct pairs of two columns."""
-    return {(int(a), int(b)) for a, b in np.unique(np.stack([first, second], axis=1), axis=0)}
+    @cached_property
+    def _pair_radial(self) -> RadialFunctions:
+        settings = self.settings.density().model_copy(update={"cutoff_angstrom": self.pair_cutoff_angstrom})
+        return radial_functions(settings)
 
+    @cached_property
+    def _l_of_lm(self) -> Tensor:
+        return torch.tensor([l for l in range(self.settings.max_l + 1) for _ in range(2 * l + 1)])
 
-def _covariance(density: Tensor, max_l: int) -> tuple[Tensor, int]:
-    """Return sum over environments and m of c_nlm c_klm [l, n, k], and the number of environments."""
-    by_l = [density[:, l * l : (l + 1) ** 2] for l in range(max_l + 1)]
-    return torch.stack([torch.einsum("smn,smk->nk", c, c) for c in by_l]), len(density)
+    def _pair_means(self, batches: list[Samples]) -> dict[SpeciesPair, Tensor]:
+        """Return mean covariances of g_ij within the pair cut-off, of all pairs of species in one molecule."""
+        degeneracy = (2 * torch.arange(self.settings.max_l + 1, dtype=torch.float64) + 1) / (4 * torch.pi)
+        total: dict[SpeciesPair, Tensor] = {}
+        count: dict[SpeciesPair, int] = {}
+        for samples in batches:
+            for pair in ((a, b) for a in samples.elements for b in samples.elements if a <= b):
+                pairs = samples.family(Family("plus" if pair[0] == pair[1] else "cross", *pair))
+                if len(pairs):
+                    r = torch.linalg.norm(samples.vectors(pairs), dim=1)
+                    c = torch.einsum("plk,plq->lkq", *[self._pair_radial(r)] * 2) * degeneracy[:, None, None]
+                    total[pair] = total.get(pair, 0.0) + c
+                    count[pair] = count.get(pair, 0) + int((r < self._pair_radial.settings.cutoff_angstrom).sum())
+        return {pair: total[pair] / max(count[pair], 1) for pair in sorted(total)}
 
+    def _check(self, samples: Samples) -> None:
+        cutoff = self.settings.cutoff_angstrom
+        unknown = sorted(set(samples.elements) - {z for z, _ in self.contraction_}) if self._is_joint else []
+        if unknown:
+            raise DomainError(f"elements {unknown} were not in the training set; add such molecules to it")
+        missing = sorted(samples.neighbours(cutoff) - self.neighbours)
+        if missing:
+            named = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in missing)
+            remedy = ", or set element_likeness" if self._is_joint else ""
+            raise DomainError(
+                f"{named} within {cutoff:g} Å: no training structure has such neighbours; add some{remedy}"
+            )
 
-def _contractions(
-    parts: Sequence[dict[SpeciesPair, tuple[Tensor, int]]],
-    settings: FeatureSettings,
-    group: Callable[[SpeciesPair], object],
-) -> dict[SpeciesPair, Tensor]:
-    """Return contractions scaled so that the squared norms of each group of channels add up to 1 on average."""
-    total: dict[SpeciesPair, Tensor] = {}
-    count: dict[SpeciesPair, int] = {}
-    for part in parts:
-        for key, (covariance, n) in part.items():
-            total[key] = total.get(key, torch.zeros_like(covariance)) + covariance
-            count[key] = count.get(key, 0) + n
-    norm: dict[object, float] = {}
-    contraction = {}
-    for key in sorted(total):
-        mean = total[key] / max(count[key], 1)
-        contraction[key] = optimal_contraction(mean, settings.max_n if settings.optimal else None)
-        kept = torch.einsum("lkn,lkq,lqn->", contraction[key], mean, contraction[key])
-        norm[group(key)] = norm.get(group(key), 0.0) + float(kept)
-    return {key: u / np.sqrt(norm[group(key)]) if norm[group(key)] > 0 else u for key, u in contraction.items()}
+    def _by_centre(self, samples: Samples) -> Iterator[tuple[int, Pairs]]:
+        """Yield every species and the pairs around its atoms."""
+        pairs = samples.within(self.settings.cutoff_angstrom)
+        centre = samples.species[pairs.i]
+        for z in samples.elements:
+            yield z, pairs.select(centre == z)
+
+    def _n_q(self, z: int) -> int:
+        """Number of contracted radial functions around a species."""
+        return next((u.shape[2] for (centre, _), u in self.contraction_.items() if centre == z), 0)
+
+    def _slots(self, z: int) -> list[int]:
+        """Return the species of neighbours whose channels stand side by side; one for all in a joint contraction."""
+        species = sorted(a for centre, a in self.contraction_ if centre == z)
+        return species[:1] if self._is_joint else species
+
+    def _slot(self, species: IntArray, slots: list[int]) -> IntArray:
+        """Return which of the blocks of channels each neighbour adds to [pair]."""
+        return np.zeros(len(species), dtype=np.int64) if len(slots) <= 1 else np.searchsorted(slots, species)
+
+    def _side_by_side(self, values: Tensor, z: int, species: IntArray) -> Tensor:
+        """Return values of single neighbours [pair, ..., q] among the channels of all slots, the others zero."""
+        slots = self._slots(z)
+        if len(slots) <= 1:
+            return values
+        out = values.new_zeros((*values.shape[:-1], len(slots), values.shape[-1]))
+        out[torch.arange(len(values)), ..., torch.from_numpy(self._slot(species, slots)), :] = values
+        return out.flatten(-2)
+
+    def _terms(self, samples: Samples, pairs: Pairs, z: int) -> Tensor:
+        """Return f(r) R_ql(r) Y_lm(r) of the neighbours of one species of centres [pair, lm, q]."""
+        vectors = samples.vectors(pairs)
+        primitive = self._radial(torch.linalg.norm(vectors, dim=1))
+        return self._with_harmonics(self._contracted(primitive, z, samples.species[pairs.j]), vectors)
+
+    def _with_harmonics(self, radial: Tensor, vectors: Tensor) -> Tensor:
+        """Return R(r) Y_lm(r) [pair, lm, q] of radial values [pair, l, q]."""
+        return radial[:, self._l_of_lm] * spherical_harmonics(vectors, self.settings.max_l)[:, :, None]
+
+    def _contracted(self, primitive: Tensor, z: int, species: IntArray) -> Tensor:
+        """Return radial functions of neighbours of several species, contracted for one centre [pair, l, q]."""
+        out = primitive.new_zeros((*primitive.shape[:2], self._n_q(z)))
+        for a in np.unique(species):
+            chosen = torch.from_numpy(np.flatnonzero(species == a))
+            contraction = self.contraction_[z, int(a)].to(primitive)
+            out[chosen] = torch.einsum("pln,lnq->plq", primitive[chosen], contraction)
+        return out
+
+    def _primitive_densities(self, samples: Samples, pairs: Pairs, z: int, species: list[int]) -> Tensor:
+        """Return densities before contraction, channels by species of the neighbour [atom, lm, species x primitive]."""
+        vectors = samples.vectors(pairs)
+        terms = self._with_harmonics(self._radial(torch.linalg.norm(vectors, dim=1)), vectors)
+        return self._sum(samples, pairs, z, species, terms)
+
+    def _sum(self, samples: Samples, pairs: Pairs, z: int, slots: list[int], terms: Tensor) -> Tensor:
+        """Return the sum of the terms of all neighbours, slots side by side [atom, lm, slot x q]."""
+        n_atoms, n_slots = int((samples.species == z).sum()), len(slots)
+        place = samples.row[pairs.i] * n_slots + self._slot(samples.species[pairs.j], slots)
+        total = terms.new_zeros((n_atoms * n_slots, *terms.shape[1:]))
+        total = total.index_add(0, torch.from_numpy(place).to(terms.device), terms)
+        return total.unflatten(0, (n_atoms, n_slots)).transpose(1, 2).flatten(2)

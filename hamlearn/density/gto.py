@@ -2,15 +2,10 @@
 
 from __future__ import annotations
 
-from functools import lru_cache
-
 import numpy as np
-from scipy.interpolate import CubicSpline
 from scipy.special import gammaln, hyp1f1
 
 from hamlearn.types import FloatArray
-
-SPLINE_STEP_ANGSTROM = 0.004
 
 
 def gto_widths(cutoff: float, width: float, n: int) -> FloatArray:
@@ -35,7 +30,7 @@ def orthonormaliser(s: FloatArray) -> FloatArray:
     return (vectors[:, keep] / np.sqrt(values[keep])) @ vectors[:, keep].T
 
 
-def gto_integrals(r: FloatArray, s: FloatArray, smearing: float, max_l: int) -> FloatArray:
+def gto_integrals(r: FloatArray, s: FloatArray, smearing: FloatArray, max_l: int) -> FloatArray:
     """Return I_nl(r) = 4 pi e^(-r^2/2 sigma^2) int x^2 R_n(x) e^(-x^2/2 sigma^2) i_l(x r / sigma^2) dx.
 
     R_n are the orthonormalised Gaussian-type functions; the Gaussian is not normalised. Evaluated by 1F1 after
@@ -44,7 +39,7 @@ def gto_integrals(r: FloatArray, s: FloatArray, smearing: float, max_l: int) -> 
     Args:
         r: distances [pair], Å.
         s: widths of the radial functions [n], Å.
-        smearing: sigma, Å.
+        smearing: sigma of each neighbour [pair], Å.
         max_l: largest l, inclusive.
 
     Returns:
@@ -55,19 +50,13 @@ def gto_integrals(r: FloatArray, s: FloatArray, smearing: float, max_l: int) -> 
     """
     k = np.arange(len(s))
     l = np.arange(max_l + 1)[:, None]
-    a = 0.5 / smearing**2 + 0.5 / s**2  # [n]
+    sigma = np.asarray(smearing, dtype=np.float64)[:, None, None]
+    a = 0.5 / sigma**2 + 0.5 / s**2  # [pair, 1, n]
     log_norm = 0.5 * (np.log(2.0) - (2 * k + 3) * np.log(s) - gammaln(k + 1.5))
     power = (k + l + 3) / 2  # [l, n]
     prefactor = np.exp(log_norm - power * np.log(a) + gammaln(power) - gammaln(l + 1.5)) * np.pi**1.5
     rr = np.asarray(r, dtype=np.float64)[:, None, None]
-    z = (rr / smearing**2) ** 2 / (4 * a)  # [pair, 1, n]
-    decay = np.exp(z - 0.5 * (rr / smearing) ** 2)
-    primitive = prefactor * (rr / (2 * smearing**2)) ** l * decay * hyp1f1((l - k) / 2, l + 1.5, -z)
+    z = (rr / sigma**2) ** 2 / (4 * a)  # [pair, 1, n]
+    decay = np.exp(z - 0.5 * (rr / sigma) ** 2)
+    primitive = prefactor * (rr / (2 * sigma**2)) ** l * decay * hyp1f1((l - k) / 2, l + 1.5, -z)
     return primitive @ orthonormaliser(s)
-
-
-@lru_cache(maxsize=8)
-def splined_integrals(cutoff: float, width: float, smearing: float, n: int, max_l: int) -> CubicSpline:
-    """Return a cubic spline of :func:`gto_integrals` on [0, cutoff], accurate to about 1e-9 of the largest."""
-    r = np.linspace(0.0, cutoff, int(np.ceil(cutoff / SPLINE_STEP_ANGSTROM)) + 1)
-    return CubicSpline(r, gto_integrals(r, gto_widths(cutoff, width, n), smearing, max_l))

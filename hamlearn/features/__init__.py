@@ -1,6 +1,6 @@
-"""Equivariant features by Clebsch-Gordan iteration: one-centre, pair, and (later) N-centre and message passing."""
+"""Equivariant features of atoms and pairs, made by Clebsch-Gordan iteration from neighbour densities."""
 
-from hamlearn.features.cg_iteration import Equivariants as Equivariants
-from hamlearn.features.cg_iteration import cg_product as cg_product
-from hamlearn.features.cg_iteration import cg_square as cg_square
+from hamlearn.features.featurizer import Features as Features
 from hamlearn.features.featurizer import Featurizer as Featurizer
+from hamlearn.features.featurizer import Representation as Representation
+from hamlearn.features.featurizer import TileFeatures as TileFeatures

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import dataclass
+from functools import cached_property
+
 from torch import Tensor
 
-from hamlearn.features.cg_iteration import Equivariants, products, squares
-from hamlearn.features.terms import Combined, Plain, Term, Terms
-from hamlearn.structures.samples import Kind
+from hamlearn.features.cg_iteration import Equivariants, couples, products, squares
+from hamlearn.features.terms import Coupled, Plain, Term, Terms
+from hamlearn.structures.families import Kind
 from hamlearn.types import Irrep
 
 
@@ -32,37 +35,64 @@ def centre_features(density: Tensor, irrep: Irrep, max_nu: int) -> Terms:
         parts.append(Plain(one[irrep]))
     if max_nu >= 2:
         parts += squares(one, irrep)
-    return Terms(parts, len(density), irrep[0])
+    return Terms(parts, density, irrep[0])
 
 
-def pair_features(density_i: Tensor, density_j: Tensor, pair: Tensor, kind: Kind, irrep: Irrep, max_nu: int) -> Terms:
+@dataclass(frozen=True)
+class PairFactors:
+    """What features of pairs are made of, for all of their symmetries.
+
+    Attributes:
+        density_i: density of the first atom [pair, (max_l + 1)^2, channel].
+        density_j: of the second.
+        functions: g_ij [pair, (max_l + 1)^2, n].
+    """
+
+    density_i: Tensor
+    density_j: Tensor
+    functions: Tensor
+
+    @cached_property
+    def even(self) -> Equivariants:
+        """(rho_i + rho_j) / sqrt 2, even under exchange."""
+        return split_by_l((self.density_i + self.density_j) * 2**-0.5)
+
+    @cached_property
+    def odd(self) -> Equivariants:
+        """(rho_i - rho_j) / sqrt 2, odd under exchange."""
+        return split_by_l((self.density_i - self.density_j) * 2**-0.5)
+
+
+def pair_features(factors: PairFactors, kind: Kind, irrep: Irrep, max_nu: int) -> Terms:
     """Return g_ij and rho_i x g_ij of one symmetry and exchange character [pair, 2L+1, feature].
 
     With rho_ij = rho_i x g_ij and rho_ji = rho_j x g_ji: plus and minus give (rho_ij +- rho_ji) / sqrt 2, cross gives
-    both side by side. g_ji^l = (-1)^l g_ij^l, so that bare g_ij are even under exchange for even l, odd for odd l.
+    both side by side. g_ji^l = (-1)^l g_ij^l, so that bare g_ij are even under exchange for even l, odd for odd l, and
+    rho_ij +- rho_ji = (rho_i +- (-1)^l rho_j) x g_ij^l.
 
     Args:
-        density_i: density of the first atom [pair, (max_l + 1)^2, channel].
-        density_j: of the second.
-        pair: g_ij [pair, (max_l + 1)^2, n].
+        factors: densities and g_ij.
         kind: plus, minus or cross.
         irrep: (L, sigma).
         max_nu: 0 (bare pair functions) or 1 (with one neighbour).
 
     Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 10-15.
     """
-    forward = split_by_l(pair)
-    sign = {"plus": 1.0, "minus": -1.0}.get(kind)
+    g = split_by_l(factors.functions)
+    sign = {"plus": 1, "minus": -1}.get(kind)
     parts: list[Term] = []
-    if irrep in forward and (sign is None or (-1) ** irrep[0] == sign):
-        parts.append(Plain(forward[irrep] if sign is None else 2**0.5 * forward[irrep]))
-    if max_nu >= 1:
-        backward = {key: (-1) ** key[0] * g for key, g in forward.items()}
-        rho_ij = products(split_by_l(density_i), forward, irrep)
-        rho_ji = products(split_by_l(density_j), backward, irrep)
-        if sign is None:
-            parts += rho_ij + rho_ji
-        else:
-            half = 2**-0.5
-            parts += [Combined((half, sign * half), two) for two in zip(rho_ij, rho_ji, strict=True)]
-    return Terms(parts, len(pair), irrep[0])
+    if irrep in g and (sign is None or (-1) ** irrep[0] == sign):
+        parts.append(Plain(g[irrep] if sign is None else 2**0.5 * g[irrep]))
+    if max_nu >= 1 and sign is None:
+        backward = {key: (-1) ** key[0] * x for key, x in g.items()}
+        parts += products(split_by_l(factors.density_i), g, irrep)
+        parts += products(split_by_l(factors.density_j), backward, irrep)
+    elif max_nu >= 1:
+        of_even_l, of_odd_l = (factors.even, factors.odd) if kind == "plus" else (factors.odd, factors.even)
+        parts += [
+            Coupled((of_odd_l if second[0] % 2 else of_even_l)[first], x, irrep[0])
+            for first in of_even_l
+            for second, x in g.items()
+            if couples(first, second, irrep)
+        ]
+    return Terms(parts, factors.functions, irrep[0])

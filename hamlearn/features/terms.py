@@ -73,7 +73,7 @@ class Coupled:
 
     @property
     def _c(self) -> Tensor:
-        return _coupling((self.a.shape[1] - 1) // 2, (self.b.shape[1] - 1) // 2, self.L)
+        return _coupling((self.a.shape[1] - 1) // 2, (self.b.shape[1] - 1) // 2, self.L).to(self.a)
 
     def tensor(self) -> Tensor:
         """Multiply out, with the coefficients folded into the factor that has fewer features."""
@@ -133,40 +133,17 @@ class SelfCoupled:
 
 
 @dataclass(frozen=True)
-class Combined:
-    """c_1 T_1 + c_2 T_2 + ... of terms with equally many features."""
-
-    coefficients: tuple[float, ...]
-    terms: tuple[Term, ...]
-
-    @property
-    def n_features(self) -> int:
-        """Number of features of each term."""
-        return self.terms[0].n_features
-
-    def tensor(self) -> Tensor:
-        """Add up."""
-        parts = (c * term.tensor() for c, term in zip(self.coefficients, self.terms, strict=True))
-        return torch.stack(tuple(parts)).sum(dim=0)
-
-    def project(self, weights: Tensor) -> Tensor:
-        """Project each and add up."""
-        parts = (c * term.project(weights) for c, term in zip(self.coefficients, self.terms, strict=True))
-        return torch.stack(tuple(parts)).sum(dim=0)
-
-
-@dataclass(frozen=True)
 class Terms:
     """All features of one symmetry, side by side; none is fine.
 
     Attributes:
         parts: the terms, in order.
-        n_samples: number of rows.
+        like: anything of as many samples, for shape, dtype and device [sample, ...].
         L: angular momentum.
     """
 
     parts: Sequence[Term]
-    n_samples: int
+    like: Tensor
     L: int
 
     @property
@@ -177,12 +154,11 @@ class Terms:
     def tensor(self) -> Tensor:
         """Return all features [sample, 2L+1, feature]."""
         made = [part.tensor() for part in self.parts if part.n_features]
-        empty = torch.zeros((self.n_samples, 2 * self.L + 1, 0), dtype=torch.float64)
-        return torch.cat(made, dim=2) if made else empty
+        return torch.cat(made, dim=2) if made else self.like.new_zeros((len(self.like), 2 * self.L + 1, 0))
 
     def project(self, weights: Tensor) -> Tensor:
         """Return ``tensor() @ weights`` [sample, 2L+1, t] for weights [feature, t]."""
-        out = torch.zeros((self.n_samples, 2 * self.L + 1, weights.shape[1]), dtype=torch.float64)
+        out = self.like.new_zeros((len(self.like), 2 * self.L + 1, weights.shape[1]))
         start = 0
         for part in self.parts:
             if part.n_features:

@@ -4,17 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from ase.calculators.calculator import Calculator, all_changes
 from ase.units import Hartree, kcal, kJ, mol
 
 from hamlearn.errors import ConfigError
+from hamlearn.model.loading import load_model
 from hamlearn.model.property import PropertyModel
-from hamlearn.model.property_folder import load_property_model
-
-if TYPE_CHECKING:
-    from ase import Atoms
+from hamlearn.structures import Structures, as_structure
 
 UNITS_EV = {
     "ev": 1.0,
@@ -44,8 +42,10 @@ class HamlearnCalculator(Calculator):
 
     def __init__(self, model: PropertyModel | str | Path, **settings: Any) -> None:
         super().__init__(**settings)
-        self.model = model if isinstance(model, PropertyModel) else load_property_model(model)
-        self.model.check_fitted()
+        loaded = load_model(model) if isinstance(model, str | Path) else model
+        if not isinstance(loaded, PropertyModel):
+            raise ConfigError(f"HamlearnCalculator got a {type(loaded).__name__}; expected a model of an energy")
+        self.model = loaded
         self.model.check_forces()
         unit = self.model.target.unit
         if unit is None or unit.lower() not in UNITS_EV:
@@ -57,12 +57,12 @@ class HamlearnCalculator(Calculator):
 
     def calculate(
         self,
-        atoms: Atoms | None = None,
+        atoms: Structures | None = None,
         properties: Sequence[str] = ("energy",),
         system_changes: Sequence[str] = tuple(all_changes),
     ) -> None:
         """Predict energy and, if asked for, forces of one molecule."""
-        super().calculate(atoms, list(properties), list(system_changes))
+        super().calculate(None if atoms is None else as_structure(atoms), list(properties), list(system_changes))
         if self.atoms is None:
             raise ConfigError("HamlearnCalculator has no atoms to calculate; set atoms.calc = calculator")
         (prediction,) = self.model.predict([self.atoms], forces="forces" in properties)

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
-from itertools import zip_longest
+from dataclasses import dataclass, field, replace
+from itertools import combinations_with_replacement, zip_longest
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -13,20 +13,19 @@ import torch
 from torch import Tensor
 
 from hamlearn.angular.elements import symbol
-from hamlearn.config import WignerSettings
-from hamlearn.density import Batch
-from hamlearn.density.gaussian_expansion import radial_functions
+from hamlearn.config import KernelSettings, WignerSettings
+from hamlearn.density.radial import radial_functions
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.block_tiles import Kernels, Rotated, Wanted, order_weights, tile_kernels
-from hamlearn.kernels.centres import Bonds, Centres, joined
+from hamlearn.kernels.centres import Bonds, Centres
 from hamlearn.kernels.environment_kernel import EnvironmentKernel
-from hamlearn.structures.samples import Kind, pair_samples
+from hamlearn.structures.families import Family, Kind
+from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray, SpeciesPair
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-STRUCTURES_PER_BATCH = 32
 ATOMS_OF_ROWS, ATOMS_OF_COLUMNS = 9, 72  # of a tile: what stays in the cache
 
 
@@ -64,7 +63,7 @@ class BlockKernel:
             ConfigError: for mixtures that differ between the two atoms of a like pair.
         """
         check_mixtures(self.settings, structures)
-        self.environments_ = EnvironmentKernel(self.settings.density()).fit(structures)
+        self.environments_ = EnvironmentKernel(_kernel(self.settings)).fit(structures)
         self.site_norms_, self.bond_norms_ = {}, {}
         centres = self.centres(structures)
         for z, c in centres.densities.items():
@@ -79,8 +78,25 @@ class BlockKernel:
         Raises:
             DomainError: for elements that were not in the training set.
         """
-        starts = range(0, max(len(structures), 1), STRUCTURES_PER_BATCH)
-        return joined([self._centres(structures[k : k + STRUCTURES_PER_BATCH]) for k in starts])
+        samples = Samples.of(structures)
+        env = self.environments_.environments(structures)
+        env = replace(env, densities={z: c * self.site_norms_.get(z, 1.0) for z, c in env.densities.items()})
+        bonds, messages = {}, {}
+        for pair in combinations_with_replacement(env.species, 2):
+            pairs = samples.family(Family("plus" if pair[0] == pair[1] else "cross", *pair))
+            vectors = samples.vectors(pairs).numpy()
+            r = np.linalg.norm(vectors, axis=1)
+            bonds[pair] = Bonds(
+                samples.structure[pairs.i],
+                samples.row[pairs.i],
+                samples.row[pairs.j],
+                np.ascontiguousarray((vectors / r[:, None])[:, [1, 2, 0]]),
+                self._bond_functions(r) * self.bond_norms_.get(pair, 1.0),
+            )
+            if self.settings.message_passing:
+                messages[pair] = bonds[pair].select(np.flatnonzero(r < self.settings.pair_cutoff_angstrom))
+        sites = {z: np.arange(len(own)) for z, own in env.structure.items()}
+        return Centres(env, sites, bonds, messages)
 
     def between(self, a: Centres, b: Centres, wanted: Wanted) -> Kernels:
         """Return k^{L sigma}_{MM'} of all samples of a family [A, 2L+1, B, 2L+1], by (family, (L, sigma)).
@@ -125,7 +141,7 @@ class BlockKernel:
     def from_tensors(cls, settings: WignerSettings, tensors: Mapping[str, Tensor]) -> BlockKernel:
         """Return the fitted kernel whose :meth:`tensors` these are; other names are ignored."""
         out = cls(settings)
-        out.environments_ = EnvironmentKernel.from_tensors(settings.density(), 1.0, tensors)
+        out.environments_ = EnvironmentKernel.from_tensors(_kernel(settings), 1.0, tensors)
         for name, value in tensors.items():
             kind, *species = name.split(".")
             if kind == "site_norm":
@@ -134,41 +150,10 @@ class BlockKernel:
                 out.bond_norms_[int(species[0]), int(species[1])] = float(value)
         return out
 
-    def _centres(self, structures: Sequence[Atoms]) -> Centres:
-        """Return the atoms and pairs of one batch."""
-        batch = Batch.from_atoms(structures)
-        env = self.environments_.environments(structures)
-        densities = {z: c * self.site_norms_.get(z, 1.0) for z, c in env.densities.items()}
-        row = np.empty(len(batch.species), dtype=np.int64)
-        for atoms in env.atom.values():
-            row[atoms] = np.arange(len(atoms))
-        species = env.species
-        bonds, messages = {}, {}
-        for pair in ((a, b) for a in species for b in species if a <= b):
-            samples = pair_samples(batch.numbers, *pair)
-            first, second = (batch.flat_atoms(samples, column) for column in (1, 2))
-            vectors = batch.vectors(first, second).numpy()
-            r = np.linalg.norm(vectors, axis=1)
-            bonds[pair] = Bonds(
-                samples[:, 0],
-                row[first],
-                row[second],
-                np.ascontiguousarray((vectors / r[:, None])[:, [1, 2, 0]]),
-                self._bond_functions(r) * self.bond_norms_.get(pair, 1.0),
-            )
-            if self.settings.message_passing:
-                messages[pair] = bonds[pair].select(np.flatnonzero(r < self.settings.pair_cutoff_angstrom))
-        sites = {z: np.arange(len(own)) for z, own in env.structure.items()}
-        return Centres(densities, env.structure, sites, bonds, len(structures), messages)
-
     def _bond_functions(self, r: FloatArray) -> FloatArray:
         """Return g with t(R) = sum_l g_l(r) g_l(r') P_l(cosine) [pair, l, function]."""
-        bond = self.settings.bond()
-        near = r < bond.cutoff_angstrom
-        radial = radial_functions(bond)
-        out = np.zeros((len(r), bond.max_l + 1, radial.n_functions))
-        out[near] = radial.spline(r[near])
-        return out * np.sqrt((2 * np.arange(bond.max_l + 1) + 1) / (4 * np.pi))[:, None]
+        functions = radial_functions(self.settings.bond())(torch.from_numpy(r)).numpy()
+        return functions * np.sqrt((2 * np.arange(self.settings.max_l + 1) + 1) / (4 * np.pi))[:, None]
 
 
 def check_mixtures(settings: WignerSettings, structures: Sequence[Atoms]) -> None:
@@ -182,10 +167,15 @@ def check_mixtures(settings: WignerSettings, structures: Sequence[Atoms]) -> Non
     second = first if settings.mixture_j is None else settings.mixture_j
     if like and any(a != b for a, b in zip_longest(first, second, fillvalue=0.0)):
         raise ConfigError(
-            f"wigner.mixture_j {list(second)} differs from that of the first atom, {first}, but both atoms "
+            f"model.kernel.mixture_j {list(second)} differs from that of the first atom, {first}, but both atoms "
             f"of a pair of {symbol(like[0])} are alike: its kernels would not be positive; give slot j the mixture of "
             "slot i, or drop mixture_j"
         )
+
+
+def _kernel(settings: WignerSettings) -> KernelSettings:
+    """Return settings of a kernel whose environments have the densities of blocks."""
+    return KernelSettings(**settings.density().model_dump())
 
 
 def _inverse_root(x: float) -> float:

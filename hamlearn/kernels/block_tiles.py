@@ -13,11 +13,13 @@ from numpy.polynomial import legendre
 from torch import Tensor
 
 from hamlearn.config import WignerSettings
+from hamlearn.errors import ConfigError
 from hamlearn.kernels.centres import Bonds, Centres
+from hamlearn.kernels.environments import added_up
 from hamlearn.kernels.wigner import density_kernel
 from hamlearn.o3.node_integrals import Terms, integrate
 from hamlearn.o3.nodes import NodeGrid
-from hamlearn.structures.samples import Family, Kind
+from hamlearn.structures.families import Family, Kind
 from hamlearn.types import FloatArray, IntArray, Irrep, SpeciesPair
 
 Wanted = Mapping[Family, Sequence[Irrep]]
@@ -44,7 +46,8 @@ def tile_kernels(settings: WignerSettings, a: Centres, b: Centres, wanted: Wante
             by_degree.setdefault(degree(settings, families[0].kind, largest) | 1, []).append(families)
     for grid_degree, groups in by_degree.items():
         grid = NodeGrid(settings.max_l, grid_degree)
-        nodes = _environments_at_nodes(a, b, {z for f in groups for z in (f[0].species_i, f[0].species_j)}, grid)
+        species = {z for families in groups for z in (families[0].species_i, families[0].species_j)}
+        nodes = environments_at_nodes(a.densities, b.densities, species, grid)
         for families in groups:
             irreps = _all_irreps(wanted, families)
             if families[0].kind == "on_site":
@@ -89,16 +92,22 @@ def reaches(settings: WignerSettings, kind: Kind, L: int, sigma: int) -> bool:
 
 
 def order_weights(settings: WignerSettings) -> tuple[list[float], list[float]]:
-    """Return the coefficients of P for single atoms and for pairs, b^nu / nu! from order 0."""
+    """Return the coefficients of P for single atoms and for pairs, b^nu / nu! from order 0.
+
+    Raises:
+        ConfigError: where the rate b is left open.
+    """
+    rate = settings.rate
+    if rate is None:
+        raise ConfigError("kernels of pairs need a rate of their mixture; null leaves the choice to a fit")
     centre, pair = (
-        [settings.rate**nu / factorial(nu) for nu in range(n + 1)]
-        for n in (settings.max_nu_centre, settings.max_nu_pair)
+        [rate**nu / factorial(nu) for nu in range(n + 1)] for n in (settings.max_nu_centre, settings.max_nu_pair)
     )
     return centre, pair if settings.mixture_i is None else list(settings.mixture_i)
 
 
 @dataclass(frozen=True)
-class _Nodes:
+class Nodes:
     """Kernels k_i(R) of the environments of two sides at the nodes; the last function is zero.
 
     Attributes:
@@ -123,18 +132,19 @@ class _Nodes:
         return len(self.values) - 1
 
 
-def _environments_at_nodes(a: Centres, b: Centres, species: set[int], grid: NodeGrid) -> _Nodes:
+def environments_at_nodes(a: Mapping[int, Tensor], b: Mapping[int, Tensor], species: set[int], grid: NodeGrid) -> Nodes:
+    """Evaluate the kernels of all environments of two sides, of some species, from their densities."""
     parts, first, n_columns, total = [], {}, {}, 0
     for z in sorted(species):
-        k = density_kernel(a.densities[z], b.densities[z], grid.max_l)
+        k = density_kernel(a[z], b[z], grid.max_l)
         parts.append(k.flat)
-        first[z], n_columns[z] = total, len(b.densities[z])
+        first[z], n_columns[z] = total, len(b[z])
         total += parts[-1].shape[1]
-    return _Nodes(grid, grid.evaluate(torch.cat(parts, dim=1)), first, n_columns)
+    return Nodes(grid, grid.evaluate(torch.cat(parts, dim=1)), first, n_columns)
 
 
 def _atoms(
-    settings: WignerSettings, a: Centres, b: Centres, z: int, nodes: _Nodes, irreps: tuple[Irrep, ...]
+    settings: WignerSettings, a: Centres, b: Centres, z: int, nodes: Nodes, irreps: tuple[Irrep, ...]
 ) -> dict[str, dict[Irrep, FloatArray]]:
     """Return kernels of single atoms [A x B, 2L+1, 2L+1]."""
     own = nodes.function(z, a.sites[z], b.sites[z]).ravel()
@@ -150,7 +160,7 @@ def _pairs(
     left: Bonds,
     right: Bonds,
     pair: SpeciesPair,
-    nodes: _Nodes,
+    nodes: Nodes,
     rotated: Rotated,
     irreps: tuple[Irrep, ...],
 ) -> dict[str, dict[Irrep, FloatArray]]:
@@ -167,7 +177,7 @@ def _pair_integrals(
     left: Bonds,
     right: Bonds,
     pair: SpeciesPair,
-    nodes: _Nodes,
+    nodes: Nodes,
     rotated: Rotated,
     irreps: tuple[Irrep, ...],
 ) -> tuple[list[FloatArray], list[FloatArray] | None]:
@@ -200,14 +210,18 @@ def _pair_integrals(
 def _add_messages(
     settings: WignerSettings, a: Centres, b: Centres, wanted: Wanted, rotated: Rotated, out: Kernels
 ) -> None:
-    """Add to the kernels of single atoms those of all pairs that either has with its neighbours."""
+    """Add to the kernels of single atoms those of all pairs that either has with its neighbours.
+
+    Unlike :func:`hamlearn.kernels.message_passing.message_kernel` nothing is truncated: pairs are integrated as they
+    are for blocks, by the same compiled loop, and only the sums over pairs are those of messages.
+    """
     of_site = {f.species_i: f for f in wanted if f.kind == "on_site" and wanted[f] and a.count(f) and b.count(f)}
     pairs = [pair for pair in a.messages if pair in b.messages and of_site.keys() & set(pair)]
     if not pairs:
         return
     largest = max(L for family in of_site.values() for L, _ in wanted[family])
     grid = NodeGrid(settings.max_l, degree(settings, "cross", largest) | 1)
-    nodes = _environments_at_nodes(a, b, {z for pair in pairs for z in pair}, grid)
+    nodes = environments_at_nodes(a.densities, b.densities, {z for pair in pairs for z in pair}, grid)
     for pair in pairs:
         left, right = a.messages[pair], b.messages[pair]
         if not len(left) or not len(right):
@@ -223,16 +237,15 @@ def _add_messages(
             rows, columns = a.sites_of(z, getattr(left, end_a)), b.sites_of(z, getattr(right, end_b))
             for irrep, k in zip(irreps, integrals, strict=True):
                 if irrep in wanted[of_site[z]]:
-                    _scatter_add(out[of_site[z], irrep], k, rows, columns)
+                    _add_to_atoms(out[of_site[z], irrep], k, rows, columns)
 
 
-def _scatter_add(out: FloatArray, k: FloatArray, rows: IntArray, columns: IntArray) -> None:
+def _add_to_atoms(out: FloatArray, k: FloatArray, rows: IntArray, columns: IntArray) -> None:
     """Add pairs [A x B, M, M'] to their atoms [row, M, column, M']; those of no sample (-1) are left out."""
-    by_row, by_column = (
-        (np.arange(n)[:, None] == x).astype(float) for n, x in ((out.shape[0], rows), (out.shape[2], columns))
-    )
-    k = k.reshape(len(rows), len(columns), *k.shape[1:])
-    out += np.einsum("ip,pqmn,jq->imjn", by_row, k, by_column, optimize=True)
+    kept, there = rows >= 0, columns >= 0
+    pairs = torch.from_numpy(k.reshape(len(rows), len(columns), *k.shape[1:])[kept][:, there])
+    by_row = added_up(pairs, 0, rows[kept], out.shape[0])
+    out += added_up(by_row, 1, columns[there], out.shape[2]).transpose(1, 2).numpy()
 
 
 def bond_polynomials(left: Bonds, right: Bonds) -> FloatArray:

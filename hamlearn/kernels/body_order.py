@@ -10,6 +10,7 @@ from itertools import combinations
 from typing import TYPE_CHECKING, ClassVar
 
 import numpy as np
+import torch
 from scipy import sparse
 
 from hamlearn.density.cutoff import shifted_cosine
@@ -152,7 +153,7 @@ class _ClusterKernel(ABC):
         if not d.all():
             cluster = int(np.flatnonzero((d == 0).any(axis=1))[0])
             raise StructureError(f"structure {structure[cluster]} holds atoms at the same place; remove or move one")
-        f = shifted_cosine(d, self.cutoff_angstrom, self.cutoff_width_angstrom)
+        f = shifted_cosine(torch.from_numpy(d), self.cutoff_angstrom, self.cutoff_width_angstrom).numpy()
         f_slope = _cosine_slope(d, self.cutoff_angstrom, self.cutoff_width_angstrom)
         n, p = d.shape
         others = np.stack([np.delete(f, edge, axis=1).prod(axis=1) for edge in range(p)], axis=1)

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field, fields, replace
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hamlearn.structures.samples import Family
+from hamlearn.kernels.environments import Environments, range_of
+from hamlearn.structures.families import Family
 from hamlearn.types import BoolArray, FloatArray, IntArray, SpeciesPair
 
 
@@ -37,11 +38,11 @@ class Bonds:
 
     def select(self, rows: IntArray | slice) -> Bonds:
         """Return some of the pairs."""
-        return Bonds(self.structure[rows], self.first[rows], self.second[rows], self.direction[rows], self.radial[rows])
+        return Bonds(*(getattr(self, column.name)[rows] for column in fields(Bonds)))
 
     def renumbered(self, first: IntArray, second: IntArray) -> Bonds:
         """Return the pairs with other rows of their atoms."""
-        return Bonds(self.structure, first, second, self.direction, self.radial)
+        return replace(self, first=first, second=second)
 
 
 @dataclass(frozen=True)
@@ -49,20 +50,31 @@ class Centres:
     """Environments by species, which of them are samples, and pairs of them.
 
     Attributes:
-        densities: by species [environment, (max_l + 1)^2, q].
-        structure: structure of every environment, ascending [environment].
+        environments: densities of the atoms.
         sites: environments that are samples of their own, rows by species, ascending.
         bonds: by species of both atoms.
-        n_structures: number of structures.
         messages: by species the pairs that samples of single atoms hear of; empty without message passing.
     """
 
-    densities: dict[int, Tensor]
-    structure: dict[int, IntArray]
+    environments: Environments
     sites: dict[int, IntArray]
     bonds: dict[SpeciesPair, Bonds]
-    n_structures: int
     messages: dict[SpeciesPair, Bonds] = field(default_factory=dict)
+
+    @property
+    def densities(self) -> dict[int, Tensor]:
+        """Densities by species [environment, (max_l + 1)^2, q]."""
+        return self.environments.densities
+
+    @property
+    def structure(self) -> dict[int, IntArray]:
+        """Structure of every environment by species, ascending [environment]."""
+        return self.environments.structure
+
+    @property
+    def n_structures(self) -> int:
+        """Number of structures."""
+        return self.environments.n_structures
 
     def tensors(self) -> dict[str, Tensor]:
         """Return everything by name, to be read by :meth:`from_tensors`."""
@@ -90,14 +102,11 @@ class Centres:
                 (a, b): Bonds(*(tensors[f"centres.{kind}.{part}.{a}.{b}"].numpy() for part in parts)) for a, b in pairs
             }
 
-        return cls(
-            {z: tensors[f"centres.density.{z}"] for z in species},
-            {z: tensors[f"centres.structure.{z}"].numpy() for z in species},
-            {z: tensors[f"centres.sites.{z}"].numpy() for z in species},
-            table("bonds"),
-            int(tensors["centres.n_structures"]),
-            table("messages"),
-        )
+        densities = {z: tensors[f"centres.density.{z}"] for z in species}
+        structure = {z: tensors[f"centres.structure.{z}"].numpy() for z in species}
+        environments = Environments(densities, structure, int(tensors["centres.n_structures"]))
+        sites = {z: tensors[f"centres.sites.{z}"].numpy() for z in species}
+        return cls(environments, sites, table("bonds"), table("messages"))
 
     def count(self, family: Family) -> int:
         """Return the number of samples of a family."""
@@ -127,30 +136,31 @@ class Centres:
         sample[self.sites[z]] = np.arange(len(self.sites[z]))
         return sample[environments]
 
+    def ranges(self, most_atoms: int) -> list[tuple[int, int]]:
+        """Return ranges of structures that hold samples, each of about ``most_atoms`` environments or one structure."""
+        return self.environments.ranges(most_atoms)
+
     def part(self, start: int, stop: int) -> tuple[Centres, dict[Family, slice]]:
         """Return the samples of structures start ... stop - 1, still counted as here, and where they lie."""
         where: dict[Family, slice] = {}
-        rows = {z: _range(own, start, stop) for z, own in self.structure.items()}
+        rows = self.environments.rows_of(start, stop)
         sites = {}
         for z in self.sites:
             family = Family("on_site", z, z)
-            where[family] = _range(self.owners(family), start, stop)
+            where[family] = range_of(self.owners(family), start, stop)
             sites[z] = self.sites[z][where[family]] - rows[z].start
         for (a, b), pairs in self.bonds.items():
-            own = _range(pairs.structure, start, stop)
+            own = range_of(pairs.structure, start, stop)
             for kind in ("plus", "minus") if a == b else ("cross",):
                 where[Family(kind, a, b)] = own
 
         def part_of(table: Mapping[SpeciesPair, Bonds]) -> dict[SpeciesPair, Bonds]:
-            chosen = {pair: p.select(_range(p.structure, start, stop)) for pair, p in table.items()}
+            chosen = {pair: p.select(range_of(p.structure, start, stop)) for pair, p in table.items()}
             return {
                 (a, b): p.renumbered(p.first - rows[a].start, p.second - rows[b].start) for (a, b), p in chosen.items()
             }
 
-        densities = {z: c[rows[z]] for z, c in self.densities.items()}
-        structure = {z: own[rows[z]] for z, own in self.structure.items()}
-        messages = part_of(self.messages)
-        return Centres(densities, structure, sites, part_of(self.bonds), self.n_structures, messages), where
+        return Centres(self.environments.select(rows), sites, part_of(self.bonds), part_of(self.messages)), where
 
     def select(self, samples: Mapping[Family, IntArray]) -> Centres:
         """Return some samples of each family, such as an active set, with the environments they need.
@@ -180,65 +190,10 @@ class Centres:
                 for (a, b), p in table.items()
             }
 
-        return Centres(
-            {z: self.densities[z][torch.from_numpy(rows)] for z, rows in kept.items()},
-            {z: self.structure[z][rows] for z, rows in kept.items()},
-            {z: np.searchsorted(kept[z], rows) for z, rows in sites.items()},
-            renumbered(bonds),
-            self.n_structures,
-            renumbered(messages),
-        )
-
-    def ranges(self, most_atoms: int) -> list[tuple[int, int]]:
-        """Return ranges of structures that hold samples, each of about ``most_atoms`` environments or one structure."""
-        count = np.zeros(self.n_structures, dtype=np.int64)
-        for own in self.structure.values():
-            np.add.at(count, own, 1)
-        out: list[tuple[int, int]] = []
-        start, used = 0, 0
-        for k, n in enumerate(count.tolist()):
-            if used and used + n > most_atoms:
-                out.append((start, k))
-                start, used = k, 0
-            used += n
-        return [*out, (start, self.n_structures)] if used else out
-
-
-def joined(parts: Sequence[Centres]) -> Centres:
-    """Return the samples of several batches of structures as one set."""
-    shift = np.cumsum([0, *(p.n_structures for p in parts)])
-    species = sorted({z for p in parts for z in p.densities})
-    first = {z: np.cumsum([0, *(len(p.structure.get(z, ())) for p in parts)]) for z in species}
-
-    def all_of(tables: Sequence[Mapping[SpeciesPair, Bonds]]) -> dict[SpeciesPair, Bonds]:
-        out = {}
-        for a, b in sorted({pair for table in tables for pair in table}):
-            own = [(k, table[a, b]) for k, table in enumerate(tables) if (a, b) in table]
-            out[a, b] = joined_bonds(
-                [
-                    Bonds(x.structure + shift[k], x.first + first[a][k], x.second + first[b][k], x.direction, x.radial)
-                    for k, x in own
-                ]
-            )
-        return out
-
-    having = {z: [(k, p) for k, p in enumerate(parts) if z in p.densities] for z in species}
-    return Centres(
-        {z: torch.cat([p.densities[z] for _, p in own]) for z, own in having.items()},
-        {z: np.concatenate([p.structure[z] + shift[k] for k, p in own]) for z, own in having.items()},
-        {z: np.concatenate([p.sites[z] + first[z][k] for k, p in own]) for z, own in having.items()},
-        all_of([p.bonds for p in parts]),
-        int(shift[-1]),
-        all_of([p.messages for p in parts]),
-    )
+        sites = {z: np.searchsorted(kept[z], rows) for z, rows in sites.items()}
+        return Centres(self.environments.select(kept), sites, renumbered(bonds), renumbered(messages))
 
 
 def joined_bonds(parts: Sequence[Bonds]) -> Bonds:
     """Return the pairs of several tables one after another."""
     return Bonds(*(np.concatenate([getattr(p, column.name) for p in parts]) for column in fields(Bonds)))
-
-
-def _range(owner: IntArray, start: int, stop: int) -> slice:
-    """Return where the values from start to stop - 1 lie in ascending ones."""
-    a, b = np.searchsorted(owner, [start, stop])
-    return slice(int(a), int(b))

@@ -14,6 +14,7 @@ import torch
 from torch import Tensor
 
 from hamlearn.config import KernelSettings
+from hamlearn.kernels.wigner import invariant_of
 from hamlearn.o3.group_function import GroupFunction
 from hamlearn.o3.layout import component_slice, l_of_component
 
@@ -54,10 +55,10 @@ def mixture_of(k1: GroupFunction, settings: KernelSettings, weights: Sequence[fl
         powers.append(powers[-1].product(k1, plus_only=last))
     if settings.kind == "wigner":
         per_order: list[Weight] = list(weights)
-        terms = [w * _invariant(powers, nu) for nu, w in enumerate(weights) if nu > 0]
+        terms = [w * invariant_of(powers[1:], nu) for nu, w in enumerate(weights) if nu > 0]
         return Mixture(torch.stack(terms).sum(0), _slope(powers, per_order), powers, per_order, None)
     nu, zeta, w = settings.max_nu, settings.zeta, weights[1]
-    kernel = _invariant(powers, nu)
+    kernel = invariant_of(powers[1:], nu)
     first = w * zeta * kernel ** (zeta - 1)
     alone = _slope(powers, [0.0] * nu + [1.0])
     second = w * zeta * (zeta - 1) * kernel ** max(zeta - 2, 0)
@@ -117,11 +118,6 @@ def _slope(powers: list[GroupFunction], weights: Sequence[Weight]) -> Tensor:
             total = total + powers[j].product(powers[nu - 1 - j], plus_only=True).values[0]
         out += weight * total
     return out / _degeneracy(out, powers[1].max_l)
-
-
-def _invariant(powers: list[GroupFunction], nu: int) -> Tensor:
-    """Return <f^nu>."""
-    return powers[nu // 2].inner(powers[(nu + 1) // 2]) if nu > 1 else powers[nu].mean()
 
 
 def _degeneracy(like: Tensor, max_l: int) -> Tensor:

@@ -11,16 +11,15 @@ import torch
 from torch import Tensor
 
 from hamlearn.config import KernelSettings
-from hamlearn.density import Batch, GaussianExpansion
-from hamlearn.density.gaussian_expansion import seen_pairs
+from hamlearn.density import DensityExpansion
 from hamlearn.errors import ConfigError
-from hamlearn.kernels.environments import Environments, joined
+from hamlearn.kernels.environments import Environments, added_up, joined, largest_tile, tiles
 from hamlearn.kernels.gradients import derivative_between, energies_and_gradients, gradient_rows
 from hamlearn.kernels.mixtures import check_same_settings
-from hamlearn.kernels.parts import Norms, equivariant_parts, invariant_parts, n_parts, root_norms, self_kernel
-from hamlearn.kernels.wigner import density_kernel
-from hamlearn.o3.group_function import GroupFunction
+from hamlearn.kernels.parts import equivariant_parts, invariant_parts, inverse_norms, n_parts
+from hamlearn.kernels.soap import self_kernel
 from hamlearn.o3.layout import n_components
+from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray, IntArray, Irrep
 
 if TYPE_CHECKING:
@@ -28,7 +27,6 @@ if TYPE_CHECKING:
 
 STRUCTURES_PER_BATCH = 32
 MOST_TO_FIT = 200  # structures; the channels need no more, being smooth functions of distance
-LARGEST_TILE = 4096  # pairs of environments at once: what stays in the cache
 
 
 @dataclass
@@ -51,20 +49,20 @@ class EnvironmentKernel:
 
     settings: KernelSettings
     memory_gb: float = 4.0
-    expansion_: GaussianExpansion = field(init=False)
+    expansion_: DensityExpansion = field(init=False)
 
     def fit(self, structures: Sequence[Atoms]) -> EnvironmentKernel:
         """Find density channels and scale from training structures, of many an evenly spaced selection."""
         chosen = set(np.linspace(0, len(structures) - 1, MOST_TO_FIT).astype(int).tolist())
         if len(chosen) < len(structures):
-            seen = [seen_pairs(Batch.from_atoms([atoms]), self.settings.cutoff_angstrom) for atoms in structures]
+            seen = [Samples.of([atoms]).neighbours(self.settings.cutoff_angstrom) for atoms in structures]
             known = set().union(*(seen[index] for index in chosen))
             for index, pairs in enumerate(seen):  # and all that show a pair of elements the selection has not
                 if not pairs <= known:
                     chosen.add(index)
                     known |= pairs
         selection = [structures[index] for index in sorted(chosen)]
-        self.expansion_ = GaussianExpansion(self.settings).fit(Batch.from_atoms(s) for s in _batches(selection))
+        self.expansion_ = DensityExpansion(self.settings).fit(Samples.of(s) for s in _batches(selection))
         return self
 
     @property
@@ -85,13 +83,11 @@ class EnvironmentKernel:
         """
         parts: list[Environments] = []
         for chunk in _batches(structures):
-            batch = Batch.from_atoms(chunk)
-            structure = np.repeat(np.arange(len(chunk)), [len(z) for z in batch.numbers])
-            atom = {int(z): np.flatnonzero(batch.species == z) for z in np.unique(batch.species)}
-            own = {z: structure[index] for z, index in atom.items()}
-            slopes = self.expansion_.gradients(batch) if gradients else None
-            densities = self.expansion_.densities(batch)
-            parts.append(Environments(densities, own, atom, len(chunk), len(batch.species), slopes, self.settings))
+            samples = Samples.of(chunk)
+            own = {z: samples.structure[samples.species == z] for z in samples.elements}
+            slopes = self.expansion_.gradients(samples) if gradients else None
+            densities = self.expansion_.densities(samples)
+            parts.append(Environments(densities, own, len(chunk), slopes, self.settings))
         return joined(parts)
 
     def between(self, a: Environments, b: Environments) -> FloatArray:
@@ -104,26 +100,22 @@ class EnvironmentKernel:
 
     def rows(self, a: Environments, active: Environments) -> FloatArray:
         """Return sum_{i in A} k(i, j) for active environments j [n_parts, A, active], j by species, then row."""
-        return self._structure_rows(a, active, None)[:, 0, 0]
+        return self._structure_sums(a, active.apart(), None)[:, 0, 0]
 
     def rows_equivariant(self, a: Environments, active: Environments, L: int, sigma: int = 1) -> FloatArray:
         """Return sum_{i in A} k^{L sigma}_{MM'}(i, j) for active j [n_parts, A, 2L+1, active, 2L+1]."""
-        return self._structure_rows(a, active, (L, sigma)).transpose(0, 3, 1, 4, 2)
+        return self._structure_sums(a, active.apart(), (L, sigma)).transpose(0, 3, 1, 4, 2)
 
     def gradient_rows(
         self, a: Environments, active: Environments, weights: Sequence[float]
     ) -> tuple[FloatArray, FloatArray]:
-        """Return a mixture summed over atoms, and its derivatives; see :func:`hamlearn.kernels.gradient_rows`."""
-        self._check_differentiable()
-        self._check_settings(a, active)
-        self._check_memory((a.n_structures + 3 * a.n_atoms) * len(active))
+        """Return a mixture summed over atoms, and its derivatives; see :mod:`hamlearn.kernels.gradients`."""
+        self._check_derivatives(a, active, (a.n_structures + 3 * len(a)) * len(active))
         return gradient_rows(self.settings, a, active, weights, self.memory_gb)
 
     def derivative_between(self, a: Environments, b: Environments, weights: Sequence[float]) -> FloatArray:
-        """Return a mixture with derivatives on both sides; see :func:`hamlearn.kernels.derivative_between`."""
-        self._check_differentiable()
-        self._check_settings(a, b)
-        self._check_memory((a.n_structures + 3 * a.n_atoms) * (b.n_structures + 3 * b.n_atoms))
+        """Return a mixture with derivatives on both sides; see :mod:`hamlearn.kernels.gradients`."""
+        self._check_derivatives(a, b, (a.n_structures + 3 * len(a)) * (b.n_structures + 3 * len(b)))
         return derivative_between(self.settings, a, b, weights, self.memory_gb)
 
     def energies_and_gradients(
@@ -134,36 +126,32 @@ class EnvironmentKernel:
         directions: Mapping[int, Tensor] | None,
         weights: Sequence[float],
     ) -> tuple[FloatArray, FloatArray | None]:
-        """Return predicted energies and gradients; see :func:`hamlearn.kernels.energies_and_gradients`."""
-        self._check_differentiable()
-        self._check_settings(a, basis)
+        """Return predicted energies and gradients; see :mod:`hamlearn.kernels.gradients`."""
+        self._check_derivatives(a, basis)
         return energies_and_gradients(self.settings, a, basis, coefficients, directions, weights, self.memory_gb)
 
     def environment_matrix(self, a: Environments, b: Environments, irrep: Irrep | None = None) -> dict[int, FloatArray]:
         """Return k(i, j) of single environments by species [n_parts, i, j]; with an irrep [n_parts, m, m', i, j]."""
-        lead = (self.n_parts,) if irrep is None else (self.n_parts, 2 * irrep[0] + 1, 2 * irrep[0] + 1)
-        out = {z: np.empty((*lead, a.count(z), b.count(z))) for z in a.species if z in b.species}
+        m = 1 if irrep is None else 2 * irrep[0] + 1
+        out = {z: np.empty((self.n_parts, m, m, a.count(z), b.count(z))) for z in a.species if z in b.species}
         self._check_memory(sum(x.size for x in out.values()))
         for z, rows, columns, parts in self._tiles(a, b, irrep):
-            out[z][..., rows, columns] = parts[:, 0, 0] if irrep is None else parts
+            out[z][..., rows, columns] = parts
             if a is b and rows != columns:
-                turned = parts.permute(0, 2, 1, 4, 3)
-                out[z][..., columns, rows] = turned[:, 0, 0] if irrep is None else turned
-        return out
+                out[z][..., columns, rows] = parts.permute(0, 2, 1, 4, 3)
+        return {z: x[:, 0, 0] for z, x in out.items()} if irrep is None else out
 
     def environment_diagonal(self, a: Environments) -> dict[int, FloatArray]:
         """Return the parts of k(i, i) by species [n_parts, i]."""
         out = {}
         for z, c in a.densities.items():
-            norms = root_norms(c, self.settings)
-            both = None if norms is None else (norms[0], norms[0])
-            out[z] = invariant_parts(self_kernel(c, self.settings.max_l), self.settings, both).numpy()
+            norms = [(x, x) for x in inverse_norms(c, self.settings)]
+            out[z] = invariant_parts(self_kernel(c, self.settings.max_l), self.settings, norms).numpy()
         return out
 
     def tensors(self) -> dict[str, Tensor]:
         """Return what a fitted kernel needs beside its settings, by name."""
-        contraction = {f"contraction.{z}.{a}": t for (z, a), t in self.expansion_.contraction_.items()}
-        return contraction | {"scale": torch.tensor(self.expansion_.scale_, dtype=torch.float64)}
+        return {name.replace("density.", "contraction."): t for name, t in self.expansion_.state().items()}
 
     @classmethod
     def from_tensors(
@@ -171,21 +159,22 @@ class EnvironmentKernel:
     ) -> EnvironmentKernel:
         """Return the fitted kernel whose :meth:`tensors` these are; other names are ignored."""
         out = cls(settings, memory_gb)
-        pairs = {name: name.split(".")[1:] for name in tensors if name.startswith("contraction.")}
-        contraction = {(int(z), int(a)): tensors[name] for name, (z, a) in pairs.items()}
-        out.expansion_ = GaussianExpansion(settings, contraction, float(tensors["scale"]))
+        state = {name.replace("contraction.", "density."): t for name, t in tensors.items()}
+        out.expansion_ = DensityExpansion.from_state(settings, None, state)
         return out
 
     def uncontracted(self) -> EnvironmentKernel:
         """Return the kernel on all that densities hold, also what no training structure showed; slower."""
-        out = EnvironmentKernel(self.settings, self.memory_gb)
+        out = type(self)(self.settings, self.memory_gb)
         out.expansion_ = self.expansion_.uncontracted()
         return out
 
     def _structure_sums(self, a: Environments, b: Environments, irrep: Irrep | None) -> FloatArray:
         """Return kernels summed over the atoms of both sides [n_parts, 2L+1, 2L+1, A, B]."""
         m = 1 if irrep is None else 2 * irrep[0] + 1
-        out = self._zeros(m, a.n_structures, b.n_structures)
+        shape = (self.n_parts, m, m, a.n_structures, b.n_structures)
+        self._check_memory(int(np.prod(shape)))
+        out = torch.zeros(shape, dtype=torch.float64)
         for z, rows, columns, parts in self._tiles(a, b, irrep):
             top, sums = _summed(parts, 3, a.structure[z][rows])
             left, sums = _summed(sums, 4, b.structure[z][columns])
@@ -193,17 +182,6 @@ class EnvironmentKernel:
             if a is b and rows != columns:
                 turned = sums.permute(0, 2, 1, 4, 3)
                 out[..., left : left + sums.shape[4], top : top + sums.shape[3]] += turned
-        return out.numpy()
-
-    def _structure_rows(self, a: Environments, active: Environments, irrep: Irrep | None) -> FloatArray:
-        """Return kernels summed over the atoms of the left side [n_parts, 2L+1, 2L+1, A, active]."""
-        m = 1 if irrep is None else 2 * irrep[0] + 1
-        out = self._zeros(m, a.n_structures, len(active))
-        where = active.slices()
-        for z, rows, columns, parts in self._tiles(a, active, irrep):
-            top, sums = _summed(parts, 3, a.structure[z][rows])
-            left = where[z].start
-            out[..., top : top + sums.shape[3], left + columns.start : left + columns.stop] += sums
         return out.numpy()
 
     def _tiles(
@@ -214,36 +192,18 @@ class EnvironmentKernel:
         Of two equal sets only the tiles on and above the diagonal. Invariants have L = 0 here.
         """
         self._check_settings(a, b)
-        largest = self.largest_tile()
-        for z in a.species:
-            if z not in b.species:
-                continue
-            left, right = a.densities[z], b.densities[z]
-            width = max(1, min(len(right), int(np.sqrt(largest))))
-            height = width if a is b else largest // width  # a few columns make tall tiles
-            roots = [root_norms(c, self.settings, irrep) for c in (left, right)]
-            for rows in _ranges(len(left), height):
-                for columns in _ranges(len(right), width):
-                    if a is b and columns.start < rows.start:
-                        continue
-                    k1 = density_kernel(left[rows], right[columns], self.settings.max_l)
-                    yield z, rows, columns, self._parts(k1, irrep, _norms_of_pairs(roots, rows, columns))
-
-    def _parts(self, k1: GroupFunction, irrep: Irrep | None, norms: tuple[Norms, Norms] | None) -> Tensor:
-        """Return the parts [n_parts, 2L+1, 2L+1, rows, columns]."""
-        if irrep is None:
-            return invariant_parts(k1, self.settings, None if norms is None else norms[0])[:, None, None]
-        return equivariant_parts(k1, self.settings, irrep, norms)
+        settings = self.settings
+        left, right = ({z: inverse_norms(c, settings, irrep) for z, c in x.densities.items()} for x in (a, b))
+        for z, rows, columns, k1 in tiles(a, b, settings.max_l, self.largest_tile(), upper=a is b):
+            norms = [(x[rows, None], y[columns]) for x, y in zip(left[z], right[z], strict=True)]
+            if irrep is None:
+                yield z, rows, columns, invariant_parts(k1, settings, norms)[:, None, None]
+            else:
+                yield z, rows, columns, equivariant_parts(k1, settings, irrep, norms)
 
     def largest_tile(self) -> int:
         """Return how many pairs of environments are held at once; a pair holds every order with both parities."""
-        bytes_per_pair = 8 * n_components(self.settings.max_l) * (2 * self.settings.max_nu + 1)
-        return int(min(LARGEST_TILE, max(1, 0.25e9 * self.memory_gb / bytes_per_pair)))
-
-    def _zeros(self, m: int, n_rows: int, n_columns: int) -> Tensor:
-        shape = (self.n_parts, m, m, n_rows, n_columns)
-        self._check_memory(int(np.prod(shape)))
-        return torch.zeros(shape, dtype=torch.float64)
+        return largest_tile(8 * n_components(self.settings.max_l) * (2 * self.settings.max_nu + 1), self.memory_gb)
 
     def _check_settings(self, *sides: Environments) -> None:
         """Raise ConfigError for environments whose densities another kernel made."""
@@ -251,9 +211,12 @@ class EnvironmentKernel:
             if env.settings is not None:
                 check_same_settings(_of_density(env.settings), _of_density(self.settings))
 
-    def _check_differentiable(self) -> None:
+    def _check_derivatives(self, a: Environments, b: Environments, n_numbers: int = 0) -> None:
+        """Raise ConfigError for a kernel without derivatives, foreign environments or a result that does not fit."""
         if not self.differentiable:
             raise ConfigError(f"kernels of kind {self.settings.kind} have no derivatives here; use wigner or order")
+        self._check_settings(a, b)
+        self._check_memory(n_numbers)
 
     def _check_memory(self, n_numbers: int) -> None:
         """Raise ConfigError if a result does not fit."""
@@ -275,23 +238,7 @@ def _batches(structures: Sequence[Atoms]) -> Iterator[Sequence[Atoms]]:
         yield structures[start : start + STRUCTURES_PER_BATCH]
 
 
-def _norms_of_pairs(roots: list[Norms | None], rows: slice, columns: slice) -> tuple[Norms, Norms] | None:
-    """Return both kinds of norms of the two sides, shaped to broadcast to pairs."""
-    left, right = roots
-    if left is None or right is None:
-        return None
-    first, second = ((x[rows, None], y[columns]) for x, y in zip(left, right, strict=True))
-    return first, second
-
-
-def _ranges(n: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, n)) for start in range(0, n, size)]
-
-
 def _summed(x: Tensor, dim: int, label: IntArray) -> tuple[int, Tensor]:
     """Return the first label and x with the entries of equal labels added up along ``dim``; labels ascend."""
     first = int(label[0])
-    shape = list(x.shape)
-    shape[dim] = int(label[-1]) - first + 1
-    out = x.new_zeros(shape).index_add_(dim, torch.from_numpy(label - first), x)
-    return first, out
+    return first, added_up(x, dim, label - first, int(label[-1]) - first + 1)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,15 +13,11 @@ from hamlearn.config import KernelSettings
 from hamlearn.density import Gradients
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.derivatives import Mixture, contract_each, contract_right, mixture_of, slope_derivative
-from hamlearn.kernels.environments import Environments
+from hamlearn.kernels.environments import Environments, largest_tile, tiles
 from hamlearn.kernels.parts import invariant_parts
 from hamlearn.kernels.wigner import density_kernel
-from hamlearn.o3.group_function import GroupFunction
 from hamlearn.o3.layout import component_slice, n_components
 from hamlearn.types import FloatArray, IntArray
-
-TILE_SHARE = 0.05  # of memory_gb, for the largest intermediate of a tile; a few are as large
-LARGEST_TILE = 4096  # pairs of environments
 
 
 @dataclass(frozen=True)
@@ -37,9 +33,11 @@ class Moves:
     values: Tensor
 
     @classmethod
-    def of(cls, gradients: Gradients, centres: IntArray) -> Moves:
-        """Arrange the gradients of one species by environment."""
-        n, row = len(centres), gradients.row
+    def of(cls, gradients: Gradients, n: int) -> Moves:
+        """Arrange the gradients of the n environments of one species; what has no neighbour moves with any atom."""
+        row = gradients.row
+        centres = np.zeros(n, dtype=np.int64)
+        centres[row] = gradients.centre
         count = np.bincount(row, minlength=n)
         position = np.arange(len(row)) - np.repeat(np.cumsum(count) - count, count)
         width = int(count.max(initial=0))
@@ -79,13 +77,14 @@ def gradient_rows(
     Gradients rotate as vectors, those of one structure add up to zero.
     """
     energies = torch.zeros((a.n_structures, len(active)), dtype=torch.float64)
-    forces = torch.zeros((a.n_atoms, 3, len(active)), dtype=torch.float64)
+    forces = torch.zeros((len(a), 3, len(active)), dtype=torch.float64)
     where = active.slices()
     all_moves = _moves(a)
     for z, own in where.items():
         energies[:, own] = weights[0] * _atoms_of(z, a)[:, None]
     width = max((3 * m.atom.shape[1] for m in all_moves.values()), default=0)
-    for z, rows, columns, k1 in _tiles(settings, a, active, memory_gb, 8 * (width + 3 * _numbers_per_density(a))):
+    largest = _largest_tile(settings, memory_gb, 8 * (width + 3 * _numbers_per_density(a)))
+    for z, rows, columns, k1 in tiles(a, active, settings.max_l, largest):
         mixture, moves = mixture_of(k1, settings, weights), all_moves[z].rows(rows)
         column = slice(where[z].start + columns.start, where[z].start + columns.stop)
         structure = torch.from_numpy(a.structure[z][rows])
@@ -112,14 +111,15 @@ def derivative_between(
     Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024); Chmiela et al., Sci. Adv. 3, e1603015 (2017).
     """
     n_a, n_b = a.n_structures, b.n_structures
-    out = torch.zeros((n_a + 3 * a.n_atoms, n_b + 3 * b.n_atoms), dtype=torch.float64)
+    out = torch.zeros((n_a + 3 * len(a), n_b + 3 * len(b)), dtype=torch.float64)
     for z in a.species:
         out[:n_a, :n_b] += weights[0] * torch.outer(_atoms_of(z, a), _atoms_of(z, b))
     all_left = _moves(a)
     all_right = all_left if a is b else _moves(b)
     width = max((3 * m.atom.shape[1] for m in all_left.values()), default=0)
     per_pair = 8 * width * (_numbers_per_density(a) + 3 * settings.max_nu * n_components(settings.max_l))
-    for z, rows, columns, k1 in _tiles(settings, a, b, memory_gb, per_pair, upper=a is b):
+    largest = _largest_tile(settings, memory_gb, per_pair)
+    for z, rows, columns, k1 in tiles(a, b, settings.max_l, largest, upper=a is b):
         mixture, left, right = mixture_of(k1, settings, weights), all_left[z].rows(rows), all_right[z].rows(columns)
         at_left = left.targets(a.structure[z][rows], n_a)
         at_right = right.targets(b.structure[z][columns], n_b)
@@ -158,7 +158,7 @@ def energies_and_gradients(
         energy += weights[0] * x.sum() * _atoms_of(z, a)
     pulls = {z: torch.zeros_like(c) for z, c in a.densities.items()}
     max_l = settings.max_l
-    for z, rows, columns, k1 in _tiles(settings, a, basis, memory_gb):
+    for z, rows, columns, k1 in tiles(a, basis, max_l, _largest_tile(settings, memory_gb)):
         x, c_i, c_j = coefficients[z][columns], a.densities[z][rows], basis.densities[z][columns]
         structure = torch.from_numpy(a.structure[z][rows])
         if a.gradients is None and directions is None:
@@ -180,7 +180,7 @@ def energies_and_gradients(
             pulls[z][rows] += contract_right(pull, c_j, max_l)
     if a.gradients is None:
         return energy.numpy(), None
-    gradient = torch.zeros((a.n_atoms, 3), dtype=torch.float64)
+    gradient = torch.zeros((len(a), 3), dtype=torch.float64)
     for z, g in a.gradients.items():
         change = torch.einsum("pxlq,plq->px", g.values, pulls[z][torch.from_numpy(g.row)])
         gradient.index_add_(0, torch.from_numpy(g.neighbour), change)
@@ -201,42 +201,16 @@ def directions_of(basis: Environments, coefficients: FloatArray) -> dict[int, Te
     return out
 
 
-def _tiles(
-    settings: KernelSettings,
-    a: Environments,
-    b: Environments,
-    memory_gb: float,
-    bytes_per_pair: int = 0,
-    upper: bool = False,
-) -> Iterator[tuple[int, slice, slice, GroupFunction]]:
-    """Yield species, rows, columns and the kernel of order 1 of tiles of pairs of environments.
-
-    Args:
-        settings: of the kernel.
-        a: rows.
-        b: columns.
-        memory_gb: of which a share is for the largest intermediate.
-        bytes_per_pair: what the caller needs beside the powers of the kernel.
-        upper: leave out the tiles below the diagonal.
-    """
-    bytes_per_pair += 8 * n_components(settings.max_l) * 3 * settings.max_nu
-    side = max(1, int(np.sqrt(min(LARGEST_TILE, TILE_SHARE * 1e9 * memory_gb / bytes_per_pair))))
-    for z in a.species:
-        if z not in b.species:
-            continue
-        left, right = a.densities[z], b.densities[z]
-        for start in range(0, len(left), side):
-            rows = slice(start, min(start + side, len(left)))
-            for first in range(start if upper else 0, len(right), side):
-                columns = slice(first, min(first + side, len(right)))
-                yield z, rows, columns, density_kernel(left[rows], right[columns], settings.max_l)
+def _largest_tile(settings: KernelSettings, memory_gb: float, bytes_per_pair: int = 0) -> int:
+    """Return how many pairs of environments are held at once: the powers of their kernel, and what else is told."""
+    return largest_tile(bytes_per_pair + 8 * n_components(settings.max_l) * 3 * settings.max_nu, memory_gb)
 
 
 def _moves(a: Environments) -> dict[int, Moves]:
     """Return the moves of every species."""
     if a.gradients is None:
         raise ConfigError("these environments have no gradients; make them with gradients=True")
-    return {z: Moves.of(g, a.atom[z]) for z, g in a.gradients.items()}
+    return {z: Moves.of(g, a.count(z)) for z, g in a.gradients.items()}
 
 
 def _atoms_of(z: int, a: Environments) -> Tensor:

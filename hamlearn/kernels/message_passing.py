@@ -1,17 +1,22 @@
-"""Kernels of neighbours that are tagged and carry their own environment: pair and message-passing kernels."""
+"""Message-passing kernels: neighbours are tagged by where they are and tell of their own environments."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 
+import numpy as np
+import torch
 from torch import Tensor
 
+from hamlearn.density import DensityExpansion
 from hamlearn.errors import ConfigError
+from hamlearn.kernels.environments import added_up
 from hamlearn.kernels.mixtures import check_weights
 from hamlearn.kernels.wigner import density_kernel
 from hamlearn.o3.group_function import GroupFunction
 from hamlearn.o3.layout import n_components
+from hamlearn.structures.samples import Samples
 
 ARRAYS_HELD = 8  # per pair of pairs: the factors, both gathered and copied, the product, its sum
 
@@ -19,6 +24,10 @@ ARRAYS_HELD = 8  # per pair of pairs: the factors, both gathered and copied, the
 @dataclass(frozen=True)
 class TaggedPairs:
     """Pairs (i, j) of neighbours within one set of atoms.
+
+    They are directed, every pair from both sides, and hold coefficients of functions, whose kernels are truncated
+    to max_l like all others here; the undirected :class:`hamlearn.kernels.centres.Bonds` hold polynomials of a cosine,
+    to be multiplied at nodes without truncation.
 
     Attributes:
         species: atomic number of every atom [atom].
@@ -32,46 +41,45 @@ class TaggedPairs:
     neighbour: Tensor
     functions: Tensor
 
+    @classmethod
+    def of(cls, expansion: DensityExpansion, samples: Samples) -> TaggedPairs:
+        """Return the pairs within the cut-off, g_ij being what j alone adds to the density of i.
 
-def tagged_kernel(left: TaggedPairs, right: TaggedPairs, like: GroupFunction) -> GroupFunction:
-    """Return t(ij; i'j') = <g_ij | R g_i'j'>, zero unless i, i' and j, j' are the same elements [pair, pair'].
+        On all radial functions: channels carry whole densities, not what each neighbour adds to them.
+        """
+        found = list(expansion.uncontracted().single_neighbours(samples).values())
+        width = (expansion.settings.max_l + 1) ** 2
+        functions = [f for pairs, f in found if len(pairs)] or [torch.zeros((0, width, 1), dtype=torch.float64)]
+        i, j = (np.concatenate([getattr(pairs, name) for pairs, _ in found] or [np.zeros(0, int)]) for name in "ij")
+        return cls(torch.from_numpy(samples.species), torch.from_numpy(i), torch.from_numpy(j), torch.cat(functions))
 
-    Args:
-        left: pairs (i, j).
-        right: pairs (i', j').
-        like: the kernel of the atoms it will be multiplied with: its max_l and back end are taken.
+    def around(self, z: int) -> TaggedPairs:
+        """Return the pairs whose centre is of one species."""
+        own = self.species[self.centre] == z
+        return replace(self, centre=self.centre[own], neighbour=self.neighbour[own], functions=self.functions[own])
 
-    Raises:
-        ConfigError: if the pair functions do not have the max_l of ``like``.
-
-    sigma = +1 only, and for functions g = I_n(r) Y_lm of rank one in (m, m').
-    """
-    _check_l(left, right, like)
-    t = density_kernel(left.functions, right.functions, like.max_l, like.backend)
-    same_i = left.species[left.centre][:, None] == right.species[right.centre]
-    same_j = left.species[left.neighbour][:, None] == right.species[right.neighbour]
-    return t.scaled((same_i & same_j).to(t.values))
+    def atoms(self, z: int) -> Tensor:
+        """Return the positions of the atoms of one species."""
+        return (self.species == z).nonzero()[:, 0]
 
 
-def pair_kernel(
-    left: TaggedPairs, right: TaggedPairs, centres: GroupFunction, neighbours: GroupFunction | None = None
+def kernel_of_atoms(
+    c_i: Mapping[int, Tensor], c_j: Mapping[int, Tensor], left: TaggedPairs, right: TaggedPairs, max_l: int
 ) -> GroupFunction:
-    """Return t(ij; i'j') * e(i, i'), or t(ij; i'j') * e(i, i') * e'(j, j') [pair, pair'].
+    """Return the density kernel of all atoms in the order of the sets, 0 between different elements [atom, atom'].
 
     Args:
-        left: pairs (i, j).
-        right: pairs (i', j').
-        centres: e of all atoms, samples [atom, atom'].
-        neighbours: e' of all atoms; the kernel is one-sided without it.
-
-    Products are truncated to l <= max_l, in the order written. Positive semi-definite if e and e' are. For R, S in
-    O(3), k(R ij, S i'j') = s D k D^T, s = 1 for proper and sigma for improper ones.
-
-    Source: the scalar product of the decorated pair features of Nigam, Pozdnyakov, Fraux, Ceriotti, J. Chem. Phys. 156,
-    204115 (2022), eq. 10; as a kernel it is ours.
+        c_i: densities by species [atom of the species, (max_l + 1)^2, q], such as those of ``Environments``.
+        c_j: the same of the other set.
+        left: pairs of the one set.
+        right: pairs of the other set.
+        max_l: largest l.
     """
-    out = tagged_kernel(left, right, centres) * _at(centres, left.centre, right.centre)
-    return out if neighbours is None else out * _at(neighbours, left.neighbour, right.neighbour)
+    shape = (1, n_components(max_l), len(left.species), len(right.species))
+    values = next(iter(c_i.values())).new_zeros(shape)
+    for z in c_i.keys() & c_j.keys():
+        values[:, :, left.atoms(z)[:, None], right.atoms(z)] = density_kernel(c_i[z], c_j[z], max_l).values
+    return GroupFunction(values, max_l)
 
 
 def message_kernel(
@@ -79,8 +87,9 @@ def message_kernel(
 ) -> GroupFunction:
     """Return m(i, i') = sum_{jj'} t(ij; i'j') * e(j, j') over neighbours j, j' of the same element [atom, atom'].
 
-    The kernel of what all neighbours tell the centre: the scalar product of sum_j g_ij x rho_j, one channel for each
-    element of j. With e = 1 it is the density kernel. Made in tiles; peak memory does not grow with the left pairs.
+    t(ij; i'j') = <g_ij | R g_i'j'>. The kernel of what all neighbours tell the centre: the scalar product of
+    sum_j g_ij x rho_j, one channel for each element of j. With e = 1 it is the density kernel. Made in tiles; peak
+    memory does not grow with the left pairs.
 
     Args:
         left: pairs (i, j).
@@ -105,9 +114,9 @@ def message_kernel(
         mine, theirs = (of_left == z).nonzero()[:, 0], (of_right == z).nonzero()[:, 0]
         for rows in mine.split(_rows_per_tile(n * len(theirs), memory_gb)):
             t = density_kernel(left.functions[rows], right.functions[theirs], neighbours.max_l, neighbours.backend)
-            terms = (t * _at(neighbours, left.neighbour[rows], right.neighbour[theirs])).values
-            summed = terms.new_zeros((2, n, len(rows), neighbours.samples[1]))
-            summed.index_add_(3, right.centre[theirs], terms)
+            told = neighbours.values[:, :, left.neighbour[rows]][..., right.neighbour[theirs]]
+            terms = (t * replace(neighbours, values=told)).values
+            summed = added_up(terms, 3, right.centre[theirs], neighbours.samples[1])
             out.index_add_(2, left.centre[rows], summed)
     return replace(neighbours, values=out)
 
@@ -147,11 +156,6 @@ def message_passing_kernel(
     for weights in neighbours:
         out = out * message_kernel(left, right, k1.polynomial(weights), memory_gb)
     return out
-
-
-def _at(e: GroupFunction, left: Tensor, right: Tensor) -> GroupFunction:
-    """Return e of chosen atoms with chosen atoms."""
-    return replace(e, values=e.values[:, :, left][..., right])
 
 
 def _check_l(left: TaggedPairs, right: TaggedPairs, e: GroupFunction) -> None:

@@ -1,4 +1,4 @@
-"""Weights of the orders of a kernel, and weights of l in the densities they are made from."""
+"""Weights of the orders of a kernel, and which kernels may be mixed."""
 
 from __future__ import annotations
 
@@ -6,10 +6,7 @@ from collections.abc import Mapping, Sequence
 from math import factorial
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from hamlearn.angular.rotation_grid import haar_weights
 from hamlearn.errors import ConfigError
 from hamlearn.types import FloatArray
 
@@ -46,21 +43,6 @@ def check_weights(weights: Sequence[float]) -> None:
         raise ConfigError("a mixture has no weights; give one number for every order nu = 0, 1, ...")
     for nu, value in enumerate(weights):
         _check_weight(f"order nu = {nu}", value)
-
-
-def haar_weighted(density: Tensor) -> Tensor:
-    """Return sqrt(8 pi^2 / (2l + 1)) c_l [n, (max_l + 1)^2, q]: its kernels are those with the published weights.
-
-    The weights belong to the density, so that all products made of its kernel are exact products of functions.
-
-    Args:
-        density: [n, (max_l + 1)^2, q].
-
-    Transformation: as the density.
-    """
-    l = np.floor(np.sqrt(np.arange(density.shape[1]))).astype(int)
-    weight = torch.from_numpy(np.sqrt(haar_weights(int(l[-1])))[l]).to(density)
-    return density * weight[:, None]
 
 
 def check_same_settings(first: Mapping[str, object], second: Mapping[str, object]) -> None:

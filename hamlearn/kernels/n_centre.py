@@ -12,9 +12,8 @@ from torch import Tensor
 
 from hamlearn.errors import ConfigError
 from hamlearn.kernels.block_kernel import BlockKernel
-from hamlearn.kernels.block_tiles import bond_polynomials, order_weights
+from hamlearn.kernels.block_tiles import Nodes, bond_polynomials, environments_at_nodes, order_weights
 from hamlearn.kernels.centres import Bonds, Centres, joined_bonds
-from hamlearn.kernels.wigner import density_kernel
 from hamlearn.o3.node_integrals import polynomial, project
 from hamlearn.o3.nodes import NodeGrid
 from hamlearn.types import FloatArray, IntArray, Irrep
@@ -43,6 +42,14 @@ class Clusters:
     def __len__(self) -> int:
         """Return the number of clusters."""
         return len(self.structure)
+
+    def select(self, rows: slice) -> Clusters:
+        """Return some clusters, with the environments they need."""
+        chosen, of = self.atoms[rows], np.array(self.species)
+        kept = {z: np.unique(chosen[:, of == z]) for z in self.species}
+        atoms = np.stack([np.searchsorted(kept[z], chosen[:, k]) for k, z in enumerate(self.species)], axis=1)
+        densities = {z: self.densities[z][torch.from_numpy(own)] for z, own in kept.items()}
+        return Clusters(self.species, densities, self.structure[rows], atoms, tuple(b.select(rows) for b in self.bonds))
 
     @classmethod
     def of(cls, centres: Centres, species: Sequence[int]) -> Clusters:
@@ -92,36 +99,37 @@ def n_centre_kernel(kernel: BlockKernel, a: Clusters, b: Clusters, irreps: Seque
         raise ConfigError(f"clusters of elements {a.species} and {b.species} have no kernel; give those of the same")
     s, wanted = kernel.settings, tuple(irreps)
     if s.form != "sum":
-        raise ConfigError(f"wigner.form is {s.form}; kernels of more than two centres need the form sum")
+        raise ConfigError(f"model.kernel.form is {s.form}; kernels of more than two centres need the form sum")
     n_others, largest = len(a.species) - 1, max(L for L, _ in wanted)
     grid = NodeGrid(s.max_l, ((n_others + s.max_nu_pair) * s.max_l + largest) | 1)
     orders = _orders(a.species)
     out = {(L, sigma): np.zeros((len(a), 2 * L + 1, len(b), 2 * L + 1)) for L, sigma in wanted}
-    step = max(1, VALUES_PER_TILE // (2 * grid.n_nodes * max(len(b), 1)))
-    for start in range(0, len(a), step) if len(b) else []:
+    if not len(a) or not len(b):
+        return out
+    b = b.select(slice(None))
+    held = len(b) + sum(len(b.densities[z]) for z in a.species)  # functions for a cluster of a: products, environments
+    step = max(1, VALUES_PER_TILE // (2 * grid.n_nodes * held))
+    for start in range(0, len(a), step):
         rows = slice(start, start + step)
-        values = sum(_values(grid, order_weights(s)[1], a, b, rows, order) for order in orders)
-        assert isinstance(values, Tensor)
+        tile = a.select(rows)
+        nodes = environments_at_nodes(tile.densities, b.densities, set(a.species), grid)
+        values = torch.stack([_values(nodes, order_weights(s)[1], tile, b, order) for order in orders]).sum(0)
         for irrep, k in zip(wanted, project(grid, values.flatten(0, 1), wanted), strict=True):
             out[irrep][rows] = k.reshape(-1, len(b), *k.shape[1:]).transpose(0, 2, 1, 3)
     return out
 
 
-def _values(
-    grid: NodeGrid, weights: Sequence[float], a: Clusters, b: Clusters, rows: slice, order: tuple[int, ...]
-) -> Tensor:
-    """Return the product at the nodes, atom 1 + k of a with atom 1 + order[k] of b [row, B, 2, node]."""
-    n = len(a.atoms[rows]), len(b)
-    environments = torch.zeros((*n, 2, grid.n_nodes), dtype=torch.float64)
+def _values(nodes: Nodes, weights: Sequence[float], a: Clusters, b: Clusters, order: tuple[int, ...]) -> Tensor:
+    """Return the product at the nodes, atom 1 + k of a with atom 1 + order[k] of b [A, B, 2, node]."""
+    n = len(a), len(b)
+    environments = torch.zeros((*n, 2, nodes.grid.n_nodes), dtype=torch.float64)
     for z, left, right in zip(a.species, range(len(a.species)), (0, *(1 + k for k in order)), strict=True):
-        k1 = density_kernel(a.densities[z][a.atoms[rows, left]], b.densities[z][b.atoms[:, right]], grid.max_l)
-        environments += grid.evaluate(k1.flat)[:-1].unflatten(0, n)
+        environments += nodes.values[torch.from_numpy(nodes.function(z, a.atoms[:, left], b.atoms[:, right]))]
     out = polynomial(environments, weights)
     for k, other in enumerate(order):
-        left_bond, right_bond = a.bonds[k].select(rows), b.bonds[other]
-        turned = torch.from_numpy(grid.rotated(right_bond.direction))
-        cosine = torch.einsum("ax,bxn->abn", torch.from_numpy(left_bond.direction), turned)
-        coefficients = torch.from_numpy(bond_polynomials(left_bond, right_bond)).T.unflatten(1, n)
+        turned = torch.from_numpy(nodes.grid.rotated(b.bonds[other].direction))
+        cosine = torch.einsum("ax,bxn->abn", torch.from_numpy(a.bonds[k].direction), turned)
+        coefficients = torch.from_numpy(bond_polynomials(a.bonds[k], b.bonds[other])).T.unflatten(1, n)
         out *= polynomial(torch.stack([cosine, -cosine], dim=2), coefficients[..., None, None])
     return out
 

@@ -2,18 +2,16 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import torch
 from torch import Tensor
 
 from hamlearn.config import KernelSettings
-from hamlearn.kernels.wigner import invariant_orders, wigner_orders
+from hamlearn.kernels.soap import Norms, cosine, inverse_roots, inverse_roots_of_irrep, self_kernel, soap_kernel
+from hamlearn.kernels.wigner import invariant_of, invariant_orders
 from hamlearn.o3.group_function import GroupFunction
-from hamlearn.o3.layout import component_slice, n_components
 from hamlearn.types import Irrep
-
-Norms = tuple[Tensor, Tensor]
-"""Square roots of self-kernels of the left and of the right side."""
-SYMMETRIC_SITE = 1e-13  # of an irrep's norm to that of the invariant: below, the site's symmetry forbids the irrep
 
 
 def n_parts(settings: KernelSettings) -> int:
@@ -21,28 +19,25 @@ def n_parts(settings: KernelSettings) -> int:
     return settings.max_nu + 1 if settings.kind == "wigner" else 2
 
 
-def invariant_parts(k1: GroupFunction, settings: KernelSettings, norms: Norms | None = None) -> Tensor:
+def invariant_parts(k1: GroupFunction, settings: KernelSettings, norms: Sequence[Norms] = ()) -> Tensor:
     """Return the parts of the invariant kernel [n_parts, *samples].
 
     Args:
         k1: kernel of order 1.
         settings: which kernel.
-        norms: for kind soap the square roots of both self-kernels, broadcast to the samples. Two atoms without any
-            neighbour have kernel 1, one with and one without have 0.
+        norms: for kind soap those of :func:`inverse_norms`. Two atoms without any neighbour have kernel 1, one with
+            and one without have 0.
 
     Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024); SOAP: Ceriotti, Willatt, Csányi, Handbook of
     Materials Modeling (2018).
     """
     if settings.kind == "wigner":
         return invariant_orders(k1, settings.max_nu)
-    one_order = settings.kind == "order"
-    kernel = invariant_orders(k1, settings.max_nu)[-1] if one_order else _normalised(k1, norms)
-    return torch.stack([torch.ones_like(kernel), kernel**settings.zeta])
+    kernel = _one_invariant(k1, settings, norms) ** settings.zeta
+    return torch.stack([torch.ones_like(kernel), kernel])
 
 
-def equivariant_parts(
-    k1: GroupFunction, settings: KernelSettings, irrep: Irrep, norms: tuple[Norms, Norms] | None = None
-) -> Tensor:
+def equivariant_parts(k1: GroupFunction, settings: KernelSettings, irrep: Irrep, norms: Sequence[Norms] = ()) -> Tensor:
     """Return the parts of the kernel of one (L, sigma) [n_parts, 2L+1, 2L+1, *samples].
 
     Part 0 is zero unless L = 0 and sigma = +1. For a power zeta > 1 the kernel of (L, sigma) is multiplied by the
@@ -52,70 +47,44 @@ def equivariant_parts(
         k1: kernel of order 1.
         settings: which kernel.
         irrep: (L, sigma).
-        norms: for kind soap the square roots of the self-kernels of both sides, of the invariant and of this irrep.
+        norms: for kind soap those of :func:`inverse_norms`, of the invariant and of this irrep.
     """
-    L, sigma = irrep
-    m = 2 * L + 1
+    m = 2 * irrep[0] + 1
+    if irrep == (0, 1) and settings.kind != "wigner":
+        return invariant_parts(k1, settings, norms)[:, None, None]
     out = k1.values.new_zeros((n_parts(settings), m, m, *k1.samples))
     if irrep == (0, 1):
         out[0] = 1.0
     if settings.kind == "wigner":
-        orders = wigner_orders(k1, settings.max_nu - 1)
-        for nu, k in enumerate(orders[: settings.max_nu], 1):
-            out[nu] = k.coefficients(L, sigma).movedim((-2, -1), (0, 1))
-        if settings.max_nu > 1:
-            out[-1] = orders[-1].product_irrep(k1, L, sigma)
+        for nu, kernel in enumerate(_orders(k1, irrep, settings.max_nu), 1):
+            out[nu] = kernel
         return out
-    order = settings.max_nu if settings.kind == "order" else 2
-    if irrep == (0, 1):
-        out[1] = invariant_parts(k1, settings, None if norms is None else norms[0])[1]
-        return out
-    kernel = _one_order(k1, order, L, sigma)
+    kernel = _orders(k1, irrep, settings.max_nu if settings.kind == "order" else 2)[-1]
     if settings.zeta > 1:
-        invariant = invariant_orders(k1, order)[-1] if norms is None else _normalised(k1, norms[0])
-        kernel = kernel * invariant ** (settings.zeta - 1)
-    out[-1] = kernel if norms is None else _divided(kernel, norms[1])
+        kernel = kernel * _one_invariant(k1, settings, norms) ** (settings.zeta - 1)
+    out[1] = kernel if settings.kind == "order" else kernel * norms[1][0] * norms[1][1]
     return out
 
 
-def self_kernel(c: Tensor, max_l: int) -> GroupFunction:
-    """Return the kernel of order 1 of every environment with itself, samples [i]."""
-    values = c.new_empty((1, n_components(max_l), len(c)))
-    for l in range(max_l + 1):
-        density = c[:, l * l : (l + 1) ** 2]
-        values[0, component_slice(l)] = (density @ density.transpose(1, 2)).flatten(1).T
-    return GroupFunction(values, max_l)
-
-
-def root_norms(c: Tensor, settings: KernelSettings, irrep: Irrep | None = None) -> tuple[Tensor, Tensor] | None:
-    """Return sqrt k(i, i) of the SOAP kernel and sqrt |k^{L sigma}(i, i)|_F [i]; None for kinds that need no norms."""
+def inverse_norms(c: Tensor, settings: KernelSettings, irrep: Irrep | None = None) -> list[Tensor]:
+    """Return the inverse roots of self-kernels of densities: SOAP's and those of an irrep; none for other kinds [i]."""
     if settings.kind != "soap":
-        return None
-    k1 = self_kernel(c, settings.max_l)
-    invariant = k1.inner(k1).clamp(min=0).sqrt()
-    if irrep is None:
-        return invariant, invariant
-    norm = torch.linalg.norm(k1.product_irrep(k1, *irrep).flatten(0, 1), dim=0)
-    symmetric = norm < SYMMETRIC_SITE * invariant**2  # zero but for rounding
-    return invariant, torch.where(symmetric, torch.zeros_like(norm), norm.sqrt())
+        return []
+    own = self_kernel(c, settings.max_l)
+    return [inverse_roots(own)] if irrep is None else [inverse_roots(own), inverse_roots_of_irrep(own, irrep)]
 
 
-def _one_order(k1: GroupFunction, order: int, L: int, sigma: int) -> Tensor:
-    if order == 1:
-        return k1.coefficients(L, sigma).movedim((-2, -1), (0, 1))
-    previous = wigner_orders(k1, order - 1)[-1]
-    return previous.product_irrep(k1, L, sigma)
+def _one_invariant(k1: GroupFunction, settings: KernelSettings, norms: Sequence[Norms]) -> Tensor:
+    """Return the one invariant kernel of the kinds order and soap, before its power."""
+    if settings.kind == "order":
+        return invariant_of(k1.powers((settings.max_nu + 1) // 2), settings.max_nu)
+    if not norms:
+        raise ValueError("a normalised kernel needs the norms of its environments; make them with inverse_norms")
+    return cosine(soap_kernel(k1, 2), norms[0])
 
 
-def _normalised(k1: GroupFunction, norms: Norms | None) -> Tensor:
-    """Return the normalised SOAP kernel."""
-    if norms is None:
-        raise ValueError("a normalised kernel needs the norms of its environments; make them with root_norms")
-    kernel = _divided(k1.inner(k1), norms)
-    return torch.where((norms[0] == 0) & (norms[1] == 0), torch.ones_like(kernel), kernel)
-
-
-def _divided(kernel: Tensor, norms: Norms) -> Tensor:
-    """Return kernel / norms, 0 where a norm is: an environment without such a density has nothing to compare."""
-    norm = norms[0] * norms[1]
-    return torch.where(norm > 0, kernel / norm.clamp(min=1e-300), torch.zeros_like(kernel))
+def _orders(k1: GroupFunction, irrep: Irrep, max_nu: int) -> list[Tensor]:
+    """Return the kernels of orders 1 ... max_nu of one irrep [2L+1, 2L+1, *samples]; of the last nothing else."""
+    lower = k1.powers(max(1, max_nu - 1))
+    out = [k.coefficients(*irrep).movedim((-2, -1), (0, 1)) for k in lower]
+    return [*out, lower[-1].product_irrep(k1, *irrep)] if max_nu > 1 else out

@@ -1,4 +1,4 @@
-"""SOAP and lambda-SOAP kernels: means and projections of powers of the density kernel."""
+"""SOAP and lambda-SOAP kernels: means and projections of powers of the density kernel, normalised and raised."""
 
 from __future__ import annotations
 
@@ -6,10 +6,13 @@ import torch
 from torch import Tensor
 
 from hamlearn.errors import ConfigError
-from hamlearn.kernels.parts import self_kernel
-from hamlearn.kernels.wigner import density_kernel
+from hamlearn.kernels.wigner import density_kernel, invariant_of
 from hamlearn.o3.group_function import GroupFunction
+from hamlearn.o3.layout import component_slice, n_components
+from hamlearn.types import Irrep
 
+Norms = tuple[Tensor, Tensor]
+"""Inverse roots of self-kernels of the left and of the right side, shaped to broadcast to the samples."""
 VANISHING = 450  # units of rounding: of a kernel of an environment with itself, relative to its SOAP kernel
 
 
@@ -28,13 +31,9 @@ def soap_kernel(k1: GroupFunction, nu: int) -> Tensor:
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eqs. 38-46, with the measure of all
     rotations normalised to 1 in place of 8 pi^2.
     """
-    if nu == 1:
-        return k1.mean()
-    if nu == 2:
-        return k1.inner(k1)
-    if nu == 3:
-        return k1.product(k1, plus_only=True).inner(k1)
-    raise ConfigError(f"SOAP kernels have order 1, 2 or 3, got {nu}; use invariant_orders for higher ones")
+    if nu not in (1, 2, 3):
+        raise ConfigError(f"SOAP kernels have order 1, 2 or 3, got {nu}; use invariant_orders for higher ones")
+    return invariant_of(k1.powers((nu + 1) // 2), nu)
 
 
 def lambda_soap_kernel(k1: GroupFunction, L: int, sigma: int = 1) -> Tensor:
@@ -60,48 +59,35 @@ def lambda_soap_kernel(k1: GroupFunction, L: int, sigma: int = 1) -> Tensor:
     return k1.product_irrep(k1, L, sigma).movedim((0, 1), (-2, -1))
 
 
-def normalised_kernel(kernel: Tensor, self_i: Tensor, self_j: Tensor, zeta: float = 1.0) -> Tensor:
-    """Return [k(i, j) / sqrt(k(i, i) k(j, j))]^zeta [i, j].
+def normalised_soap(c_i: Tensor, c_j: Tensor, max_l: int, nu: int = 2, zeta: float = 1.0) -> Tensor:
+    """Return [k(i, j) / sqrt(k(i, i) k(j, j))]^zeta [i, j], k the SOAP kernel of order nu.
 
     An isolated atom, k(i, i) = 0, has kernel 0 with every environment and 1 with another isolated atom.
-
-    Args:
-        kernel: k(i, j), invariant [i, j].
-        self_i: k(i, i) [i].
-        self_j: k(j, j) [j].
-        zeta: positive exponent; only an integer keeps every kernel positive semi-definite.
-
-    Raises:
-        ConfigError: if zeta is not positive, or no integer while some k(i, j) are negative.
-
-    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), section III B.
-    """
-    if not 0 < zeta < float("inf"):
-        raise ConfigError(f"zeta is {zeta}; expected a positive number, best an integer")
-    cosine = _inverse_root(self_i)[:, None] * kernel * _inverse_root(self_j)
-    cosine = cosine + ((self_i <= 0)[:, None] & (self_j <= 0)).to(cosine)
-    if float(zeta).is_integer():
-        return cosine ** int(zeta)
-    if bool((cosine < -VANISHING * torch.finfo(cosine.dtype).eps).any()):
-        raise ConfigError(f"zeta is {zeta}, but some kernels are negative; take an integer")
-    return cosine.clamp(min=0.0) ** zeta
-
-
-def normalised_soap(c_i: Tensor, c_j: Tensor, max_l: int, nu: int = 2, zeta: float = 1.0) -> Tensor:
-    """Return the normalised SOAP kernel of order nu raised to zeta [i, j].
 
     Args:
         c_i: densities [i, (max_l + 1)^2, q].
         c_j: densities [j, (max_l + 1)^2, q].
         max_l: largest l.
         nu: order of the linear kernel, 1 to 3.
-        zeta: exponent, see :func:`normalised_kernel`.
+        zeta: positive exponent; only an integer keeps every kernel positive semi-definite.
+
+    Raises:
+        ConfigError: if zeta is not positive, or no integer while some k(i, j) are negative.
 
     Invariant to rotations and inversion of either environment. Centres of different elements are not told apart:
     multiply by a :class:`hamlearn.kernels.SpeciesCoupling` between them.
+
+    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), section III B.
     """
-    self_i, self_j = (soap_kernel(self_kernel(c, max_l), nu) for c in (c_i, c_j))
-    return normalised_kernel(soap_kernel(density_kernel(c_i, c_j, max_l), nu), self_i, self_j, zeta)
+    if not 0 < zeta < float("inf"):
+        raise ConfigError(f"zeta is {zeta}; expected a positive number, best an integer")
+    left, right = (inverse_roots(self_kernel(c, max_l), nu) for c in (c_i, c_j))
+    kernel = cosine(soap_kernel(density_kernel(c_i, c_j, max_l), nu), (left[:, None], right))
+    if float(zeta).is_integer():
+        return kernel ** int(zeta)
+    if bool((kernel < -VANISHING * torch.finfo(kernel.dtype).eps).any()):
+        raise ConfigError(f"zeta is {zeta}, but some kernels are negative; take an integer")
+    return kernel.clamp(min=0.0) ** zeta
 
 
 def sa_gpr_kernel(
@@ -131,17 +117,38 @@ def sa_gpr_kernel(
     if not zeta >= 1:
         raise ConfigError(f"zeta is {zeta}; expected 1 (the linear kernel) or more, best an integer")
     kernel = lambda_soap_kernel(density_kernel(c_i, c_j, max_l), L, sigma)
-    left, right = (_tensor_norms(self_kernel(c, max_l), L, sigma) ** (1 if sqrt else 2) for c in (c_i, c_j))
-    scale = left[:, None] * right
+    left, right = (inverse_roots_of_irrep(self_kernel(c, max_l), (L, sigma)) for c in (c_i, c_j))
+    scale = (left[:, None] * right) ** (1 if sqrt else 2)
     if zeta > 1:
         scale = scale * normalised_soap(c_i, c_j, max_l, 2, zeta - 1)
     return kernel * scale[:, :, None, None]
 
 
-def _tensor_norms(k1: GroupFunction, L: int, sigma: int) -> Tensor:
-    """Return |k^L(i, i)|^(-1/2), zero where the norm is [i]."""
-    norm = torch.linalg.matrix_norm(lambda_soap_kernel(k1, L, sigma))
-    return _inverse_root(torch.where(norm > VANISHING * torch.finfo(norm.dtype).eps * soap_kernel(k1, 2), norm, 0.0))
+def self_kernel(c: Tensor, max_l: int) -> GroupFunction:
+    """Return the kernel of order 1 of every environment with itself, samples [i]."""
+    values = c.new_empty((1, n_components(max_l), len(c)))
+    for l in range(max_l + 1):
+        density = c[:, l * l : (l + 1) ** 2]
+        values[0, component_slice(l)] = (density @ density.transpose(1, 2)).flatten(1).T
+    return GroupFunction(values, max_l)
+
+
+def inverse_roots(own: GroupFunction, nu: int = 2) -> Tensor:
+    """Return k(i, i)^(-1/2) of the SOAP kernel of order nu from :func:`self_kernel` [i], 0 for an isolated atom."""
+    return _inverse_root(soap_kernel(own, nu))
+
+
+def inverse_roots_of_irrep(own: GroupFunction, irrep: Irrep) -> Tensor:
+    """Return |k^{L sigma}(i, i)|^(-1/2) [i], 0 where the site's symmetry forbids such a tensor, but for rounding."""
+    norm = torch.linalg.matrix_norm(lambda_soap_kernel(own, *irrep))
+    rounding = VANISHING * torch.finfo(norm.dtype).eps * soap_kernel(own, 2)
+    return _inverse_root(torch.where(norm > rounding, norm, 0.0))
+
+
+def cosine(kernel: Tensor, norms: Norms) -> Tensor:
+    """Return k(i, j) / sqrt(k(i, i) k(j, j)): 0 for an isolated atom with any environment, 1 with another one."""
+    left, right = norms
+    return left * kernel * right + ((left == 0) & (right == 0)).to(kernel)
 
 
 def _inverse_root(x: Tensor) -> Tensor:

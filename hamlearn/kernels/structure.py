@@ -12,41 +12,15 @@ from torch import Tensor
 from torch.nn.utils.rnn import pad_sequence
 
 from hamlearn.errors import ConfigError
+from hamlearn.kernels.environments import added_up
+from hamlearn.types import IntArray
 
 Padding = Literal["replicate", "isolated"]
 SMALLEST_FLOW = 1e-15  # between environments of a match, far below any error of W that is tolerated
 
 
-def sum_kernel(kernel: Tensor, structure_i: Tensor, structure_j: Tensor) -> Tensor:
-    """Return K(A, B) = sum_{i in A, j in B} k(i, j) [A, B, ...].
-
-    For additive properties. Positive semi-definite if k is; equivariant if k is (further axes, such as m and m', are
-    carried along); no order of environments matters.
-
-    Args:
-        kernel: of environments [i, j, ...].
-        structure_i: structure of every environment, 0, 1, ... [i].
-        structure_j: the same of the columns [j].
-
-    Raises:
-        ConfigError: if the structures do not fit the kernel or one has no environment.
-
-    Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 59.
-    """
-    n_i, n_j = _sizes(kernel, structure_i, structure_j)
-    rows = kernel.new_zeros((len(n_i), *kernel.shape[1:])).index_add_(0, structure_i, kernel)
-    return rows.new_zeros((len(n_i), len(n_j), *kernel.shape[2:])).index_add_(1, structure_j, rows)
-
-
-def average_kernel(kernel: Tensor, structure_i: Tensor, structure_j: Tensor) -> Tensor:
-    """Return K(A, B) = sum_{i in A, j in B} k(i, j) / (N_A N_B) [A, B, ...]; see :func:`sum_kernel`."""
-    n_i, n_j = _sizes(kernel, structure_i, structure_j)
-    total = sum_kernel(kernel, structure_i, structure_j)
-    return total / (n_i[:, None] * n_j).reshape(len(n_i), len(n_j), *[1] * (kernel.ndim - 2))
-
-
-def structure_density(density: Tensor, structure: Tensor, average: bool = True) -> Tensor:
-    """Return the averaged (or summed) density coefficients of every structure [structure, (max_l + 1)^2, q].
+def structure_density(density: Tensor, structure: Tensor | IntArray, average: bool = True) -> Tensor:
+    """Return c(A) = sum_{i in A} c(i) / N_A, or the sum, of every structure [structure, (max_l + 1)^2, q].
 
     Give them to :func:`hamlearn.kernels.density_kernel` in place of those of environments: any kernel becomes that of
     all environments laid on top of each other, with no cross-talk between them left to tell apart.
@@ -56,12 +30,15 @@ def structure_density(density: Tensor, structure: Tensor, average: bool = True) 
         structure: structure of every environment, 0, 1, ... [n].
         average: divide by the number of environments.
 
+    Raises:
+        ConfigError: if the structures do not fit the densities or one has no environment.
+
     Transformation: as the density; no order of environments matters.
 
     Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eqs. 62 and 63.
     """
-    sizes = _size_of_each(structure, len(density))
-    total = density.new_zeros((len(sizes), *density.shape[1:])).index_add_(0, structure, density)
+    sizes = _size_of_each(torch.as_tensor(structure), len(density))
+    total = added_up(density, 0, structure, len(sizes))
     return total / sizes[:, None, None] if average else total
 
 
@@ -227,11 +204,6 @@ def _joined(block: Tensor, alone_i: Tensor, alone_j: Tensor) -> Tensor:
     return torch.cat([block, alone_j.expand(-missing, -1)], 0)
 
 
-def _sizes(kernel: Tensor, structure_i: Tensor, structure_j: Tensor) -> tuple[Tensor, Tensor]:
-    """Return the number of environments of every structure."""
-    return _size_of_each(structure_i, kernel.shape[0]), _size_of_each(structure_j, kernel.shape[1])
-
-
 def _size_of_each(structure: Tensor, n: int) -> Tensor:
     if len(structure) != n or n == 0:
         raise ConfigError(f"{len(structure)} environments have a structure, {n} have a kernel; expected equally many")
@@ -244,6 +216,6 @@ def _size_of_each(structure: Tensor, n: int) -> Tensor:
 
 def _members(kernel: Tensor, structure_i: Tensor, structure_j: Tensor) -> tuple[list[Tensor], list[Tensor]]:
     """Return the positions of the environments of every structure."""
-    _sizes(kernel, structure_i, structure_j)
-    left, right = ([(s == a).nonzero()[:, 0] for a in range(int(s.max()) + 1)] for s in (structure_i, structure_j))
-    return left, right
+    n_i, n_j = (len(_size_of_each(s, n)) for s, n in zip((structure_i, structure_j), kernel.shape, strict=True))
+    left = [(structure_i == a).nonzero()[:, 0] for a in range(n_i)]
+    return left, [(structure_j == b).nonzero()[:, 0] for b in range(n_j)]

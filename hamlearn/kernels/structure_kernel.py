@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, fields
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, fields, replace
 from functools import cached_property, partial
 from typing import TYPE_CHECKING
 
@@ -12,16 +12,15 @@ import torch
 from torch import Tensor
 
 from hamlearn.config import KernelSettings
-from hamlearn.kernels import (
-    EnvironmentKernel,
-    Environments,
-    PairKernel,
-    TriangleKernel,
-    best_match_kernel,
-    rematch_kernel,
-)
-from hamlearn.kernels.messages import message_sums
-from hamlearn.types import FloatArray
+from hamlearn.kernels.body_order import PairKernel, TriangleKernel
+from hamlearn.kernels.environment_kernel import EnvironmentKernel
+from hamlearn.kernels.environments import TILE_SHARE, Environments
+from hamlearn.kernels.message_passing import TaggedPairs, kernel_of_atoms, message_kernel
+from hamlearn.kernels.structure import best_match_kernel, rematch_kernel
+from hamlearn.o3.group_function import GroupFunction
+from hamlearn.o3.layout import n_components
+from hamlearn.structures.samples import Samples
+from hamlearn.types import FloatArray, IntArray, Irrep
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -51,6 +50,15 @@ class Molecules(Environments):
     structures: Sequence[Atoms] = ()
 
 
+@dataclass(frozen=True)
+class _Listeners:
+    """Atoms of some structures, where they lie among all of their species, and the pairs that bring them messages."""
+
+    densities: dict[int, Tensor]
+    rows: dict[int, slice]
+    pairs: TaggedPairs
+
+
 @dataclass
 class StructureKernel(EnvironmentKernel):
     """Kernels of structures K(A, B), in parts: those of environments put together, then pairs, then triangles.
@@ -73,19 +81,14 @@ class StructureKernel(EnvironmentKernel):
         """Kernels of pairs and triangles, as listed."""
         s = self.settings
         return [
-            CLUSTERS[name](s.cutoff_angstrom, s.additive_width_angstrom, s.cutoff_width_angstrom) for name in s.additive
+            CLUSTERS[name](s.cutoff_angstrom, s.additive_width_angstrom or 1.0, s.cutoff_width_angstrom)
+            for name in s.additive
         ]
 
     def environments(self, structures: Sequence[Atoms], gradients: bool = False) -> Molecules:
         """Return the environments of all atoms of structures."""
         env = super().environments(structures, gradients)
         return Molecules(**{f.name: getattr(env, f.name) for f in fields(env)}, structures=structures)
-
-    def uncontracted(self) -> StructureKernel:
-        """Return the kernel on all that densities hold."""
-        out = StructureKernel(self.settings, self.memory_gb)
-        out.expansion_ = self.expansion_.uncontracted()
-        return out
 
     def between(self, a: Environments, b: Environments) -> FloatArray:
         """Return K(A, B) of every part [n_parts + n_additive, A, B]."""
@@ -115,38 +118,75 @@ class StructureKernel(EnvironmentKernel):
         return energies, gradients
 
     def _of_environments(self, a: Environments, b: Environments) -> FloatArray:
-        settings = self.settings
-        if settings.structure in ("best_match", "rematch"):
+        if self.settings.structure in ("best_match", "rematch"):
             return self._matched(a, b)
-        if settings.message_nu is None:
-            parts = super().between(a, b)
-        else:
-            left = _structures(a)
-            right = left if a is b else _structures(b)
-            self._check_memory(self.n_parts * len(left) * len(right))
-            parts = message_sums(self.expansion_, settings, left, right, self.memory_gb)
-        if settings.structure == "average":
-            n_a, n_b = (np.array([len(atoms) for atoms in _structures(env)]) for env in (a, b))
+        parts = super().between(a, b)
+        if self.settings.structure == "average":
+            n_a, n_b = (np.bincount(_owner(env), minlength=env.n_structures) for env in (a, b))
             return parts / (n_a[:, None] * n_b)
         return parts
 
     def _matched(self, a: Environments, b: Environments) -> FloatArray:
         """Return the best or the regularised match of the environments, part by part [n_parts, A, B]."""
-        self._check_memory(self.n_parts * a.n_atoms * b.n_atoms)
-        pairs = torch.zeros((self.n_parts, a.n_atoms, b.n_atoms), dtype=torch.float64)  # 0 between elements
+        self._check_memory(self.n_parts * len(a) * len(b))
+        pairs = torch.zeros((self.n_parts, len(a), len(b)), dtype=torch.float64)  # 0 between elements
+        rows, columns = a.slices(), b.slices()
         for z, parts in self.environment_matrix(a, b).items():
-            pairs[:, torch.from_numpy(a.atom[z])[:, None], torch.from_numpy(b.atom[z])] = torch.from_numpy(parts)
-        rows, columns = _owner(a), _owner(b)
-        rematch = partial(rematch_kernel, gamma=self.settings.gamma)
+            pairs[:, rows[z], columns[z]] = torch.from_numpy(parts)
+        of_a, of_b = (torch.from_numpy(_owner(env)) for env in (a, b))
+        rematch = partial(rematch_kernel, gamma=self.settings.gamma or 1.0)
         match = rematch if self.settings.structure == "rematch" else best_match_kernel
-        matched = np.stack([match(part, rows, columns).numpy() for part in pairs])
+        matched = np.stack([match(part, of_a, of_b).numpy() for part in pairs])
         return 0.5 * (matched + matched.transpose(0, 2, 1)) if a is b else matched
+
+    def _tiles(
+        self, a: Environments, b: Environments, irrep: Irrep | None
+    ) -> Iterator[tuple[int, slice, slice, Tensor]]:
+        """Yield tiles as an environment kernel does; with messages all pairs of atoms of some structures at once."""
+        if self.settings.message_nu is None:
+            yield from super()._tiles(a, b, irrep)
+            return
+        self._check_settings(a, b)
+        lefts = self._listeners(a)
+        rights = lefts if a is b else self._listeners(b)
+        for position, left in enumerate(lefts):
+            for right in rights[position:] if a is b else rights:
+                yield from self._heard(left, right)
+
+    def _listeners(self, env: Environments) -> list[_Listeners]:
+        """Return the atoms of structures in tiles that fit together in pairs."""
+        numbers = 2.0 * n_components(self.settings.max_l) * (self.settings.max_nu + 3)
+        out = []
+        for start, stop in env.ranges(int(np.sqrt(TILE_SHARE * self.memory_gb / (8e-9 * numbers)))):
+            rows = env.rows_of(start, stop)
+            pairs = TaggedPairs.of(self.expansion_, Samples.of(_structures(env)[start:stop]))
+            densities = {z: c for z, c in env.select(rows).densities.items() if len(c)}
+            out.append(_Listeners(densities, rows, pairs))
+        return out
+
+    def _heard(self, left: _Listeners, right: _Listeners) -> Iterator[tuple[int, slice, slice, Tensor]]:
+        """Yield the parts, order nu being k^{nu-1} times the message of the neighbours' k^message_nu, by species."""
+        max_l = self.settings.max_l
+        k1 = kernel_of_atoms(left.densities, right.densities, left.pairs, right.pairs, max_l)
+        told = k1.power(self.settings.message_nu or 0)
+        for z in sorted(left.densities.keys() & right.densities.keys()):
+            i, j = left.pairs.atoms(z), right.pairs.atoms(z)
+            message = message_kernel(left.pairs.around(z), right.pairs.around(z), told, self.memory_gb)
+            own, heard = (replace(f, values=f.values[:, :, i[:, None], j]) for f in (k1, message))
+            yield z, left.rows[z], right.rows[z], self._message_parts(own, heard)[:, None, None]
+
+    def _message_parts(self, k1: GroupFunction, message: GroupFunction) -> Tensor:
+        """Return 1 and the means of k^{nu-1} times the message, of all orders or the one order [n_parts, i, i']."""
+        max_nu = self.settings.max_nu
+        orders = [message.mean(), *(k.inner(message) for k in k1.powers(max_nu - 1)[: max_nu - 1])]
+        own = orders if self.settings.kind == "wigner" else [orders[-1] ** self.settings.zeta]
+        return torch.stack([torch.ones_like(own[0]), *own])
 
 
 def _structures(env: Environments) -> Sequence[Atoms]:
     return env.structures if isinstance(env, Molecules) else ()
 
 
-def _owner(env: Environments) -> Tensor:
-    """Return the structure of every atom [atom]."""
-    return torch.repeat_interleave(torch.tensor([len(atoms) for atoms in _structures(env)]))
+def _owner(env: Environments) -> IntArray:
+    """Return the structure of every environment, laid end to end by species."""
+    return np.concatenate([env.structure[z] for z in env.species])

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
@@ -39,27 +39,27 @@ def density_kernel(c_i: Tensor, c_j: Tensor, max_l: int, backend: Backend = "aut
     return GroupFunction(values, max_l, backend)
 
 
-def wigner_orders(k1: GroupFunction, max_nu: int) -> list[GroupFunction]:
-    """Return k^1 ... k^max_nu, k^{nu+1} = k^nu k^1 with every product truncated to l <= max_l."""
-    return k1.powers(max_nu)
-
-
 def invariant_orders(k1: GroupFunction, max_nu: int) -> Tensor:
     """Return the invariant kernels of order 0 ... max_nu [max_nu + 1, *samples].
 
-    Multiplication by k^1 followed by truncation is self-adjoint, so k^{a+b; 0+} = sum k^a k^b / (2l + 1) holds exactly
-    and only orders up to ceil(max_nu / 2) are made in full.
+    Only orders up to ceil(max_nu / 2) are made in full, see :func:`invariant_of`.
 
-    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), appendix F; the identity is ours.
+    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), appendix F.
     """
     out = k1.values.new_empty((max_nu + 1, *k1.samples))
     out[0] = 1.0
-    if max_nu:
-        out[1] = k1.mean()
-    orders = k1.powers(max(1, (max_nu + 1) // 2))
-    for nu in range(2, max_nu + 1):
-        out[nu] = orders[nu // 2 - 1].inner(orders[(nu + 1) // 2 - 1])
+    powers = k1.powers(max(1, (max_nu + 1) // 2))
+    for nu in range(1, max_nu + 1):
+        out[nu] = invariant_of(powers, nu)
     return out
+
+
+def invariant_of(powers: Sequence[GroupFunction], nu: int) -> Tensor:
+    """Return the mean of f^nu over O(3) [*samples], nu >= 1, from f^1 ... f^ceil(nu / 2) or more.
+
+    Multiplication by k^1 followed by truncation is self-adjoint, so k^{a+b; 0+} = sum k^a k^b / (2l + 1) holds exactly.
+    """
+    return powers[0].mean() if nu == 1 else powers[nu // 2 - 1].inner(powers[(nu + 1) // 2 - 1])
 
 
 def wigner_kernels(
@@ -99,7 +99,7 @@ def wigner_kernels(
         left, right = (_padded(c, max(n_channels)) for c in (left, right))
     c_left, c_right = (torch.cat([c[l] for l in range(max_l + 1)], dim=1) for c in (left, right))
     k1 = density_kernel(c_left, c_right, max_l)
-    orders = wigner_orders(k1, max_nu) if truncate else k1.exact_powers(max_nu)
+    orders = k1.powers(max_nu) if truncate else k1.exact_powers(max_nu)
     out = {
         (nu, L, sigma): k.coefficients(L, sigma)
         for nu, k in enumerate(orders, 1)

@@ -1,27 +1,26 @@
-"""The active set of a sparse kernel model: atoms of every element and pairs of two, farthest ones or of structures."""
+"""Active sets of sparse kernel models: how many atoms of each element and pairs of two, and which."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 from ase.data import atomic_numbers
 
-from hamlearn.angular.elements import symbol
 from hamlearn.artifacts import load_arrays
 from hamlearn.blocks.keys import families
-from hamlearn.config.regression import ActiveBy
+from hamlearn.config.learners import ActiveBy
 from hamlearn.errors import ConfigError
+from hamlearn.job import SILENT, Job
 from hamlearn.kernels import BlockKernel, Centres
-from hamlearn.learning.rows import results
+from hamlearn.learning.groups import family_name
+from hamlearn.learning.kernel_rows import results
 from hamlearn.learning.tiles import CHOICE, fingerprint, save_kernels
-from hamlearn.progress import Progress
 from hamlearn.regression.farthest import farthest_points
-from hamlearn.structures.samples import Family
-from hamlearn.types import Echo, IntArray
+from hamlearn.structures.families import Family, numbers_of
+from hamlearn.types import IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -29,6 +28,8 @@ if TYPE_CHECKING:
 CANDIDATES = 2.0
 """How many samples, drawn at random, the farthest ones are chosen from, in units of the number chosen: columns of a
 kernel of pairs cost as much as the rest of a fit if all samples were candidates."""
+Active = int | Mapping[str, int] | None
+"""How many samples of every family are active: one number, numbers by name such as {C: 500, C-H: 2000}, or all."""
 ORDERS = {"max_nu_centre": 2, "max_nu_pair": 1}
 """Largest orders of the kernel that measures distances: what is far apart there is far apart in higher orders, and the
 grid has a fifth of the nodes."""
@@ -38,11 +39,9 @@ PLAIN = {"form": "sum", "mixture_i": None, "mixture_j": None, "message_passing":
 def choose_active(
     kernel: BlockKernel,
     centres: Centres,
-    most: int | Mapping[str, int],
+    most: Active,
     by: ActiveBy = "farthest",
-    executor: str = "serial",
-    echo: Echo = None,
-    folder: Path | None = None,
+    job: Job = SILENT,
 ) -> tuple[Centres, dict[Family, IntArray]]:
     """Return the samples that make the basis of a sparse model, and which of every family they are.
 
@@ -53,12 +52,10 @@ def choose_active(
     Args:
         kernel: fitted.
         centres: all samples of the training set.
-        most: number of samples of every family, or by name such as {C: 500, C-H: 2000}; where there are fewer, and of
-            those without a name, all.
+        most: number of samples of every family; where there are fewer, and of those without a name, all.
         by: farthest or structures.
-        executor: where kernels are computed, one task for every family.
-        echo: receives lines about the progress; None for silence.
-        folder: where choices are kept, so that the same one is not made again; None: nowhere.
+        job: where kernels are computed, one task for every family, and the folder that keeps choices, so that the same
+            one is not made again.
 
     Returns:
         The samples, and their ascending rows among those of each family, the same for plus and minus. Both are
@@ -75,15 +72,9 @@ def choose_active(
     if by == "structures":
         chosen = _of_structures(centres, numbers)
     else:
-        chosen = _farthest_samples(kernel, centres, numbers, executor, echo, folder)
+        chosen = _farthest_samples(kernel, centres, numbers, job)
     minus = {Family("minus", f.species_i, f.species_j): rows for f, rows in chosen.items() if f.kind == "plus"}
     return centres.select(chosen), chosen | minus
-
-
-def active_counts(counts: Mapping[Family, int], most: int | Mapping[str, int]) -> dict[Family, int]:
-    """Return how many samples of every family :func:`choose_active` chooses, given how many there are."""
-    asked = most if isinstance(most, int) else {_ordered(name): k for name, k in most.items()}
-    return {f: min(asked if isinstance(asked, int) else asked.get(family_name(f), n), n) for f, n in counts.items()}
 
 
 def _of_structures(centres: Centres, numbers: Mapping[Family, int]) -> dict[Family, IntArray]:
@@ -97,9 +88,7 @@ def _farthest_samples(
     kernel: BlockKernel,
     centres: Centres,
     numbers: Mapping[Family, int],
-    executor: str,
-    echo: Echo,
-    folder: Path | None,
+    job: Job,
 ) -> dict[Family, IntArray]:
     """Return the farthest samples of every family among some that were drawn at random."""
     orders = {name: min(most_nu, getattr(kernel.settings, name)) for name, most_nu in ORDERS.items()}
@@ -111,27 +100,24 @@ def _farthest_samples(
         if k < n:
             chosen[family] = np.sort(np.random.default_rng(0).permutation(n)[: max(k, int(CANDIDATES * k))])
             tasks[family] = (quick, centres.select({family: chosen[family]}), family, k)
-    for family, rows in _farthest_of(tasks, folder, executor, echo):
+    for family, rows in _farthest_of(tasks, job):
         chosen[family] = np.sort(chosen[family][rows])
     return chosen
 
 
 def _farthest_of(
-    tasks: Mapping[Family, tuple[BlockKernel, Centres, Family, int]],
-    folder: Path | None,
-    executor: str,
-    echo: Echo,
+    tasks: Mapping[Family, tuple[BlockKernel, Centres, Family, int]], job: Job
 ) -> Iterator[tuple[Family, IntArray]]:
     """Yield which candidates of each family are farthest from each other."""
-    files, missing = {}, list(tasks)
+    files, missing, folder = {}, list(tasks), job.scratch
     if folder is not None:
         names = {f: fingerprint(kernel, [own], *rest) for f, (kernel, own, *rest) in tasks.items()}
         files = {family: folder / f"{CHOICE}{name}.npz" for family, name in names.items()}
         missing = [f for f in tasks if not files[f].exists()]
     for family in tasks.keys() - missing:
         yield family, load_arrays(files[family], f"delete {files[family]} and run again", ["rows"])["rows"]
-    with Progress("active set, families", len(missing), echo) as progress:
-        for index, rows in results(executor, _farthest, [tasks[f] for f in missing]):
+    with job.called("").progress("active set, families", len(missing)) as progress:
+        for index, rows in results(job.executor, _farthest, [tasks[f] for f in missing]):
             if folder is not None:
                 save_kernels(files[missing[index]], {"rows": rows})
             yield missing[index], rows
@@ -141,58 +127,62 @@ def _farthest_of(
 def _farthest(kernel: BlockKernel, candidates: Centres, family: Family, k: int) -> IntArray:
     """Return the rows of the k farthest samples."""
     matrix = kernel.between(candidates, candidates, {family: [(0, 1)]})[family, (0, 1)][:, 0, :, 0]
-    return farthest_points(lambda column: matrix[:, column], k, matrix.diagonal(), first=0)[0]  # no copies of it
+    return farthest_points(lambda column: matrix[:, column], matrix.diagonal(), k)  # no copies of it
 
 
-def family_name(family: Family) -> str:
-    """Return C for atoms, C-H for pairs."""
-    first, second = symbol(family.species_i), symbol(family.species_j)
-    return first if family.kind == "on_site" else f"{first}-{second}"
+def family_counts(structures: Sequence[Atoms], pairs: bool = True) -> dict[Family, int]:
+    """Return the number of samples of every family that occurs, of atoms and, if asked for, of pairs."""
+    numbers = numbers_of(structures)
+    known = families(sorted({int(z) for zs in numbers for z in zs}))
+    return {f: n for f in known if (pairs or f.kind == "on_site") and (n := len(f.samples(numbers)))}
 
 
-def family_counts(structures: Sequence[Atoms]) -> dict[Family, int]:
-    """Return the number of samples of every family that occurs."""
-    numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
-    species = sorted({int(z) for zs in numbers for z in zs})
-    return {family: n for family in families(species) if (n := len(family.samples(numbers)))}
-
-
-def sample_counts(structures: Sequence[Atoms]) -> dict[str, int]:
+def sample_counts(structures: Sequence[Atoms], pairs: bool = True) -> dict[str, int]:
     """Return the number of atoms of every element and of pairs of every two, by name, of those that occur."""
-    return {family_name(family): n for family, n in family_counts(structures).items()}
+    return {family_name(family): n for family, n in family_counts(structures, pairs).items()}
 
 
-def clipped_active(most: int | dict[str, int] | None, structures: Sequence[Atoms]) -> int | dict[str, int] | None:
+def active_counts(counts: Mapping[Family, int], most: Active) -> dict[Family, int]:
+    """Return how many samples of every family are active, given how many there are: all where nothing is said."""
+    asked = {_ordered(name): k for name, k in most.items()} if isinstance(most, Mapping) else most
+    return {
+        f: min(asked.get(family_name(f), n) if isinstance(asked, dict) else asked or n, n) for f, n in counts.items()
+    }
+
+
+def clipped_active(most: Active, structures: Sequence[Atoms], pairs: bool = True) -> int | dict[str, int] | None:
     """Return an active set that fewer structures hold, as the points of a learning curve need."""
-    counts = sample_counts(structures)
-    if isinstance(most, int):
-        return min(most, max(counts.values()))
-    return most and {name: min(k, counts[_ordered(name)]) for name, k in most.items() if _ordered(name) in counts}
+    counts = sample_counts(structures, pairs)
+    if isinstance(most, Mapping):
+        return {name: min(k, counts[_ordered(name)]) for name, k in most.items() if _ordered(name) in counts}
+    return most and min(most, max(counts.values()))
 
 
-def check_active(most: int | Mapping[str, int], structures: Sequence[Atoms]) -> None:
+def check_active(most: Active, structures: Sequence[Atoms], pairs: bool = True) -> None:
     """Refuse an active set that a training set does not hold.
+
+    Args:
+        most: one number, or numbers by name.
+        structures: the training set.
+        pairs: whether pairs of atoms may be active, or atoms alone.
 
     Raises:
         ConfigError: for atoms and pairs that do not occur, or more of them than there are.
     """
-    counts = sample_counts(structures)
-    if isinstance(most, int):
-        if most > max(counts.values()):
-            name = max(counts, key=lambda each: counts[each])
-            raise ConfigError(
-                f"model.active is {most}, but the training set has at most {counts[name]} samples of a kind ({name}); "
-                "lower it, or set model.basis: full"
-            )
-        return
-    unknown = sorted(name for name in most if _ordered(name) not in counts)
-    if unknown:
-        raise ConfigError(f"model.active names {', '.join(unknown)}; the training set has {', '.join(counts)}")
-    for name, k in most.items():
-        if k > counts[_ordered(name)]:
-            raise ConfigError(
-                f"model.active asks for {k} samples of {name}, the training set has {counts[_ordered(name)]}; lower it"
-            )
+    counts = sample_counts(structures, pairs)
+    if isinstance(most, Mapping):
+        unknown = sorted(name for name in most if _ordered(name) not in counts)
+        if unknown:
+            raise ConfigError(f"model.active names {', '.join(unknown)}; the training set has {', '.join(counts)}")
+        for name, k in most.items():
+            if k > (n := counts[_ordered(name)]):
+                raise ConfigError(f"model.active asks for {k} samples of {name}, the training set has {n}; lower it")
+    elif most is not None and most > max(counts.values()):
+        name = max(counts, key=lambda each: counts[each])
+        raise ConfigError(
+            f"model.active is {most}, but the training set has at most {counts[name]} samples of a kind ({name}); "
+            "lower it, or remove it"
+        )
 
 
 def _ordered(name: str) -> str:

@@ -1,129 +1,73 @@
-"""Settings of the kernels of a Hamiltonian, chosen by cross-validation on some of the training set and then frozen."""
+"""Settings that cannot be changed once a kernel is computed, chosen by cross-validation and then frozen."""
 
 from __future__ import annotations
 
-import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Sequence
 from itertools import product
-from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TypeVar
 
 import numpy as np
 
-from hamlearn.blocks import BlockKey, Blocks
-from hamlearn.config import ModelSettings, WignerSettings, changed_section
+from hamlearn.config import KernelSettings, WignerSettings, changed_section
 from hamlearn.errors import ConfigError
-from hamlearn.kernels import BlockKernel
-from hamlearn.learning.groups import Group, group_blocks
-from hamlearn.learning.kernel_training import FEWEST_FOLDS, Data, check_memory, fit_groups_full, gigabytes
-from hamlearn.learning.rows import wanted_of
-from hamlearn.learning.tiles import KernelTiles, scratch_folder
-from hamlearn.regression.kernel_fit import SingularKernel
-from hamlearn.types import Echo
-from hamlearn.units import HARTREE_EV
+from hamlearn.job import Job
+from hamlearn.ties import first_of_best
 
-if TYPE_CHECKING:
-    from ase import Atoms
-
-MOST_TO_CHOOSE = 100
-"""Structures the choice is made on, evenly spaced in the training set; fewer where memory does not hold them."""
+Settings = TypeVar("Settings", WignerSettings, KernelSettings)
 
 
-def choose_wigner(
-    wigner: WignerSettings,
-    model: ModelSettings,
-    structures: Sequence[Atoms],
-    blocks: Blocks,
-    echo: Echo = None,
-    executor: str = "serial",
-    scratch: Path | None = None,
-) -> WignerSettings:
-    """Return the settings of the grid with the smallest cross-validated RMSE of the matrix; as given without a grid.
-
-    Args:
-        wigner: kernels, with a grid of other values.
-        model: folds and memory.
-        structures: training geometries.
-        blocks: their blocks.
-        echo: receives a line for every choice; None for silence.
-        executor: where kernels are computed.
-        scratch: folder that keeps them; None: a temporary one.
-
-    Raises:
-        ConfigError: if kernels need more than ``memory_gb``, or no choice gives a finite error.
-
-    Rotating, inverting or renumbering the atoms of structures does not change the choice.
-    """
-    if wigner.grid is None:
-        return wigner
-    n, size = len(structures), min(len(structures), MOST_TO_CHOOSE)
-    while True:
-        chosen = np.unique(np.linspace(0, n - 1, size).astype(np.int64))
-        some, part = [structures[k] for k in chosen], _part(blocks, chosen.tolist())
-        groups = group_blocks(part)
-        rows = max(len(part.samples[group.family]) * (2 * group.L + 1) for group in groups)
-        if size <= FEWEST_FOLDS or gigabytes(rows) <= model.memory_gb:
-            break
-        size //= 2
-    n_elements = math.fsum((2 * key.L + 1) * key.multiplicity * len(part.values[key]) for key in part.values)
-    best, least = None, np.inf
-    for settings in grid_of(wigner):
-        error = _error(settings, model, some, part, groups, executor, scratch) / n_elements
-        if echo is not None:
-            named = ", ".join(f"{name} {getattr(settings, name)}" for name in wigner.grid)
-            echo(f"wigner.grid: {named}: cross-validated RMSE of an element {1e3 * HARTREE_EV * error**0.5:.3g} meV")
-        if error < least:
-            best, least = settings, error
-    if best is None:
-        raise ConfigError("no choice of wigner.grid gives a finite error; look for structures that occur twice")
-    return best
+RATES = (0.25, 0.5, 1.0, 2.0, 4.0)
+"""Values tried of the rate of a mixture of orders of kernels of pairs that is left open."""
 
 
-def grid_of(wigner: WignerSettings) -> list[WignerSettings]:
-    """Return the settings of every point of the grid; those given, without a grid.
+def grid_of(settings: Settings) -> list[Settings]:
+    """Return the settings of every point of their grid; those given, without a grid.
 
     Raises:
         ConfigError: if a value is not acceptable.
     """
-    grid = wigner.grid or {}
+    grid = _values(settings)
     points = [dict(zip(grid, point, strict=True)) for point in product(*grid.values())]
-    return [changed_section(wigner, point | {"grid": None}, "wigner.grid") for point in points]
+    return [changed_section(settings, point | {"grid": None}, "model.kernel.grid") for point in points]
 
 
-def _error(
-    settings: WignerSettings,
-    model: ModelSettings,
-    structures: Sequence[Atoms],
-    blocks: Blocks,
-    groups: Mapping[Group, list[BlockKey]],
-    executor: str,
-    scratch: Path | None,
-) -> float:
-    """Return the sum of squared errors of all matrix elements left out, infinite for kernels that are singular."""
-    kernel = BlockKernel(settings).fit(structures)
-    centres = kernel.centres(structures)
-    data = Data(groups, blocks, len(structures), model.folds)
-    total = 0.0
-    check_memory(groups, {group.family: centres.count(group.family) for group in groups}, model.memory_gb)
-    with scratch_folder(scratch) as folder:
-        tiles = KernelTiles(kernel, centres, centres, wanted_of(groups), folder, is_symmetric=True)
-        for _ in tiles.compute(executor):
-            pass
-        try:
-            for group, fit in fit_groups_full(tiles, data, False):
-                multiplicity = np.array([key.multiplicity for key in groups[group]])
-                total += float((fit.residuals**2).sum(axis=0) @ multiplicity)
-        except SingularKernel:
-            return np.inf  # this choice is none, others may be
-    return total
+def choose(settings: Settings, error_of: Callable[[Settings], float], unit: str, job: Job) -> Settings:
+    """Return the settings of the grid with the smallest cross-validated error; as given without a grid.
+
+    Args:
+        settings: kernels, with a grid of other values.
+        error_of: returns the error with some settings, infinite where they cannot be fitted.
+        unit: what the errors are, for the lines about them.
+        job: hears of every choice.
+
+    Raises:
+        ConfigError: if no choice gives a finite error.
+    """
+    options, names = grid_of(settings), list(_values(settings))
+    if not names:
+        return settings
+    errors = []
+    for option in options:
+        errors.append(error_of(option))
+        named = ", ".join(f"{name} {_word(getattr(option, name))}" for name in names)
+        job.say(f"model.kernel.grid: {named}: cross-validated {unit} {errors[-1]:.4g}")
+    if not np.isfinite(errors).any():
+        raise ConfigError("no choice of model.kernel.grid gives a finite error; look for structures that occur twice")
+    return options[int(first_of_best(-np.array(errors)))]
 
 
-def _part(blocks: Blocks, chosen: list[int]) -> Blocks:
-    """Return the blocks of some structures, counted anew."""
-    position = {structure: k for k, structure in enumerate(chosen)}
-    samples, kept = {}, {}
-    for family, table in blocks.samples.items():
-        rows = np.flatnonzero(np.isin(table[:, 0], chosen))
-        samples[family], kept[family] = table[rows].copy(), rows
-        samples[family][:, 0] = [position[int(s)] for s in table[rows, 0]]
-    return Blocks(samples, {key: values[kept[key.family]] for key, values in blocks.values.items()})
+def evenly_spaced(n: int, most: int) -> Sequence[int]:
+    """Return at most so many of 0 ... n - 1, evenly spaced."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64)).tolist()
+
+
+def _values(settings: Settings) -> dict[str, Sequence[float | None]]:
+    """Return the values of every setting that is left open."""
+    grid: dict[str, Sequence[float | None]] = dict(settings.grid or {})
+    if isinstance(settings, WignerSettings) and settings.rate is None:
+        grid.setdefault("rate", RATES)
+    return grid
+
+
+def _word(value: object) -> object:
+    return "none" if value is None else value

@@ -3,25 +3,23 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from hamlearn.angular.elements import symbol
 from hamlearn.blocks.keys import families
-from hamlearn.config import FeatureSettings, WignerSettings
-from hamlearn.density import Batch
-from hamlearn.density.gaussian_expansion import seen_pairs
-from hamlearn.errors import DomainError, HamlearnWarning
-from hamlearn.structures.samples import Family
-from hamlearn.types import IntArray
+from hamlearn.config import DensitySettings
+from hamlearn.display import counted
+from hamlearn.errors import DomainError, FarPairsWarning
+from hamlearn.structures.families import Family
+from hamlearn.structures.samples import Samples
+from hamlearn.types import IntArray, SpeciesPair
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-LIKENESS = " (wigner.element_likeness lets them be like others)"
 
 
 @dataclass(frozen=True)
@@ -29,25 +27,42 @@ class Domain:
     """What occurred in training.
 
     Attributes:
-        families: of atoms and pairs.
+        families: of atoms, and of pairs where they are learned.
         neighbours: elements (centre, neighbour) within the cut-off; None where any will do.
         cutoff: radius of an atom's environment, Å.
         remedy: what else than other training structures helps against unseen neighbours, for messages.
     """
 
     families: Collection[Family]
-    neighbours: Collection[tuple[int, int]] | None = None
+    neighbours: Collection[SpeciesPair] | None = None
     cutoff: float = 0.0
     remedy: str = ""
 
     @classmethod
-    def of(cls, structures: Sequence[Atoms], settings: FeatureSettings | WignerSettings) -> Domain:
-        """Return the domain of a model with these settings, trained on some structures."""
-        if isinstance(settings, WignerSettings) and settings.element_likeness is not None:
-            return cls(families_of(structures))
+    def of(
+        cls,
+        structures: Sequence[Atoms],
+        settings: DensitySettings,
+        pairs: bool = True,
+    ) -> Domain:
+        """Return the domain of a model of some structures.
+
+        Args:
+            structures: training set.
+            settings: of the densities; alike elements stand for each other as neighbours.
+            pairs: whether pairs of atoms are learned, or atoms alone.
+        """
+        families = {f for f in families_of(structures) if pairs or f.kind == "on_site"}
+        if settings.element_likeness is not None:
+            return cls(families)
         cutoff = settings.cutoff_angstrom
-        near = neighbours_of(structures, cutoff)
-        return cls(families_of(structures), near, cutoff, LIKENESS if isinstance(settings, WignerSettings) else "")
+        remedy = " (element_likeness lets them be like others)" if settings.max_channels is not None else ""
+        return cls(families, neighbours_of(structures, cutoff), cutoff, remedy)
+
+    @property
+    def elements(self) -> list[int]:
+        """Elements that occurred, ascending."""
+        return sorted({family.species_i for family in self.families if family.kind == "on_site"})
 
     def lacks(self, atoms: Atoms) -> str:
         """Return what of a structure did not occur in training, in words; empty if nothing."""
@@ -55,7 +70,7 @@ class Domain:
         elements = [symbol(f.species_i) for f in missing if f.kind == "on_site"]
         if elements:
             return f"element {', '.join(elements)} not in the training set"
-        if missing:
+        if missing and any(family.kind != "on_site" for family in self.families):
             pairs = (f"{symbol(f.species_i)}-{symbol(f.species_j)}" for f in missing)
             return f"pair {', '.join(pairs)} not in the training set"
         if self.neighbours is None:
@@ -63,6 +78,23 @@ class Domain:
         unseen = sorted(neighbours_of([atoms], self.cutoff) - set(self.neighbours))
         named = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen)
         return f"{named} within {self.cutoff:g} Å not in the training set{self.remedy}" if named else ""
+
+    def state(self) -> dict[str, Any]:
+        """Return everything as plain values."""
+        near = None if self.neighbours is None else [list(pair) for pair in sorted(self.neighbours)]
+        families = [[f.kind, f.species_i, f.species_j] for f in sorted(self.families)]
+        return {"families": families, "neighbours": near, "cutoff": self.cutoff, "remedy": self.remedy}
+
+    @classmethod
+    def from_state(cls, state: Mapping[str, Any]) -> Domain:
+        """Return the domain whose :meth:`state` this is."""
+        near = state["neighbours"]
+        return cls(
+            {Family(*family) for family in state["families"]},
+            None if near is None else {(int(z), int(a)) for z, a in near},
+            float(state["cutoff"]),
+            str(state["remedy"]),
+        )
 
     def check(self, structures: Sequence[Atoms], indices: Sequence[int] | IntArray | None = None) -> None:
         """Refuse what did not occur in training.
@@ -74,12 +106,25 @@ class Domain:
         Raises:
             DomainError: listing every structure that is outside, with the reason.
         """
+        if self._holds(structures):
+            return
         problems = []
         for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
             if problem := self.lacks(atoms):
                 problems.append(f"structure {index} ({atoms.get_chemical_formula()}): {problem}")
-        elements = sorted({family.species_i for family in self.families if family.kind == "on_site"})
-        refuse(problems, f"the model was trained on elements {[symbol(z) for z in elements]}")
+        if problems:
+            listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
+            raise DomainError(
+                f"the model was trained on elements {[symbol(z) for z in self.elements]}; train on molecules that "
+                f"contain what is missing:\n  {listed}"
+            )
+
+    def _holds(self, structures: Sequence[Atoms]) -> bool:
+        """Return whether all that occurs in some structures, looked at together, occurred in training."""
+        of_pairs = any(family.kind != "on_site" for family in self.families)
+        found = {family for family in families_of(structures) if of_pairs or family.kind == "on_site"}
+        near = self.neighbours
+        return found <= set(self.families) and (near is None or neighbours_of(structures, self.cutoff) <= set(near))
 
 
 def families_of(structures: Sequence[Atoms]) -> set[Family]:
@@ -92,28 +137,30 @@ def families_of(structures: Sequence[Atoms]) -> set[Family]:
 
 def neighbours_of(structures: Sequence[Atoms], cutoff: float) -> set[tuple[int, int]]:
     """Return the elements (centre, neighbour) of all pairs of atoms within a cut-off, Å."""
-    return set().union(*(seen_pairs(Batch.from_atoms([atoms]), cutoff) for atoms in structures))
+    return Samples.of(structures).neighbours(cutoff)
 
 
-def refuse(problems: Sequence[str], why: str) -> None:
-    """Raise DomainError with a list of problems, if there are any."""
-    if problems:
-        listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
-        raise DomainError(f"{why}; train on molecules that contain what is missing:\n  {listed}")
+def warn_of_far_pairs(
+    structures: Sequence[Atoms], pair_cutoff: float, indices: Sequence[int] | IntArray | None = None
+) -> None:
+    """Warn of pairs beyond the pair cut-off, Å, whose blocks are zero.
 
-
-def warn_of_far_pairs(structures: Sequence[Atoms], pair_cutoff: float) -> None:
-    """Warn of pairs beyond the pair cut-off, Å, whose blocks are zero."""
+    Args:
+        structures: geometries, Å.
+        pair_cutoff: largest distance of pairs that have blocks, Å.
+        indices: positions of the structures in their file; by default they are counted as given.
+    """
     beyond = []
-    for index, atoms in enumerate(structures):
+    for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
         distances = np.linalg.norm(atoms.positions[:, None] - atoms.positions, axis=-1)
         if distances.max(initial=0.0) >= pair_cutoff:
-            beyond.append(index)
+            beyond.append(int(index))
     if beyond:
+        first = f"first{'' if indices is None else ' in the file'}: {sorted(beyond)[:10]}"
         warnings.warn(
-            f"{len(beyond)} structures (first: {beyond[:10]}) hold atoms further apart than pair_cutoff_angstrom = "
-            f"{pair_cutoff}; their blocks are set to zero",
-            HamlearnWarning,
+            f"atoms further apart than pair_cutoff_angstrom = {pair_cutoff} in {counted(len(beyond), 'structure')} "
+            f"({first}); their blocks are set to zero",
+            FarPairsWarning,
             stacklevel=3,
         )
 

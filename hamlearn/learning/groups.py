@@ -1,86 +1,147 @@
-"""Blocks that share features, and the answers of models of them put together."""
+"""What is regressed together: rows of one symmetry, and the answers of learners about them."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
 
 import numpy as np
-import torch
-from torch import Tensor
 
-from hamlearn.angular.ao_order import Orbitals
-from hamlearn.blocks import BlockCovariance, BlockKey, Blocks
-from hamlearn.blocks.keys import block_keys, families
-from hamlearn.errors import ConfigError
-from hamlearn.structures.samples import Family
-from hamlearn.types import FloatArray, IntArray
-
-if TYPE_CHECKING:
-    from ase import Atoms
-
+from hamlearn.angular.elements import symbol
+from hamlearn.learning.limits import refuse_beyond
+from hamlearn.structures.families import Family
+from hamlearn.types import FloatArray, IntArray, Irrep
 
 VANISHING = 1e-16
-"""Mean square, Hartree^2, below which a block is zero by the symmetry of the molecules."""
+"""Mean square below which data are zero by the symmetry of the molecules (Hartree^2, or squared spreads)."""
 
 
 @dataclass(frozen=True, order=True)
 class Group:
-    """Blocks regressed on the same features."""
+    """Targets that share their rows: samples of a family, (sample, M), or sums over all samples of structures.
 
-    family: Family
+    Attributes:
+        families: one, whose samples are the rows; of sums all whose samples are added up.
+        L: angular momentum.
+        sigma: parity, +1 or -1.
+        is_sum: rows are (structure, M), sums over the samples of all families in a structure.
+    """
+
+    families: tuple[Family, ...]
     L: int
     sigma: int
+    is_sum: bool = False
+
+    @property
+    def family(self) -> Family:
+        """The family whose samples are the rows."""
+        return self.families[0]
+
+    @property
+    def irrep(self) -> Irrep:
+        """(L, sigma)."""
+        return self.L, self.sigma
+
+    @property
+    def width(self) -> int:
+        """Rows of a sample, 2L + 1."""
+        return 2 * self.L + 1
 
     @property
     def has_intercept(self) -> bool:
-        """Whether the mean of a block is an invariant: on-site and scalar."""
-        return self.family.kind == "on_site" and (self.L, self.sigma) == (0, 1)
+        """Whether the mean of a target is an invariant that is subtracted first: single atoms and scalar."""
+        return self.family.kind == "on_site" and self.irrep == (0, 1) and not self.is_sum
+
+    @property
+    def name(self) -> str:
+        """What the group is called in messages, such as C-H."""
+        return ", ".join(family_name(family) for family in self.families)
+
+    def n_rows(self, numbers: IntArray) -> int:
+        """Return how many rows a structure of these atomic numbers has."""
+        if self.is_sum:
+            return self.width
+        first, second = (int(np.count_nonzero(numbers == z)) for z in (self.family.species_i, self.family.species_j))
+        if self.family.kind == "on_site":
+            return self.width * first
+        return self.width * (first * second if self.family.kind == "cross" else first * (first - 1) // 2)
 
 
-def group_blocks(blocks: Blocks) -> dict[Group, list[BlockKey]]:
-    """Return the blocks that have samples, by the features they need."""
-    return _by_group(key for key in blocks.values if len(blocks.samples[key.family]))
+def family_name(family: Family) -> str:
+    """Return C for atoms, C-H for pairs."""
+    first, second = symbol(family.species_i), symbol(family.species_j)
+    return first if family.kind == "on_site" else f"{first}-{second}"
 
 
-def groups_of(orbitals: Orbitals) -> dict[Group, list[BlockKey]]:
-    """Return all blocks that molecules of these elements may have, by the features they need."""
-    return _by_group(block_keys(orbitals))
+class Answers:
+    """What a learner says of some structures, gathered group by group and tile by tile.
+
+    Args:
+        n_structures: how many.
+        values: of every group [row, target], rows structure by structure, where they are known at once.
+    """
+
+    def __init__(self, n_structures: int, values: Mapping[Group, FloatArray] | None = None) -> None:
+        self.covariances: list[dict[Group, FloatArray]] = [{} for _ in range(n_structures)]
+        self._tiles = {group: {0: rows} for group, rows in (values or {}).items()}
+
+    def add(self, group: Group, values: FloatArray, covariances: Sequence[FloatArray] = (), start: int = 0) -> None:
+        """Take in a tile of a group; tiles may come in any order.
+
+        Args:
+            group: whose targets are given.
+            values: [row, target].
+            covariances: of every structure of the tile [target, row, row].
+            start: position of the first structure of the tile.
+        """
+        self._tiles.setdefault(group, {})[start] = values
+        for structure, matrices in enumerate(covariances, start):
+            if matrices.shape[1]:
+                self.covariances[structure][group] = matrices
+
+    def values(self) -> dict[Group, FloatArray]:
+        """Return the predicted rows of every group [row, target], structure by structure."""
+        return {group: np.concatenate([tiles[k] for k in sorted(tiles)]) for group, tiles in self._tiles.items()}
 
 
-def covariance_gigabytes(numbers: IntArray, groups: Mapping[Group, Sequence[BlockKey]]) -> float:
-    """Return the memory of the covariance of the blocks of one molecule, GB.
+@dataclass(frozen=True)
+class HeldOut:
+    """Predictions of structures of a training set by a model that has not seen them.
+
+    Attributes:
+        indices: positions of the structures in the training set [structure].
+        answers: about them, with covariances.
+    """
+
+    indices: IntArray
+    answers: Answers
+
+
+def covariance_gigabytes(numbers: IntArray, n_targets: Mapping[Group, int]) -> float:
+    """Return the memory of the covariances of one structure, GB.
 
     Args:
         numbers: atomic numbers [atom].
-        groups: the blocks of every group of a model.
+        n_targets: number of targets of every group.
     """
-    counts = {family: len(family.samples([numbers])) for family in {group.family for group in groups}}
-    return 8e-9 * sum(len(keys) * (counts[g.family] * (2 * g.L + 1)) ** 2 for g, keys in groups.items())
+    return 8e-9 * sum(n * group.n_rows(numbers) ** 2 for group, n in n_targets.items())
 
 
-def check_held_out(
-    structures: Sequence[Atoms], groups: Mapping[Group, Sequence[BlockKey]], n_held: int, memory_gb: float
-) -> None:
+def check_held_out(numbers: Sequence[IntArray], n_targets: Mapping[Group, int], n_held: int, memory_gb: float) -> None:
     """Refuse to calibrate error bars on structures left out whose covariances do not fit into memory.
 
     Args:
-        structures: training geometries.
-        groups: the blocks of every group.
-        n_held: how many are left out; the largest ones count.
+        numbers: atomic numbers of the training structures.
+        n_targets: number of targets of every group.
+        n_held: how many structures are left out; the largest ones count.
         memory_gb: the bound.
 
     Raises:
         ConfigError: saying how much is needed.
     """
-    sizes = sorted(covariance_gigabytes(np.asarray(atoms.numbers, dtype=np.int64), groups) for atoms in structures)
-    needed = sum(sizes[-n_held:])
-    if needed > memory_gb:
-        raise ConfigError(
-            f"error bars are calibrated on {n_held} structures left out, whose covariances need {needed:.2g} GB, more "
-            f"than memory_gb = {memory_gb:g}; raise memory_gb, or drop model.error_bars"
-        )
+    needed = sum(sorted(covariance_gigabytes(z, n_targets) for z in numbers)[-n_held:])
+    what = f"error bars are calibrated on {n_held} structures left out, whose covariances need"
+    refuse_beyond(memory_gb, needed, what, "raise memory_gb, or drop model.error_bars")
 
 
 def in_lots(sizes: Sequence[float], most: float) -> Iterator[tuple[int, int]]:
@@ -93,62 +154,3 @@ def in_lots(sizes: Sequence[float], most: float) -> Iterator[tuple[int, int]]:
         total += size
     if len(sizes):
         yield start, len(sizes)
-
-
-class Answers:
-    """Predicted blocks of some structures, gathered group by group and tile by tile.
-
-    Args:
-        structures: geometries.
-        groups: the blocks of every group of a model.
-    """
-
-    def __init__(self, structures: Sequence[Atoms], groups: Mapping[Group, Sequence[BlockKey]]) -> None:
-        self._numbers = [np.asarray(atoms.numbers, dtype=np.int64) for atoms in structures]
-        self._samples = _samples(self._numbers)
-        self.groups = {group: keys for group, keys in groups.items() if group.family in self._samples}
-        self._tiles: dict[BlockKey, list[Tensor]] = {key: [] for keys in self.groups.values() for key in keys}
-        self._covariances: list[dict[BlockKey, FloatArray]] = [{} for _ in structures]
-
-    def rows(self, group: Group, start: int, stop: int) -> list[int]:
-        """Return how many rows (sample, M) of a group every structure of a tile has."""
-        owner = self._samples[group.family][:, 0]
-        counts = np.bincount(owner, minlength=len(self._numbers))[start:stop]
-        return ((2 * group.L + 1) * counts).tolist()
-
-    def add(self, group: Group, values: Tensor, covariances: Sequence[Tensor] = (), start: int = 0) -> None:
-        """Take in the next tile of a group.
-
-        Args:
-            group: whose blocks are given.
-            values: [sample, 2L+1, block].
-            covariances: of every structure of the tile [block, row, row].
-            start: position of the first of them.
-        """
-        for column, key in enumerate(self.groups[group]):
-            self._tiles[key].append(values[:, :, column])
-        for structure, matrices in enumerate(covariances, start):
-            if matrices.shape[1]:
-                self._covariances[structure].update(zip(self.groups[group], matrices.numpy(), strict=True))
-
-    def blocks(self) -> Blocks:
-        """Return the blocks, with the samples of all families of the structures, also those without a model."""
-        return Blocks(self._samples, {key: torch.cat(tiles).numpy() for key, tiles in self._tiles.items()})
-
-    def covariances(self) -> list[BlockCovariance]:
-        """Return the covariance of the blocks of every structure."""
-        return [
-            BlockCovariance(_samples([z]), values) for z, values in zip(self._numbers, self._covariances, strict=True)
-        ]
-
-
-def _by_group(keys: Iterable[BlockKey]) -> dict[Group, list[BlockKey]]:
-    out: dict[Group, list[BlockKey]] = {}
-    for key in sorted(keys):
-        out.setdefault(Group(key.family, key.L, key.sigma), []).append(key)
-    return out
-
-
-def _samples(numbers: Sequence[IntArray]) -> dict[Family, IntArray]:
-    species = sorted({int(z) for zs in numbers for z in zs})
-    return {family: family.samples(numbers) for family in families(species)}

@@ -1,76 +1,90 @@
-"""The two regressors of blocks, features with ridge and kernels: made from settings, and to and from tensors."""
+"""Learners by the kind their settings name."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from dataclasses import fields
-from pathlib import Path
+import inspect
+from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING, Any
 
-from torch import Tensor
+from hamlearn.config import ModelSettings, register_settings
+from hamlearn.errors import ConfigError
+from hamlearn.learning.pair_kernels import PairKernelLearner
+from hamlearn.learning.protocols import Learner
+from hamlearn.learning.ridge import RidgeLearner
+from hamlearn.learning.sum_kernels import SumKernelLearner
 
-from hamlearn.blocks import BlockKey
-from hamlearn.config import FeatureSettings, ModelSettings, WignerSettings
-from hamlearn.features import Featurizer
-from hamlearn.kernels import BlockKernel, Centres
-from hamlearn.learning.groups import Group
-from hamlearn.learning.kernel_learner import KernelBlockModel
-from hamlearn.learning.ridge_learner import BlockModel
-from hamlearn.regression.ridge_posterior import RidgePosterior
+if TYPE_CHECKING:
+    from ase import Atoms
 
-Regressor = BlockModel | KernelBlockModel
-OF_GROUPS = ("weights", "offsets", "alphas", "cv_mse")
-POSTERIOR = tuple(field.name for field in fields(RidgePosterior))
+ClassOf = Callable[[Any], type[Learner]]
 
-
-def new_regressor(
-    features: FeatureSettings, wigner: WignerSettings, model: ModelSettings, scratch: Path | None = None
-) -> Regressor:
-    """Return what fits blocks with these settings, kernels kept in a folder or not."""
-    return KernelBlockModel(wigner, model, scratch) if model.kind == "wigner" else BlockModel(features, model)
+_LEARNERS: dict[str, type[Learner] | ClassOf] = {
+    "ridge": RidgeLearner,
+    "kernel": lambda settings: PairKernelLearner if settings.of_pairs else SumKernelLearner,
+}
 
 
-def largest_l(fitted: Regressor) -> int:
-    """Return the largest l of the harmonics a regressor uses."""
-    return fitted.wigner.max_l if isinstance(fitted, KernelBlockModel) else fitted.features.max_l
+def register_learner(name: str, settings_class: type[ModelSettings], learner_class: type[Learner]) -> None:
+    """Let models, workflow files and saved folders use a learner of your own under a name.
+
+    Packages register theirs for every program by an entry point of the group ``hamlearn.learners`` that names a
+    function which calls this one.
+
+    Args:
+        name: the kind that files name, ``model: {kind: name}``.
+        settings_class: derives from :class:`hamlearn.ModelSettings`, with ``kind: Literal[name] = name``.
+        learner_class: derives from :class:`hamlearn.Learner`; its constructor takes the settings.
+
+    Raises:
+        ConfigError: for classes of another kind, a learner without all its methods, or a name that is taken.
+    """
+    if not (isinstance(learner_class, type) and issubclass(learner_class, Learner)):
+        raise ConfigError(f"learner '{name}' got {learner_class!r}; derive a class from hamlearn.Learner")
+    if inspect.isabstract(learner_class):
+        missing = ", ".join(sorted(learner_class.__abstractmethods__))
+        raise ConfigError(f"learner '{name}': {learner_class.__name__} lacks {missing}; define what is abstract")
+    known = _LEARNERS.get(name, learner_class)
+    if _place(known) != _place(learner_class):  # the same, defined again, replaces itself
+        raise ConfigError(f"learner '{name}' exists already; choose another name for {learner_class.__name__}")
+    register_settings(name, settings_class)
+    _LEARNERS[name] = learner_class
 
 
-def regressor_tensors(fitted: Regressor) -> dict[str, Tensor]:
-    """Return the numbers of a fitted regressor, by name."""
-    if isinstance(fitted, KernelBlockModel):
-        out = fitted.kernel_.tensors() | fitted.active_.tensors()
-    else:
-        out = dict(fitted.featurizer_.tensors())
-    for position, group in enumerate(fitted.blocks_):
-        prefix = f"group.{position}."
-        out |= {prefix + name: getattr(fitted, name + "_")[group] for name in OF_GROUPS}
-        if isinstance(fitted, KernelBlockModel):
-            if group in fitted.factors_:
-                out |= {prefix + "factors": fitted.factors_[group], prefix + "scales": fitted.scales_[group]}
-        elif group in fitted.posteriors_:
-            posterior = fitted.posteriors_[group]
-            out |= {f"{prefix}posterior.{name}": getattr(posterior, name) for name in POSTERIOR}
-    return out
+def _place(learner: type[Learner] | ClassOf) -> tuple[str, str]:
+    return learner.__module__, learner.__qualname__
 
 
-def restored_regressor(
-    fitted: Regressor, groups: Sequence[tuple[Group, list[BlockKey]]], tensors: Mapping[str, Tensor]
-) -> Regressor:
-    """Give a new regressor the numbers that :func:`regressor_tensors` returned, and return it."""
-    if isinstance(fitted, KernelBlockModel):
-        fitted.kernel_ = BlockKernel.from_tensors(fitted.wigner, tensors)
-        fitted.active_ = Centres.from_tensors(tensors)
-    else:
-        fitted.featurizer_ = Featurizer.from_tensors(fitted.features, dict(tensors))
-    for position, (group, keys) in enumerate(groups):
-        prefix = f"group.{position}."
-        fitted.blocks_[group] = keys
-        for name in OF_GROUPS:
-            getattr(fitted, name + "_")[group] = tensors[prefix + name]
-        if not fitted.model.error_bars:
-            continue
-        if isinstance(fitted, KernelBlockModel):
-            fitted.factors_[group], fitted.scales_[group] = tensors[prefix + "factors"], tensors[prefix + "scales"]
-        else:
-            parts = {name: tensors[f"{prefix}posterior.{name}"] for name in POSTERIOR}
-            fitted.posteriors_[group] = RidgePosterior(**parts)
-    return fitted
+def new_learner(settings: ModelSettings) -> Learner:
+    """Return the learner of some settings, not fitted.
+
+    Raises:
+        ConfigError: if none is registered for their kind, or it has no error bars where they are asked for.
+    """
+    found = learner_class(settings)
+    if settings.error_bars and not found.HAS_ERROR_BARS:
+        raise ConfigError(
+            f"model.kind {settings.kind} has no error bars ({found.__name__}.HAS_ERROR_BARS is false), got "
+            "model.error_bars true; drop it"
+        )
+    return found(settings)
+
+
+def learner_class(settings: ModelSettings) -> type[Learner]:
+    """Return the class of the learners of some settings.
+
+    Raises:
+        ConfigError: if none is registered for their kind.
+    """
+    if settings.kind not in _LEARNERS:
+        raise ConfigError(
+            f"no learner is registered for model.kind {settings.kind} (there are {', '.join(_LEARNERS)}); import the "
+            "code that calls hamlearn.register_learner first"
+        )
+    found = _LEARNERS[settings.kind]
+    return found if isinstance(found, type) else found(settings)
+
+
+def smaller(settings: ModelSettings, structures: Sequence[Atoms]) -> ModelSettings:
+    """Return the settings of a point of a learning curve, which needs no error bars and chooses nothing."""
+    fewer: ModelSettings = learner_class(settings).smaller(settings, structures)
+    return fewer.model_copy(update={"error_bars": False})

@@ -13,20 +13,20 @@ from tempfile import TemporaryDirectory
 
 import numpy as np
 
-from hamlearn import __version__
 from hamlearn.artifacts import load_arrays, save_arrays
+from hamlearn.config import installed_versions
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.kernels.block_tiles import Kernels, Wanted
-from hamlearn.learning.rows import as_matrix, entries_of, kernel_rows, row_ranges
-from hamlearn.structures.samples import Family
+from hamlearn.learning.kernel_rows import as_matrix, entries_of, kernel_rows, row_ranges
+from hamlearn.structures.families import Family
 from hamlearn.types import FloatArray, IntArray, Irrep
 
 Tile = tuple[int, int]
 KERNELS_VERSION = 1
 """Raised whenever the same settings and samples give other kernels."""
 TILES, CHOICE = "kernels-", "active-"
-ADVICE = "make room, or name another place (scratch=FOLDER; of temporary files: export TMPDIR=FOLDER)"
+ADVICE = "make room, or name another place (Job(scratch=FOLDER); of temporary files: export TMPDIR=FOLDER)"
 
 
 @dataclass(frozen=True)
@@ -129,7 +129,7 @@ def fingerprint(kernel: BlockKernel, samples: Sequence[Centres], *rest: object) 
 
     Samples hold all that a fitted kernel knows of them; what it makes of them is told by its class and versions.
     """
-    versions = KERNELS_VERSION, __version__, type(kernel).__qualname__
+    versions = KERNELS_VERSION, installed_versions()["hamlearn"], type(kernel).__qualname__
     digest = hashlib.sha256(repr((versions, kernel.settings, rest)).encode())
     for centres in samples:
         for name, value in sorted(centres.tensors().items()):

@@ -7,9 +7,10 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from hamlearn.job import SILENT, Job
 from hamlearn.kernels import BlockKernel, Centres
-from hamlearn.learning.rows import kernel_rows, self_kernels
-from hamlearn.structures.samples import Family
+from hamlearn.learning.kernel_rows import kernel_rows, self_kernels
+from hamlearn.structures.families import Family
 from hamlearn.types import FloatArray
 
 if TYPE_CHECKING:
@@ -30,13 +31,13 @@ class Coverage:
     Args:
         kernel: fitted.
         candidates: geometries, Å.
-        executor: where kernels with known atoms are computed.
+        job: where kernels with known atoms are computed.
 
     Invariant under rotation, inversion and permutation.
     """
 
-    def __init__(self, kernel: BlockKernel, candidates: Sequence[Atoms], executor: str = "serial") -> None:
-        self.kernel, self._executor = kernel, executor
+    def __init__(self, kernel: BlockKernel, candidates: Sequence[Atoms], job: Job = SILENT) -> None:
+        self.kernel, self._job = kernel, job
         self._centres = kernel.centres(candidates)
         self._wanted = {Family("on_site", z, z): [SCALAR] for z in self._centres.sites}
         self._own = self._norms(self._centres)
@@ -56,7 +57,7 @@ class Coverage:
     def add_known(self, known: Centres) -> None:
         """Take in atoms that are known."""
         norms = self._norms(known)
-        for start, stop, kernels in kernel_rows(self.kernel, self._centres, known, self._wanted, self._executor):
+        for start, stop, kernels in kernel_rows(self.kernel, self._centres, known, self._wanted, self._job.executor):
             where = self._centres.part(start, stop)[1]
             for family in self._wanted:
                 self._approach(family, where[family], kernels[family, SCALAR], norms[family])

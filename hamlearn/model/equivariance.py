@@ -2,42 +2,32 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
-
 import numpy as np
 
-from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
-from hamlearn.model.hamiltonian import HamiltonianModel
-from hamlearn.structures import permute, random_rotation, rotate
+from hamlearn.model.base import Model
+from hamlearn.structures import Structures, as_structures, permute, random_rotation, rotate
 from hamlearn.types import IntArray
 
-if TYPE_CHECKING:
-    from ase import Atoms
 
+def equivariance_error(model: Model, structures: Structures, seed: int = 0) -> float:
+    """Return the largest |H(R P A) - P T H(A) T^T P^T|, Hartree, or |y(R P A) - s R y(A)| of properties and forces.
 
-def equivariance_error(model: HamiltonianModel, structures: Sequence[Atoms], seed: int = 0) -> float:
-    """Return the largest |H(R P A) - P T H(A) T^T P^T| over matrix elements, Hartree.
-
-    Every structure is turned by its own random improper rotation R, and like atoms are shuffled by P.
+    Every structure is turned by its own random improper rotation R, and like atoms are shuffled by P; s = sigma.
 
     Args:
         model: a fitted model.
         structures: geometries inside its domain.
         seed: of rotations and permutations.
+
+    Returns:
+        The error over matrix elements, Hartree; of properties in units of the spread of the training set (per Å).
     """
-    rng = np.random.default_rng(seed)
+    structures, rng = as_structures(structures), np.random.default_rng(seed)
     rotations = [random_rotation(rng, improper=True) for _ in structures]
     orders = [shuffle_like_atoms(atoms.numbers, rng) for atoms in structures]
-    moved = [rotate(permute(a, order), r) for a, order, r in zip(structures, orders, rotations, strict=True)]
-    worst = 0.0
-    plain, turned = model.predict(structures), model.predict(moved)
-    for atoms, before, after, order, rotation in zip(structures, plain, turned, orders, rotations, strict=True):
-        t = ao_rotation(model.orbitals_, atoms.numbers, rotation)
-        index = ao_permutation(model.orbitals_, atoms.numbers, order)
-        expected = (t @ before.hamiltonian @ t.T)[np.ix_(index, index)]
-        worst = max(worst, float(np.abs(after.hamiltonian - expected).max()))
-    return worst
+    moves = list(zip(orders, rotations, strict=True))
+    moved = [rotate(permute(atoms, order), r) for atoms, (order, r) in zip(structures, moves, strict=True)]
+    return model.symmetry_error(structures, moved, moves)
 
 
 def shuffle_like_atoms(numbers: IntArray, rng: np.random.Generator) -> IntArray:

@@ -9,13 +9,15 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from hamlearn.config import WignerSettings
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
+from hamlearn.job import SILENT, Job
 from hamlearn.kernels import BlockKernel
-from hamlearn.learning.kernel_learner import KernelBlockModel
 from hamlearn.model.coverage import Coverage
 from hamlearn.model.hamiltonian import HamiltonianModel
-from hamlearn.structures import check_structures
+from hamlearn.structures import Structures, as_structures, check_structures
+from hamlearn.ties import first_of_best
 from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -26,12 +28,9 @@ Of = Literal["gap", "levels"]
 PREDICTED_AT_ONCE = 256
 """Candidates whose matrices are held together."""
 
-MOST_L = 3
-"""Largest angular momentum of the kernel that measures distances for a model without kernels."""
 
-
-@dataclass(frozen=True)
-class Selection:
+@dataclass(frozen=True, eq=False, repr=False)
+class Selection(ByValue, Shown):
     """Chosen candidates, in the order of their choice.
 
     Attributes:
@@ -49,12 +48,12 @@ class Selection:
 
 def select_structures(
     model: HamiltonianModel,
-    candidates: Sequence[Atoms],
+    candidates: Structures,
     n: int,
     by: By = "uncertainty",
     of: Of = "gap",
-    known: Sequence[Atoms] = (),
-    executor: str = "serial",
+    known: Structures = (),
+    job: Job = SILENT,
 ) -> IntArray:
     """Return which candidates to compute next, one after the other those of largest s D / D_0, D, or s D.
 
@@ -72,30 +71,30 @@ def select_structures(
     Candidates outside the model's domain would teach it most of all, but cannot be ranked: a warning lists them.
 
     Args:
-        model: fitted. The metric is that of its kernels of single atoms; for ridge regression of such kernels with
-            the model's cut-off and widths.
-        candidates: geometries, Å.
+        model: fitted. The metric is that of its kernels of single atoms; of learners without, that of
+            :meth:`hamlearn.Learner.metric`, for ridge regression with the model's cut-off and widths.
+        candidates: geometries, Å; a path, one of them or a list.
         n: how many to choose.
         by: uncertainty, farthest or both.
         of: error bars of the gap, or root mean square of those of all levels.
         known: structures that need no computing, beside those the model remembers: all of the training set, or the
-            active set, of a model with kernels; none of a ridge regression.
-        executor: where kernels are computed; see :func:`hamlearn.parallel.open_executor`.
+            active set, of a model with kernels; none of other learners.
+        job: where kernels are computed.
 
     Returns:
         Indices in the order of their choice [n], fewer if all other candidates are copies of known or chosen ones.
         Turning, inverting or permuting the atoms of candidates changes nothing, ties apart.
 
     Raises:
-        ConfigError: for a model without error bars where they are needed, a ridge regression that is not told what is
-            known where distances alone decide, a model of a property, or n out of range.
+        ConfigError: for a model without error bars where they are needed, a learner that remembers nothing and is not
+            told what is known where distances from it decide, a model of a property, or n out of range.
         StructureError: if a candidate is no acceptable geometry.
         DomainError: if fewer than n candidates lie inside the model's domain, or one has no gap.
 
     Source: farthest points as in Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 9; distances
     to the nearest atom as in the best match of De, Bartók, Csányi, Ceriotti, Phys. Chem. Chem. Phys. 18, 13754 (2016).
     """
-    found = choose(model, candidates, n, by, of, known, executor)
+    found = choose(model, candidates, n, by, of, known, job)
     if found.outside:
         listed = "; ".join(f"{index}: {why}" for index, why in list(found.outside.items())[:10])
         more = f"; ... {len(found.outside) - 10} more" if len(found.outside) > 10 else ""
@@ -110,16 +109,17 @@ def select_structures(
 
 def choose(
     model: HamiltonianModel,
-    candidates: Sequence[Atoms],
+    candidates: Structures,
     n: int,
     by: By = "uncertainty",
     of: Of = "gap",
-    known: Sequence[Atoms] = (),
-    executor: str = "serial",
+    known: Structures = (),
+    job: Job = SILENT,
 ) -> Selection:
     """Return a selection with error bars, distances, and the candidates outside; see :func:`select_structures`."""
+    candidates, known = as_structures(candidates, "the candidates"), as_structures(known, "the known structures")
     _check(model, candidates, n, by, of, known)
-    domain = model.block_model_.domain
+    domain = model.learner_.domain_
     beyond = {index: why for index, atoms in enumerate(candidates) if (why := domain.lacks(atoms))}
     inside = np.array([index for index in range(len(candidates)) if index not in beyond], dtype=np.int64)
     if n > len(inside):
@@ -129,8 +129,8 @@ def choose(
             f"was trained for; choose fewer. Worth computing first are those outside:\n  {listed}"
         )
     chosen = [candidates[index] for index in inside]
-    stds = np.full(len(inside), np.nan) if by == "farthest" else _stds_ev(model, chosen, of, executor)
-    coverage = _coverage(model, chosen, known, executor)
+    stds = np.full(len(inside), np.nan) if by == "farthest" else _stds_ev(model, chosen, of, job)
+    coverage = _coverage(model, chosen, known, job)
     at_first = coverage.distances()
     weights = {
         "uncertainty": np.divide(stds, at_first, out=np.zeros_like(stds), where=at_first > coverage.smallest),
@@ -158,17 +158,17 @@ def _pick(coverage: Coverage, weights: FloatArray, n: int) -> tuple[IntArray, Fl
             )
             break
         new = distances > coverage.smallest
-        picks.append(int(np.where(new, weights * distances, -1.0).argmax()))
+        picks.append(int(first_of_best(np.where(new, weights * distances, -1.0))))
         found.append(float(distances[picks[-1]]))
         coverage.add(picks[-1])
     return np.array(picks, dtype=np.int64), np.array(found)
 
 
-def _stds_ev(model: HamiltonianModel, structures: Sequence[Atoms], of: Of, executor: str) -> FloatArray:
+def _stds_ev(model: HamiltonianModel, structures: Sequence[Atoms], of: Of, job: Job) -> FloatArray:
     """Return the error bar of every structure [structure], eV."""
     stds: list[float] = []
     for start in range(0, len(structures), PREDICTED_AT_ONCE):
-        predictions = model.predict(structures[start : start + PREDICTED_AT_ONCE], executor, std="levels")
+        predictions = model.predict(structures[start : start + PREDICTED_AT_ONCE], job, std="levels")
         stds += [p.gap_std_ev if of == "gap" else np.sqrt(np.mean(p.eigenvalues_std_ev**2)) for p in predictions]
     out = np.array(stds)
     if not np.isfinite(out).all():
@@ -179,26 +179,17 @@ def _stds_ev(model: HamiltonianModel, structures: Sequence[Atoms], of: Of, execu
     return out
 
 
-def _coverage(model: HamiltonianModel, candidates: Sequence[Atoms], known: Sequence[Atoms], executor: str) -> Coverage:
+def _coverage(model: HamiltonianModel, candidates: Sequence[Atoms], known: Sequence[Atoms], job: Job) -> Coverage:
     """Return the distances of candidates from what is known."""
-    fitted = model.block_model_
-    if isinstance(fitted, KernelBlockModel):
-        out = Coverage(fitted.kernel_, candidates, executor)
-        out.add_known(fitted.active_)
-        domain = fitted.domain
-        known = [atoms for atoms in known if not domain.lacks(atoms)]  # others are far from all candidates
+    learner = model.learner_
+    remembered = learner.remembered()
+    if remembered is not None:
+        kernel, samples = remembered
+        out = Coverage(kernel, candidates, job)
+        out.add_known(samples)
+        known = [atoms for atoms in known if not learner.domain_.lacks(atoms)]  # others are far from all candidates
     else:
-        f = model.features
-        settings = WignerSettings(
-            max_l=min(f.max_l, MOST_L),
-            max_nu_centre=max(f.max_nu_centre, 1),
-            max_nu_pair=0,
-            cutoff_angstrom=f.cutoff_angstrom,
-            cutoff_width_angstrom=f.cutoff_width_angstrom,
-            smearing_angstrom=f.smearing_angstrom,
-            pair_cutoff_angstrom=f.pair_cutoff_angstrom,
-        )
-        out = Coverage(BlockKernel(settings).fit([*known, *candidates]), candidates, executor)
+        out = Coverage(BlockKernel(learner.metric()).fit([*known, *candidates]), candidates, job)
     if known:
         out.add_known(out.kernel.centres(known))
     return out
@@ -212,6 +203,7 @@ def _check(
     for name, value, valid in (("by", by, get_args(By)), ("of", of, get_args(Of))):
         if value not in valid:
             raise ConfigError(f"{name} is '{value}'; expected {', '.join(valid)}")
+    model.check_fitted()
     if not 1 <= n <= len(candidates):
         raise ConfigError(f"n is {n}, and there are {len(candidates)} candidates; choose from 1 to {len(candidates)}")
     if by != "farthest" and not model.model.error_bars:
@@ -219,10 +211,10 @@ def _check(
             f"by {by} needs error bars, and the model was fitted without; set model.error_bars: true and fit it again, "
             "or select by farthest"
         )
-    if by != "uncertainty" and model.model.kind == "ridge" and not known:
+    if by != "uncertainty" and model.learner_.remembered() is None and not known:
         raise ConfigError(
-            f"by {by} measures distances from the training set, which a ridge regression does not remember; give it as "
-            "known structures (--known FILE), or select by uncertainty"
+            f"by {by} measures distances from the training set, which model.kind {model.model.kind} does not remember; "
+            "give it as known structures (--known FILE), or select by uncertainty"
         )
     check_structures(candidates, source="the candidates")
     if known:

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from hamlearn.angular.clebsch_gordan import clebsch_gordan
 from hamlearn.o3.layout import component_slice, l_of_component, n_components
-from hamlearn.types import FloatArray, IntArray
+from hamlearn.types import FloatArray, IntArray, Irrep
 
 WIDTH = 16  # columns the compiled loop takes at once; see _bilinear.c for it and for the two layouts
 TWO_TERMS = np.dtype([("c", "f8"), ("d", "f8"), ("i", "i4"), ("j", "i4"), ("k", "i4"), ("unused", "i4")])
@@ -60,7 +60,7 @@ def is_compiled() -> bool:
     return _loop() is not None
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Table:
     """A sparse bilinear map out[o] = sum_t c_t a[i_t] b[j_t], laid out for the compiled loop."""
 
@@ -135,7 +135,7 @@ def product_table(
     n_sigma: tuple[int, int],
     square: bool = False,
     plus_only: bool = False,
-    irrep: tuple[int, int] | None = None,
+    irrep: Irrep | None = None,
 ) -> Table:
     """Return the table of (k_a k_b)^{L s}_{MM'} = sum C^{l1 l2 L}_{m1 m2 M} C^{l1 l2 L}_{m1' m2' M'} k_a k_b.
 

@@ -9,7 +9,6 @@ by four to eight.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from functools import cache
 
 import numpy as np
@@ -25,40 +24,21 @@ SAMPLES_PER_TILE = 256
 ELEMENTS = 8  # of the group of inversion and the two half turns
 
 
-@dataclass(frozen=True)
-class GridValues:
-    """Values of a function at every node of O(3) [group element, node, sample]."""
-
-    values: Tensor
-
-    def __mul__(self, other: GridValues) -> GridValues:
-        """Return the pointwise product."""
-        return GridValues(self.values * other.values)
-
-    def __add__(self, other: GridValues) -> GridValues:
-        """Return the pointwise sum."""
-        return GridValues(self.values + other.values)
-
-    def pointwise(self, function: Callable[[Tensor], Tensor]) -> GridValues:
-        """Return function(f(R)) of any real function of one variable."""
-        return GridValues(function(self.values))
-
-
-def to_grid(coefficients: Tensor, max_l: int, degree: int) -> GridValues:
-    """Return f(R) = sum k^{l sigma}_{mm'} D^{l sigma}_{mm'}(R) at the nodes of a grid exact to ``degree``.
+def to_grid(coefficients: Tensor, max_l: int, degree: int) -> Tensor:
+    """Return f(R) = sum k^{l sigma}_{mm'} D^{l sigma}_{mm'}(R) at the nodes of a grid [group element, node, sample].
 
     Args:
         coefficients: [n_sigma, component, sample]; n_sigma = 1 for sigma = +1 only.
         max_l: largest l of the coefficients.
-        degree: of the grid, at least twice max_l.
+        degree: to which the grid is exact, at least twice max_l.
     """
     rows = coefficients.flatten(0, 1)
     maps = _evaluators(max_l, degree, len(coefficients), rows.dtype, rows.device)
     by_pattern = torch.stack([d @ rows[chosen] for chosen, d in maps])  # [pattern, node, sample]
-    return GridValues(_signed_sums(by_pattern))
+    return _signed_sums(by_pattern)
 
 
-def from_grid(values: GridValues, max_l: int, degree: int, plus_only: bool = False) -> Tensor:
+def from_grid(values: Tensor, max_l: int, degree: int, plus_only: bool = False) -> Tensor:
     """Return k^{l sigma}_{mm'} = (2l + 1) mean over O(3) of f(R) D^{l sigma}_{mm'}(R) [n_sigma, component, sample].
 
     Args:
@@ -68,7 +48,7 @@ def from_grid(values: GridValues, max_l: int, degree: int, plus_only: bool = Fal
         plus_only: only sigma = +1.
     """
     n_sigma = 1 if plus_only else 2
-    by_pattern = _signed_sums(values.values)
+    by_pattern = _signed_sums(values)
     out = by_pattern.new_empty((n_sigma * n_components(max_l), by_pattern.shape[2]))
     maps = _projectors(max_l, degree, n_sigma, out.dtype, out.device)
     for part, (rows, d) in zip(by_pattern, maps, strict=True):
@@ -87,11 +67,12 @@ def pointwise(
         max_l: of f and of the results.
         degree: of the grid.
     """
-    tiles = []
-    for part in _tiles(a, a):
-        values = to_grid(a[..., part], max_l[0], degree)
-        tiles.append([from_grid(values.pointwise(function), max_l[1], degree) for function in functions])
-    return [torch.cat(parts, dim=2) for parts in zip(*tiles, strict=True)]
+
+    def of(f: Tensor, _: Tensor) -> list[Tensor]:
+        values = to_grid(f, max_l[0], degree)
+        return [from_grid(function(values), max_l[1], degree) for function in functions]
+
+    return _in_tiles(of, a, a)
 
 
 def multiply(a: Tensor, b: Tensor, max_l: tuple[int, int, int], plus_only: bool = False) -> Tensor:
@@ -104,12 +85,13 @@ def multiply(a: Tensor, b: Tensor, max_l: tuple[int, int, int], plus_only: bool 
         plus_only: only sigma = +1.
     """
     degree = sum(max_l)
-    tiles = []
-    for part in _tiles(a, b):
-        left = to_grid(a[..., part], max_l[0], degree)
-        right = left if b is a else to_grid(b[..., part], max_l[1], degree)
-        tiles.append(from_grid(left * right, max_l[2], degree, plus_only))
-    return tiles[0] if len(tiles) == 1 else torch.cat(tiles, dim=2)
+
+    def of(f: Tensor, g: Tensor) -> list[Tensor]:
+        left = to_grid(f, max_l[0], degree)
+        right = left if g is f else to_grid(g, max_l[1], degree)
+        return [from_grid(left * right, max_l[2], degree, plus_only)]
+
+    return _in_tiles(of, a, b)[0]
 
 
 def powers(a: Tensor, max_nu: int, max_l: int) -> list[Tensor]:
@@ -120,23 +102,27 @@ def powers(a: Tensor, max_nu: int, max_l: int) -> list[Tensor]:
         max_nu: largest power.
         max_l: of f and of the results.
     """
-    tiles: list[list[Tensor]] = []
-    for part in _tiles(a, a):
-        values = last = to_grid(a[..., part], max_l, 3 * max_l)
-        tiles.append([])
-        for nu in range(2, max_nu + 1):
-            tiles[-1].append(from_grid(last * values, max_l, 3 * max_l))
-            if nu < max_nu:
-                last = to_grid(tiles[-1][-1], max_l, 3 * max_l)
-    return [torch.cat(parts, dim=2) for parts in zip(*tiles, strict=True)]
+
+    def of(f: Tensor, _: Tensor) -> list[Tensor]:
+        values = to_grid(f, max_l, 3 * max_l)
+        out = [from_grid(values * values, max_l, 3 * max_l)]
+        while len(out) < max_nu - 1:
+            out.append(from_grid(to_grid(out[-1], max_l, 3 * max_l) * values, max_l, 3 * max_l))
+        return out
+
+    return _in_tiles(of, a, a)
 
 
-def _tiles(a: Tensor, b: Tensor) -> list[slice]:
-    """Return ranges of samples whose grid values stay in the cache."""
-    n = a.shape[2]
+def _in_tiles(work: Callable[[Tensor, Tensor], list[Tensor]], a: Tensor, b: Tensor) -> list[Tensor]:
+    """Do work on samples of a and b, the same tensor if they are, whose grid values stay in the cache."""
+    n = max(a.shape[2], 1)
     # without a cache to care for, or with derivatives to record, all at once
-    size = max(n, 1) if a.is_cuda or a.requires_grad or b.requires_grad else SAMPLES_PER_TILE
-    return [slice(start, start + size) for start in range(0, max(n, 1), size)]
+    size = n if a.is_cuda or a.requires_grad or b.requires_grad else SAMPLES_PER_TILE
+    tiles = []
+    for start in range(0, n, size):
+        left = a[..., start : start + size]
+        tiles.append(work(left, left if b is a else b[..., start : start + size]))
+    return tiles[0] if len(tiles) == 1 else [torch.cat(parts, dim=2) for parts in zip(*tiles, strict=True)]
 
 
 def _signed_sums(x: Tensor) -> Tensor:

@@ -11,6 +11,7 @@ from typing import Literal
 import torch
 from torch import Tensor
 
+from hamlearn.display import Shown
 from hamlearn.o3 import grid
 from hamlearn.o3.compiled import apply_table, inner_table, is_compiled, product_table
 from hamlearn.o3.layout import component_slice, l_of_component, n_components
@@ -19,8 +20,8 @@ Backend = Literal["auto", "compiled", "grid"]
 LARGEST_COMPILED_L = 6  # the sparse loop grows as L^5.8, the dense grid as L^4.6
 
 
-@dataclass(frozen=True)
-class GroupFunction:
+@dataclass(frozen=True, eq=False, repr=False)
+class GroupFunction(Shown):
     """f(R) = sum_{l sigma} sum_{mm'} k^{l sigma}_{mm'} D^{l sigma}_{mm'}(R) on O(3), one for every sample.
 
     For the kernel of densities f_ii'(R) = <rho_i | R rho_i'>, and k^{l sigma}(S i, S' i') = D(S) k D(S')^T for proper
@@ -151,10 +152,6 @@ class GroupFunction:
         for _ in range(squarings):
             out = out * out
         return out
-
-    def on_grid(self, degree: int) -> grid.GridValues:
-        """Return the values at the nodes of a grid exact to ``degree`` [node, sample]."""
-        return grid.to_grid(self.values.flatten(2), self.max_l, degree)
 
     def pointwise(self, function: Callable[[Tensor], Tensor], degree: int, max_l: int | None = None) -> GroupFunction:
         """Return function(f(R)) projected on l <= max_l, with no truncation in between.

@@ -20,7 +20,7 @@ Mixtures = tuple[Sequence[float], Sequence[float] | None]
 TERMS_PER_TILE = 128  # without the compiled loop: what stays in the cache
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Terms:
     """What t(R) P(f_a(R) + f_b(R)) is made of, for many pairs of bonds.
 

@@ -26,7 +26,7 @@ TURNS = (0, 2, 4, 6)
 """Group elements without inversion: bit 1 the half turn from the left, bit 2 the one from the right."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class NodeGrid:
     """Nodes on O(3) that integrate polynomials of Wigner functions of total degree up to ``degree`` exactly.
 

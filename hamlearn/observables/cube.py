@@ -12,13 +12,15 @@ from scipy.linalg import eigh
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.artifacts import written_atomically
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import ConfigError
 from hamlearn.observables.prediction import Prediction
 from hamlearn.types import FloatArray, IntArray
 
 
-@dataclass(frozen=True, eq=False)
-class Cube:
+@dataclass(frozen=True, eq=False, repr=False)
+class Cube(ByValue, Shown):
     """A function on a grid along x, y and z.
 
     Attributes:

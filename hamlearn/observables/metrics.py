@@ -14,6 +14,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hamlearn.errors import SettingError, check_type
 from hamlearn.observables.prediction import Prediction, reference_prediction
 from hamlearn.targets.target import Target
 from hamlearn.units import HARTREE_MEV
@@ -33,7 +34,7 @@ def metrics(predictions: Sequence[Prediction], targets: Sequence[Target | Predic
         over the molecules that have one (nan if none has).
 
     Raises:
-        ValueError: without predictions, or if molecules differ.
+        SettingError: without predictions, if molecules differ, or if either is something else.
 
     Invariant under rotation and permutation of the molecules.
     """
@@ -103,12 +104,17 @@ def level_name(place: int) -> str:
 
 def _references(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> list[Prediction]:
     """Return the references as predictions, checked against the predictions."""
+    for name, given in (("predictions", predictions), ("targets", targets)):
+        check_type(given, Sequence, name, "a list with one for each molecule")
     if not predictions or len(predictions) != len(targets):
-        raise ValueError(f"{len(predictions)} predictions and {len(targets)} references; give one each, at least one")
+        raise SettingError(f"{len(predictions)} predictions and {len(targets)} references; give one each, at least one")
+    for k, (p, t) in enumerate(zip(predictions, targets, strict=True)):
+        check_type(p, Prediction, f"predictions[{k}]", "a Prediction of model.predict; references come second")
+        check_type(t, (Target, Prediction), f"targets[{k}]", "what hamlearn.build_target makes of a record")
     references = [t if isinstance(t, Prediction) else reference_prediction(t) for t in targets]
     for k, (p, r) in enumerate(zip(predictions, references, strict=True)):
         if not np.array_equal(p.numbers, r.numbers) or p.hamiltonian.shape != r.hamiltonian.shape:
-            raise ValueError(f"prediction {k} is of another molecule or basis than its reference; match their order")
+            raise SettingError(f"prediction {k} is of another molecule or basis than its reference; match their order")
     return references
 
 

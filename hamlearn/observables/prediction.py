@@ -10,14 +10,17 @@ from scipy.linalg import LinAlgError, eigh
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks import BlockCovariance, element_variances, linear_variances
+from hamlearn.display import Shown, html_table, with_error
+from hamlearn.equality import ByValue
 from hamlearn.errors import DomainError
+from hamlearn.qm.molecule import formula
 from hamlearn.targets.target import Target
 from hamlearn.types import BoolArray, FloatArray, IntArray
 from hamlearn.units import HARTREE_EV
 
 
-@dataclass(frozen=True, eq=False)
-class Prediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class Prediction(ByValue, Shown):
     """A Hamiltonian and everything that follows from it, each computed when asked for.
 
     Attributes:
@@ -52,6 +55,22 @@ class Prediction:
                 raise ValueError(f"{name} has shape {np.shape(matrix)}; the molecule has {n_ao} orbitals")
         if not 0 <= self.n_occupied <= n_ao:
             raise ValueError(f"n_occupied is {self.n_occupied}; expected 0 to {n_ao}, the number of orbitals")
+
+    def shown(self) -> dict[str, object]:
+        """Return formula, size and frontier levels in eV, with error bars if there are any."""
+        size = {"formula": formula(self.numbers), "n_orbitals": len(self.hamiltonian), "n_occupied": self.n_occupied}
+        try:
+            levels = {
+                "homo_ev": with_error(self.homo_ev, self._level_std_ev(self.n_occupied - 1)),
+                "lumo_ev": with_error(self.lumo_ev, self._level_std_ev(self.n_occupied)),
+                "gap_ev": with_error(self.gap_ev, self.gap_std_ev),
+            }
+        except DomainError:
+            return {**size, "levels": None}
+        return {**size, **levels}
+
+    def _repr_html_(self) -> str:
+        return html_table("Prediction", self.shown())
 
     @cached_property
     def _solution(self) -> tuple[FloatArray, FloatArray]:
@@ -134,6 +153,15 @@ class Prediction:
         if self.covariance is None:
             return np.full_like(self.hamiltonian, np.nan)
         return np.sqrt(element_variances(self.covariance, self.numbers, self.basis))
+
+    def _level_std_ev(self, index: int) -> float:
+        """Return the standard deviation of one level, eV; nan without error bars or level."""
+        if not 0 <= index < len(self.hamiltonian):
+            return float("nan")
+        if self.stds_ev is not None:
+            return float(self.stds_ev[0][index])
+        c = self.orbitals[:, index]
+        return self.calibration[0] * float(self._std_ev([np.outer(c, c)])[0])
 
     def _std_ev(self, weights: list[FloatArray]) -> FloatArray:
         """Return the standard deviation of sum_pq A_pq H_pq for some A [A], eV."""

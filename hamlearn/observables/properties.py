@@ -7,13 +7,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from hamlearn.config import TargetSettings
+from hamlearn.config import PropertyTarget
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.targets.labels import Labels, in_own_shape
 from hamlearn.types import FloatArray
 
 
-@dataclass(frozen=True)
-class PropertyPrediction:
+@dataclass(frozen=True, eq=False, repr=False)
+class PropertyPrediction(ByValue, Shown):
     """What a model says of one structure, in the unit of its training set.
 
     Attributes:
@@ -21,15 +23,17 @@ class PropertyPrediction:
         std: standard deviation of a Gaussian process, calibrated by cross-validation; for vectors and tensors the
             root mean square over irreducible components, so that it is invariant under O(3). None if not asked for.
         forces: -d value / d position of every atom [atom, 3], unit/Å; None if not asked for.
+        virial: -d value / d strain = sum_i F_i r_i^T, symmetric [3, 3], in the unit of the value; None without forces.
     """
 
     value: float | FloatArray
     std: float | None = None
     forces: FloatArray | None = None
+    virial: FloatArray | None = None
 
 
 def property_metrics(
-    predictions: Sequence[PropertyPrediction], labels: Labels, target: TargetSettings
+    predictions: Sequence[PropertyPrediction], labels: Labels, target: PropertyTarget
 ) -> dict[str, float]:
     """Return errors over structures (and components), in the unit of the property.
 

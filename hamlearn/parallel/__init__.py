@@ -4,7 +4,7 @@ Nothing here imports more than the standard library until it is needed, because 
 """
 
 from hamlearn.parallel.locks import folder_lock, parse_shard
+from hamlearn.parallel.lost_workers import WorkerDied, run_tasks
 from hamlearn.parallel.opening import open_executor
-from hamlearn.parallel.tasks import WorkerDied, run_tasks
 
 __all__ = ["WorkerDied", "folder_lock", "open_executor", "parse_shard", "run_tasks"]

@@ -10,6 +10,9 @@ from pathlib import Path
 
 from hamlearn.errors import ArtifactError, ConfigError
 
+LOCK = ".lock"
+"""Name of the empty file in every folder that was ever locked."""
+
 
 def parse_shard(text: str) -> tuple[int, int]:
     """Return (i, n) of ``"i/n"``, the i-th of n equal shares counted from 0.
@@ -40,10 +43,10 @@ def folder_lock(folder: str | Path, shard: tuple[int, int] | None = None) -> Ite
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if shard is None:
-            locks = [(".lock", fcntl.LOCK_EX, "")]
+            locks = [(LOCK, fcntl.LOCK_EX, "")]
         else:
             own = f".lock-shard-{shard[0]}-of-{shard[1]}"
-            locks = [(".lock", fcntl.LOCK_SH, ""), (own, fcntl.LOCK_EX, f" as shard {shard[0]}/{shard[1]}")]
+            locks = [(LOCK, fcntl.LOCK_SH, ""), (own, fcntl.LOCK_EX, f" as shard {shard[0]}/{shard[1]}")]
         for name, kind, role in locks:
             file = stack.enter_context(open(folder / name, "a"))
             try:

@@ -6,15 +6,17 @@
 from hamlearn.plots.blocks import block_errors, block_name
 from hamlearn.plots.calibration import error_against_std, reliability
 from hamlearn.plots.diagnostics import histogram
-from hamlearn.plots.learning import PROPERTY_CURVES, learning_curve
+from hamlearn.plots.learning import CURVES, PROPERTY_CURVES, Curve, learning_curve
 from hamlearn.plots.levels import eigenvalue_parity, error_histogram, level_errors, spectrum
 from hamlearn.plots.parity import parity
 from hamlearn.plots.style import OCCUPIED, VIRTUAL, new_figure, save_figure
 
 __all__ = [
+    "CURVES",
     "OCCUPIED",
     "PROPERTY_CURVES",
     "VIRTUAL",
+    "Curve",
     "block_errors",
     "block_name",
     "eigenvalue_parity",

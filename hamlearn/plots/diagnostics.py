@@ -27,5 +27,6 @@ def histogram(ax: Axes, values: FloatArray, xlabel: str) -> None:
     ax.hist(finite, bins=bin_count(finite.size, 24), range=(finite.min(), finite.min() + width), color=BLUE, alpha=0.75)
     ax.axvline(finite.min(), color=GREY, linestyle=(0, (4, 2)), linewidth=1.2)
     ax.set_title(f"smallest: {finite.min():.3g}", loc="left", fontweight="normal", color=GREY, fontsize=9)
+    ax.ticklabel_format(axis="x", useOffset=False)
     ax.yaxis.set_major_locator(MaxNLocator(integer=True, nbins=6))
     ax.grid(axis="x", visible=False)

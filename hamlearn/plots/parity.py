@@ -29,3 +29,5 @@ def parity(ax: Axes, reference: FloatArray, predicted: FloatArray, label: str, s
     rmse = float(np.sqrt(np.mean((predicted - reference) ** 2)))
     ax.set_title(f"RMSE {rmse:.3g}", loc="left", fontweight="normal", color=GREY, fontsize=9)
     ax.set(xlabel=f"known {label}", ylabel=f"predicted {label}", xlim=limits, ylim=limits)
+    ax.locator_params(nbins=5)  # few ticks, so that each may have all its digits
+    ax.ticklabel_format(style="plain", useOffset=False)

@@ -11,7 +11,7 @@ from scipy.linalg import eigh, eigvalsh
 
 from hamlearn.config import QMSettings
 from hamlearn.errors import SCFError
-from hamlearn.qm.guess import check_guesses, fock_of_guess, start_density
+from hamlearn.qm.guess import as_guesses, fock_of_guess, start_density
 from hamlearn.qm.method import describe_method
 from hamlearn.qm.molecule import basis_hash, build_mole, formula
 from hamlearn.qm.record import QMRecord
@@ -41,7 +41,7 @@ def run_scf(
     Raises:
         SCFError: if no step of the ladder converged, or the basis is nearly linearly dependent.
     """
-    check_guesses(guess_focks)
+    guess_focks = as_guesses(guess_focks)
     numbers = np.asarray(numbers, dtype=np.int64)
     positions = np.array(positions_bohr, dtype=np.float64)
     mole = build_mole(numbers, positions, settings.basis)

@@ -10,16 +10,19 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from numbers import Integral
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hamlearn.config import QMSettings
-from hamlearn.errors import ArtifactError
+from hamlearn.display import Shown, html_table
+from hamlearn.equality import ByValue
+from hamlearn.errors import ArtifactError, check_type
 from hamlearn.parallel import WorkerDied, folder_lock, open_executor, run_tasks
 from hamlearn.progress import Progress
-from hamlearn.qm.guess import check_elements, check_guesses
+from hamlearn.qm.guess import as_guesses, check_elements
 from hamlearn.qm.method import check_functional
 from hamlearn.qm.molecule import check_basis, formula
 from hamlearn.qm.record import QMRecord, load_record, record_key
@@ -29,13 +32,13 @@ from hamlearn.types import Echo
 from hamlearn.units import BOHR_ANGSTROM
 
 if TYPE_CHECKING:
-    from ase import Atoms
+    from hamlearn.structures import Structures
 
 DEATH = "the calculation killed its worker twice (out of memory, or a crash in compiled code)"
 
 
-@dataclass(frozen=True)
-class Campaign:
+@dataclass(frozen=True, eq=False, repr=False)
+class Campaign(ByValue, Shown):
     """What a campaign left on disk.
 
     Attributes:
@@ -52,12 +55,31 @@ class Campaign:
     missing: tuple[int, ...]
     seconds: float
 
+    def shown(self) -> dict[str, object]:
+        """Return the folder, how many structures have a record, and the first keys."""
+        return {
+            "folder": self.folder,
+            "n_structures": len(self.keys),
+            "done": len(self.keys) - len(self.failures) - len(self.missing),
+            "failed": len(self.failures),
+            "missing": len(self.missing),
+            "seconds": round(self.seconds, 1),
+            "keys": tuple(f"{key[:12]}..." for key in self.keys),
+        }
+
+    def _repr_html_(self) -> str:
+        return html_table("Campaign", self.shown())
+
     def load(self, index: int) -> QMRecord:
-        """Read the record of a structure, counted in input order.
+        """Read the record of a structure, counted in input order from 0, or from the end by negative numbers.
 
         Raises:
-            ArtifactError: if it failed or has not been computed.
+            ArtifactError: if it failed, has not been computed, or is not there.
         """
+        check_type(index, Integral, "index", "the number of a structure")
+        if not -len(self.keys) <= index < len(self.keys):
+            raise ArtifactError(f"there is no structure {index}; the campaign has {len(self.keys)}, counted from 0")
+        index = int(index) % len(self.keys)
         if index in self.failures:
             raise ArtifactError(f"structure {index} has no record: {self.failures[index]}")
         return load_record(record_path(self.folder, self.keys[index]))
@@ -74,11 +96,11 @@ class CampaignStatus:
 
 
 def run_campaign(
-    structures: Sequence[Atoms],
+    structures: Structures,
     settings: QMSettings,
     folder: str | Path,
     *,
-    guess_focks: Sequence[str] = (),
+    guess_focks: str | Sequence[str] = (),
     executor: str = "serial",
     shard: tuple[int, int] | None = None,
     retry_failed: bool = False,
@@ -87,10 +109,10 @@ def run_campaign(
     """Compute what is not yet in the folder, equal structures once.
 
     Args:
-        structures: neutral closed-shell molecules, Å.
+        structures: neutral closed-shell molecules, Å: a list, a single one, or a file ASE reads.
         settings: method, functional, basis, guess, threshold.
         folder: made if missing; everything finished there is kept.
-        guess_focks: further guesses whose Fock matrix to keep (see :mod:`hamlearn.qm.guess`).
+        guess_focks: further guesses, one or several, whose Fock matrix to keep (see :mod:`hamlearn.qm.guess`).
         executor: see :func:`~hamlearn.parallel.open_executor`.
         shard: (i, n) to compute only every n-th calculation from the i-th, beside the other shards.
         retry_failed: compute again what failed before; otherwise it is only reported.
@@ -103,8 +125,12 @@ def run_campaign(
         ConfigError, BasisError, StructureError: if anything cannot be computed, before any calculation.
         ArtifactError: if another process works in the folder, or it was made with other settings.
     """
+    from hamlearn.structures import as_structures
+
     start = time.perf_counter()
+    structures = as_structures(structures)
     check_campaign(structures, settings, guess_focks)
+    guess_focks = as_guesses(guess_focks)
     open_executor(executor)  # refuses a wrong one before anything is written
     folder = Path(folder).resolve()
     tasks = [(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings, tuple(guess_focks)) for atoms in structures]
@@ -132,7 +158,7 @@ def run_campaign(
     )
 
 
-def check_campaign(structures: Sequence[Atoms], settings: QMSettings, guess_focks: Sequence[str] = ()) -> None:
+def check_campaign(structures: Structures, settings: QMSettings, guess_focks: str | Sequence[str] = ()) -> None:
     """Refuse, before any calculation, whatever cannot be computed.
 
     Raises:
@@ -140,9 +166,11 @@ def check_campaign(structures: Sequence[Atoms], settings: QMSettings, guess_fock
         StructureError: listing all structures that cannot be used.
         BasisError: for an unknown basis or elements it lacks, or the basis of a guess.
     """
-    from hamlearn.structures import check_structures
+    from hamlearn.structures import as_structures, check_structures
 
-    check_guesses(guess_focks)
+    structures = as_structures(structures)
+    check_type(settings, QMSettings, "settings", "QMSettings(...)")
+    guess_focks = as_guesses(guess_focks)
     if settings.xc is not None:
         check_functional(settings.xc)
     check_structures(structures)

@@ -16,7 +16,7 @@ from typing import Any, get_args
 import numpy as np
 
 from hamlearn.config import Guess, QMSettings
-from hamlearn.errors import BasisError, ConfigError, SCFError, nearest
+from hamlearn.errors import BasisError, ConfigError, SCFError, check_type, nearest
 from hamlearn.qm.atomic_density import atomic_density, tagged_density
 from hamlearn.qm.method import mean_field
 from hamlearn.qm.molecule import build_mole, check_basis, formula
@@ -26,6 +26,18 @@ from hamlearn.types import FloatArray
 GUESSES: tuple[Guess, ...] = get_args(Guess)
 SMALL_BASIS = "sto-3g"
 SMALL_BASIS_TOLERANCE = 1e-12  # Hartree: its levels are then smooth functions of the geometry to 1e-6
+
+
+def as_guesses(names: str | Sequence[str]) -> tuple[str, ...]:
+    """Return the names of guesses, given alone or in a list.
+
+    Raises:
+        ConfigError: unless every name is a guess.
+    """
+    check_type(names, (str, Iterable), "guess_focks", f"names of guesses among {', '.join(GUESSES)}")
+    found = (names,) if isinstance(names, str) else tuple(names)
+    check_guesses(found)
+    return found
 
 
 def check_guesses(names: Sequence[str]) -> None:

@@ -12,14 +12,14 @@ from hamlearn.types import FloatArray
 from hamlearn.units import BOHR_ANGSTROM
 
 if TYPE_CHECKING:
-    from ase import Atoms
+    from hamlearn.structures import Structures
 
 
-def compute_hessian(atoms: Atoms, settings: QMSettings) -> FloatArray:
+def compute_hessian(atoms: Structures, settings: QMSettings) -> FloatArray:
     """Return d^2 E / dx_i dx_j by PySCF's analytic derivatives.
 
     Args:
-        atoms: a neutral closed-shell molecule, Å.
+        atoms: a neutral closed-shell molecule, Å, or a file with one.
         settings: method, functional and basis.
 
     Returns:
@@ -29,6 +29,9 @@ def compute_hessian(atoms: Atoms, settings: QMSettings) -> FloatArray:
     Raises:
         SCFError: if no calculation converged.
     """
+    from hamlearn.structures import as_structure
+
+    atoms = as_structure(atoms)
     mole = build_mole(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings.basis)
     mean_field = converge(mole, settings, start_density).mean_field
     n = 3 * mole.natm

@@ -14,12 +14,15 @@ from numpy.typing import ArrayLike, NDArray
 
 from hamlearn.artifacts import check_format, load_arrays, save_arrays
 from hamlearn.config import QMSettings
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import ArtifactError
+from hamlearn.qm.molecule import formula
 from hamlearn.types import FloatArray, IntArray
 
 
-@dataclass(frozen=True)
-class QMRecord:
+@dataclass(frozen=True, eq=False, repr=False)
+class QMRecord(ByValue, Shown):
     """Fock and overlap matrices of one molecule, Hartree and Bohr, PySCF's orbital order.
 
     Attributes:
@@ -48,6 +51,21 @@ class QMRecord:
     energy: float
     dipole: FloatArray
     provenance: Mapping[str, Any]
+
+    def shown(self) -> dict[str, object]:
+        """Return formula, method, energy and the shapes of the matrices."""
+        told = {name: self.provenance.get(name) for name in ("method", "xc", "basis")}
+        return {
+            "formula": formula(self.numbers),
+            **{name: value for name, value in told.items() if value is not None},
+            "energy_hartree": self.energy,
+            "converged": True,  # what did not converge has no record
+            "fock": self.fock,
+            "overlap": self.overlap,
+            "guess_focks": dict(self.guess_focks),
+            "orbital_energies": self.orbital_energies,
+            "dipole": self.dipole,
+        }
 
 
 PACK_NAME = "campaign.h5"

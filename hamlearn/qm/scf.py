@@ -19,7 +19,7 @@ MAX_CYCLES = 50  # of the first attempts; the slower ones get twice as many
 FIRST_ATTEMPT = "diis"
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Converged:
     """A mean field that reached self-consistency.
 

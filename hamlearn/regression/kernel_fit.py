@@ -1,16 +1,19 @@
-"""Kernel regression of the blocks that share one kernel: regularisation, weights and posterior variance."""
+"""Kernel regression of targets that share one kernel: regularisation, weights and what error bars need."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 
 import numpy as np
-from scipy.linalg import cho_solve, eigh, lapack
+from scipy.linalg import LinAlgError
 
-from hamlearn.errors import ConfigError
-from hamlearn.regression.positive import cholesky_or_none, eigen_root
-from hamlearn.regression.sparse_solvers import SparseAccumulator, triangle
+from hamlearn.regression.alphas import descend, middle
+from hamlearn.regression.full import RegularisedKernel
+from hamlearn.regression.positive import eigen_root
+from hamlearn.regression.posterior import factor_by_root, variance_columns, variance_factor, variance_root
+from hamlearn.regression.sparse import Solver, SparseProblem
 from hamlearn.types import BoolArray, FloatArray, IntArray
 
 RELATIVE_ALPHAS = tuple(10.0**-k for k in range(11, -2, -1))
@@ -19,37 +22,25 @@ RELATIVE_ALPHAS = tuple(10.0**-k for k in range(11, -2, -1))
 FIRST_TRIED = 6
 """Where the descent on the alphas begins: 1e-5."""
 
-BETTER = 1 - 1e-9
-"""A step is taken for an error that is smaller by more than rounding: of equal ones that nearest to the first stays."""
-
-MOST_FOR_VARIANCE = 1500
-"""Columns of the basis that variances are computed from; the others are left out, which makes variances larger."""
-
-RELATIVE_EIGENVALUE = 1e-12
-
 VANISHING = 1e-13
 """Diagonal of a kernel, as a fraction of the largest one its settings allow, that is zero by symmetry but for rounding,
 or because the pair is beyond the cut-off."""
 
 
-class SingularKernel(ConfigError):
-    """A kernel matrix cannot be factorised with any regularisation that was tried."""
-
-
 @dataclass(frozen=True)
-class GroupFit:
-    """Weights of blocks that share a kernel, and what is known of their errors.
+class KernelFit:
+    """Weights of targets that share a kernel, and what is known of their errors.
 
     Attributes:
-        weights: x in h = K x [row of the basis, block].
-        alphas: relative regularisation of every block [block].
-        cv_mse: mean squared error of the rows that were left out [block]; nan if none were.
-        residuals: data minus prediction of rows left out [row, block], rows as in ``held``.
+        weights: x in h = K x [row of the basis, target].
+        alphas: relative regularisation of every target [target].
+        cv_mse: mean squared error of the rows that were left out [target]; nan if none were.
+        residuals: data minus prediction of rows left out [row, target], rows as in ``held``.
         held: which rows were left out, ascending.
         variance: F with Var = k(*, *) - (k F)(k F)^T, of all data [column, r]; None if not asked for.
         held_covariances: of the rows of every structure left out, for a prior variance of 1, by structure.
         reached: which rows left out have a kernel that is not zero; the others say nothing of the errors of these.
-        spread: mean square of the data in units of the kernel, the prior variance where no row left out tells [block].
+        spread: mean square of the data in units of the kernel, the prior variance where no row left out tells [target].
     """
 
     weights: FloatArray
@@ -64,7 +55,7 @@ class GroupFit:
 
     @property
     def scales(self) -> FloatArray:
-        """Prior variance of every block: makes squared errors of rows left out as large as predicted; 0 without any."""
+        """Prior variance of every target: squared errors of rows left out are as large as predicted; 0 without any."""
         if not self.held_covariances:
             return np.zeros(len(self.alphas))
         expected = sum(float(np.trace(c)) for c in self.held_covariances.values())
@@ -79,12 +70,12 @@ def fit_full(
     variance: bool = False,
     unit: float = 1.0,
     width: int = 1,
-) -> GroupFit:
-    """Fit x = (K + alpha)^-1 y, alpha of every block by cross-validation in closed form.
+) -> KernelFit:
+    """Fit x = (K + alpha)^-1 y, alpha of every target by cross-validation in closed form.
 
     Args:
         k: kernel of all rows [row, row].
-        y: data [row, block].
+        y: data [row, target].
         folds: rows of every fold, together all rows; none: x = K^+ y, the limit of alpha -> 0.
         owner: structure of every row.
         variance: also find what error bars need.
@@ -106,31 +97,28 @@ def fit_full(
         root = eigen_root(k, RELATIVE_ALPHAS[0], "the kernel of the training structure")
         nothing = _nothing(len(k), y[:0], np.arange(0), owner[:0], False, width)
         return replace(nothing, weights=root @ (root.T @ y))
-    held = np.concatenate(list(folds))
-    order = np.argsort(held)
-    reached = np.diagonal(k)[held[order]] > VANISHING * unit
+    held = np.sort(np.concatenate(list(folds)))
+    reached = np.diagonal(k)[held] > VANISHING * unit
     tried: dict[int, tuple[FloatArray, FloatArray]] = {}
 
     def evaluate(position: int) -> FloatArray:
-        solved = _solved(k, y, scale * RELATIVE_ALPHAS[position])
-        if solved is None:
+        try:
+            kernel = RegularisedKernel(k, scale * RELATIVE_ALPHAS[position])
+            tried[position] = kernel.weights(y), kernel.residuals(y, folds)[held]
+        except LinAlgError:
             return np.full(y.shape[1], np.inf)
-        weights, inverse = solved
-        solution = inverse @ y  # consistent with the blocks of the inverse below
-        residuals = np.concatenate([np.linalg.solve(inverse[np.ix_(f, f)], solution[f]) for f in folds])[order]
-        tried[position] = weights, residuals
-        return (residuals[reached] ** 2).mean(axis=0)
+        return (tried[position][1][reached] ** 2).mean(axis=0)
 
-    best, errors = descend(evaluate, y.shape[1])
+    best, errors = descend(evaluate, y.shape[1], len(RELATIVE_ALPHAS), FIRST_TRIED)
     weights, residuals = (np.stack([tried[p][n][:, b] for b, p in enumerate(best)], axis=1) for n in (0, 1))
     factor, covariances = None, {}
     if variance:
-        alpha, columns = scale * _common_alpha(best), variance_columns(len(k), width)
+        alpha, columns = scale * middle(best, RELATIVE_ALPHAS), variance_columns(len(k), width)
         factor = variance_factor(k[np.ix_(columns, columns)], k[:, columns], alpha)
         covariances = _held_covariances(k, folds, owner, alpha, columns)
     alphas = np.array([RELATIVE_ALPHAS[p] for p in best])
     spread = (y**2).mean(axis=0) / scale
-    return GroupFit(weights, alphas, errors, residuals, held[order], factor, covariances, reached, spread)
+    return KernelFit(weights, alphas, errors, residuals, held, factor, covariances, reached, spread)
 
 
 def _held_covariances(
@@ -151,79 +139,97 @@ def _held_covariances(
     return out
 
 
-class SparseGroup:
+class ActiveFit:
     """Kernel regression on an active set, fed tile by tile; one part of the data is left out to choose alpha.
 
     Args:
         k_mm: kernel of the active set with itself [column, column].
+        n_targets: number of targets.
         variance: also find what error bars need.
         unit: largest diagonal that the settings of the kernel allow.
         width: columns of a sample, 2L+1.
+        solver: see :class:`hamlearn.regression.sparse.SparseProblem`.
     """
 
-    def __init__(self, k_mm: FloatArray, variance: bool = False, unit: float = 1.0, width: int = 1) -> None:
+    def __init__(
+        self,
+        k_mm: FloatArray,
+        n_targets: int,
+        variance: bool = False,
+        unit: float = 1.0,
+        width: int = 1,
+        solver: Solver = "qr",
+    ) -> None:
         self._k_mm, self._variance, self._width = k_mm, variance, width
-        self._scale = float(np.trace(k_mm)) / len(k_mm)
-        self._rows = SparseAccumulator(k_mm) if self._scale > VANISHING * unit else None
         self._columns = variance_columns(len(k_mm), width)
-        self._factor = np.zeros((len(self._columns),) * 2)  # R with R^T R = K_SN K_NS
-        self._n_rows, self._squares = 0, np.zeros(1)
+        self._scale = float(np.trace(k_mm)) / len(k_mm)
+        reaches = self._scale > VANISHING * unit
+        self._problem = SparseProblem(k_mm, n_targets, solver=solver) if reaches else None
+        self._squares = np.zeros(n_targets)
 
     def add(self, k: FloatArray, y: FloatArray) -> None:
-        """Take in data: kernel with the active set [row, column] and values [row, block]."""
-        if self._rows is None:
-            return
-        self._rows.add(k, y)
-        self._n_rows += len(k)
-        self._squares = self._squares + (y**2).sum(axis=0)
-        if self._variance:
-            self._factor = triangle(self._factor, k[:, self._columns])
+        """Take in data: kernel with the active set [row, column] and values [row, target]."""
+        if self._problem is not None:
+            self._problem.add(k, y)
+            self._squares = self._squares + (y**2).sum(axis=0)
 
     def fit(
         self, k_held: FloatArray, y_held: FloatArray, held: IntArray, owner: IntArray, priors: Mapping[int, FloatArray]
-    ) -> GroupFit:
+    ) -> KernelFit:
         """Choose alpha on the data left out so far, then take them in as well.
 
         Args:
             k_held: kernel of the rows left out with the active set [row, column].
-            y_held: their values [row, block].
+            y_held: their values [row, target].
             held: which rows they are.
             owner: structure of each.
             priors: kernel of the rows of every structure left out with themselves, where variances are asked for.
         """
-        rows = self._rows
-        if rows is None:
+        problem = self._problem
+        if problem is None:
             return _nothing(len(self._k_mm), y_held, held, owner, self._variance, self._width)
         tried: dict[int, FloatArray] = {}
         reached = np.asarray(k_held.any(axis=1))
         counted = reached if reached.any() else ~reached
 
         def evaluate(position: int) -> FloatArray:
-            tried[position] = y_held
-            if self._n_rows:  # otherwise all rows were left out
-                tried[position] = y_held - k_held @ rows.solve(self._scale * RELATIVE_ALPHAS[position])
+            tried[position] = y_held - k_held @ problem.weights(self._scale * RELATIVE_ALPHAS[position])
             return (tried[position][counted] ** 2).mean(axis=0)
 
-        best, errors = descend(evaluate, y_held.shape[1])
+        best, errors = descend(evaluate, y_held.shape[1], len(RELATIVE_ALPHAS), FIRST_TRIED)
         residuals = np.stack([tried[p][:, b] for b, p in enumerate(best)], axis=1)
-        alpha, factor = self._scale * _common_alpha(best), None
-        covariances: dict[int, FloatArray] = {}
-        k_ss = self._k_mm[np.ix_(self._columns, self._columns)]
-        if self._variance:
-            reduced = k_held[:, self._columns] @ variance_factor(k_ss, self._factor, alpha)
-            parts = {int(s): reduced[owner == s] for s in np.unique(owner)}
-            covariances = {s: priors[s] - part @ part.T for s, part in parts.items()}
+        alpha = self._scale * middle(best, RELATIVE_ALPHAS)
+        covariances = self._held_covariances(k_held, owner, alpha, priors) if self._variance else {}
         self.add(k_held, y_held)
-        final = {p: rows.solve(self._scale * RELATIVE_ALPHAS[p]) for p in set(best)}
+        final = {p: problem.weights(self._scale * RELATIVE_ALPHAS[p]) for p in set(best)}
         weights = np.stack([final[p][:, b] for b, p in enumerate(best)], axis=1)
-        if self._variance:
-            factor = variance_factor(k_ss, self._factor, alpha)
+        factor = self._variance_factor(alpha) if self._variance else None
         alphas = np.array([RELATIVE_ALPHAS[p] for p in best])
-        spread = self._squares / (self._n_rows * self._scale)
-        return GroupFit(weights, alphas, errors, residuals, held, factor, covariances, reached, spread)
+        spread = self._squares / (problem.n_rows() * self._scale)
+        return KernelFit(weights, alphas, errors, residuals, held, factor, covariances, reached, spread)
+
+    def _held_covariances(
+        self, k_held: FloatArray, owner: IntArray, alpha: float, priors: Mapping[int, FloatArray]
+    ) -> dict[int, FloatArray]:
+        """Return the covariance of the rows of every structure left out given the others."""
+        reduced = k_held[:, self._columns] @ self._variance_factor(alpha)
+        parts = {int(s): reduced[owner == s] for s in np.unique(owner)}
+        return {s: priors[s] - part @ part.T for s, part in parts.items()}
+
+    def _variance_factor(self, alpha: float) -> FloatArray:
+        """Return the factor of the variance, from all rows there are."""
+        assert self._problem is not None
+        factor, root = self._problem.factor()[:, : self._problem.rank], self._problem.root
+        columns = self._k_mm[:, self._columns]
+        rows = factor[:, self._columns] if root is None else factor @ (root.T @ columns)
+        return factor_by_root(self._variance_root, rows, alpha)
+
+    @cached_property
+    def _variance_root(self) -> FloatArray:
+        return variance_root(self._k_mm[np.ix_(self._columns, self._columns)])
 
 
-def _nothing(n_columns: int, y: FloatArray, held: IntArray, owner: IntArray, variance: bool, width: int) -> GroupFit:
+def _nothing(n_columns: int, y: FloatArray, held: IntArray, owner: IntArray, variance: bool, width: int) -> KernelFit:
     """Return the fit on a kernel that is zero: it predicts zero for the rows left out, and is sure of it."""
     n_blocks = y.shape[1]
     structures, sizes = np.unique(owner, return_counts=True)
@@ -234,86 +240,4 @@ def _nothing(n_columns: int, y: FloatArray, held: IntArray, owner: IntArray, var
     weights = np.zeros((n_columns, n_blocks))
     reached = np.ones(len(y), dtype=bool)
     spread = np.zeros(n_blocks)
-    return GroupFit(weights, alphas, errors, y, held, factor, covariances if variance else {}, reached, spread)
-
-
-def descend(evaluate: Callable[[int], FloatArray], n_blocks: int) -> tuple[list[int], FloatArray]:
-    """Return the position of a minimum of each block's error on the alphas, and the error, trying as few as need be.
-
-    Args:
-        evaluate: returns the errors of all blocks [block] with the alpha of a position.
-        n_blocks: number of blocks.
-
-    Raises:
-        SingularKernel: if a block has no finite error.
-    """
-    errors: dict[int, FloatArray] = {}
-
-    def error(position: int, block: int) -> float:
-        if not 0 <= position < len(RELATIVE_ALPHAS):
-            return np.inf
-        if position not in errors:
-            errors[position] = np.nan_to_num(evaluate(position), nan=np.inf, posinf=np.inf)
-        return float(errors[position][block])
-
-    best = []
-    for block in range(n_blocks):
-        position = FIRST_TRIED
-        step = 1 if error(position + 1, block) < BETTER * error(position, block) else -1
-        while error(position + step, block) < BETTER * error(position, block):
-            position += step
-        best.append(position)
-    found = np.array([errors[p][b] for b, p in enumerate(best)])
-    if not np.isfinite(found).all():
-        raise SingularKernel(
-            "a kernel matrix is singular to rounding; look for structures that occur twice or a rate that is too large"
-        )
-    return best, found
-
-
-def variance_columns(n: int, width: int = 1) -> IntArray:
-    """Return the columns that variances are computed from: those of evenly spaced samples of ``width`` columns each."""
-    samples = n // width
-    chosen = np.unique(np.linspace(0, samples - 1, min(samples, max(1, MOST_FOR_VARIANCE // width))).astype(np.int64))
-    return (width * chosen[:, None] + np.arange(width)).ravel()
-
-
-def variance_factor(k_ss: FloatArray, rows: FloatArray, alpha: float) -> FloatArray:
-    """Return F with K_SS^-1 - alpha (R^T R + alpha K_SS)^-1 = F F^T [column, r].
-
-    Args:
-        k_ss: kernel of the columns with themselves.
-        rows: R, the kernel K_NS of data and columns or any R with R^T R = K_SN K_NS.
-        alpha: regularisation.
-
-    The variance that data leave of f is k(*, *) - (k F)(k F)^T; with all data as columns it is the exact one.
-
-    Source: Quiñonero-Candela, Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), eq. 20 without noise.
-    """
-    root = eigen_root(k_ss, RELATIVE_EIGENVALUE, "the kernel of the active set")
-    whitened = rows @ root  # before it is squared: K_SN K_NS has lost what alpha tells apart
-    value, vector = eigh(whitened.T @ whitened, check_finite=False)
-    value = value.clip(min=0.0)
-    return root @ (vector * np.sqrt(value / (value + alpha)))
-
-
-def _solved(k: FloatArray, y: FloatArray, alpha: float) -> tuple[FloatArray, FloatArray] | None:
-    """Return (K + alpha)^-1 y and (K + alpha)^-1, None if it is singular to rounding.
-
-    The weights come from the triangular factor and are refined once: those of the explicit inverse miss the data by
-    more than the errors to be learned where alpha is small.
-    """
-    regularised = k + alpha * np.eye(len(k))
-    lower = cholesky_or_none(regularised)
-    if lower is None:
-        return None
-    weights = cho_solve((lower, True), y, check_finite=False)
-    weights += cho_solve((lower, True), y - regularised @ weights, check_finite=False)
-    inverse: FloatArray = lapack.dpotri(lower, lower=True, overwrite_c=True)[0]
-    return weights, np.tril(inverse) + np.tril(inverse, -1).T
-
-
-def _common_alpha(best: Iterable[int]) -> float:
-    """Return the alpha of the variance of all blocks of a group, the middle one of theirs."""
-    positions = sorted(best)
-    return RELATIVE_ALPHAS[positions[len(positions) // 2]]
+    return KernelFit(weights, alphas, errors, y, held, factor, covariances if variance else {}, reached, spread)

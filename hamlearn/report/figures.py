@@ -13,8 +13,10 @@ from matplotlib.figure import Figure
 
 from hamlearn import plots
 from hamlearn.observables import reliability_curve
-from hamlearn.report.artifacts import Levels, ProjectionDiagnostics, PropertyValues
 from hamlearn.report.headline import number
+from hamlearn.report.run_files import Levels, ProjectionDiagnostics, PropertyValues
+from hamlearn.report.words import every_block
+from hamlearn.ties import tied_ranks
 from hamlearn.units import HARTREE_EV
 
 Row = Mapping[str, Any]
@@ -42,21 +44,25 @@ class Drawing:
         return picture
 
 
-def learning_curve(rows: Sequence[Row]) -> Drawing:
-    """Errors against training size."""
+def learning_curve(
+    rows: Sequence[Row],
+    curves: Sequence[plots.Curve] = plots.CURVES,
+    unit: str = "meV",
+    chosen: str = "the regularisation is",
+) -> Drawing:
+    """Errors against training size.
+
+    Args:
+        rows: of the learning curve.
+        curves: which errors to draw.
+        unit: of the errors.
+        chosen: what is chosen anew at every size, with its verb.
+    """
     figure, ax = plots.new_figure(6.2, 4.2)
-    plots.learning_curve(ax, rows)
+    plots.learning_curve(ax, rows, curves, unit)
     orders = len({row["order"] for row in rows})
     lines = f"Thick: mean of {orders} orders of the training set; faint: each of them. " if orders > 1 else ""
-    caption = f"{lines}The test set is the same throughout; the regularisation is chosen anew at every size."
-    return Drawing("learning_curve", caption, figure, rows)
-
-
-def property_curve(rows: Sequence[Row], unit: str) -> Drawing:
-    """Errors of a property against training size."""
-    figure, ax = plots.new_figure(6.2, 4.2)
-    plots.learning_curve(ax, rows, plots.PROPERTY_CURVES, unit)
-    caption = "The test set is the same throughout; kernel and regularisation are chosen anew at every size."
+    caption = f"{lines}The test set is the same throughout; {chosen} chosen anew at every size."
     return Drawing("learning_curve", caption, figure, rows)
 
 
@@ -164,17 +170,18 @@ def level_errors(rows: Sequence[Row]) -> Drawing:
 
 def block_errors(rows: Sequence[Row]) -> Drawing:
     """Errors of each block, the worst on top."""
-    ranked = sorted(rows, key=lambda row: -row["rmse_mev"])
+    order = np.argsort(tied_ranks([-row["rmse_mev"] for row in rows]), kind="stable")
+    ranked = [rows[k] for k in order]
     shown = ranked[:MOST_BLOCKS]
     figure, ax = plots.new_figure(6.2, 1.3 + 0.2 * len(shown))
     plots.block_errors(ax, shown)
-    some = f"The {len(shown)} largest of {len(rows)} blocks" if len(shown) < len(rows) else f"All {len(rows)} blocks"
+    some = f"The {len(shown)} largest of {len(rows)} blocks" if len(shown) < len(rows) else every_block(len(rows))
     caption = f"{some}, each fitted on its own: shells of one atom or of an atom pair, coupled to angular momentum L."
     return Drawing("block_errors", caption, figure, ranked)
 
 
 def projection(diagnostics: ProjectionDiagnostics) -> list[Drawing]:
-    """Distributions of the three numbers that say how well the minimal basis fits."""
+    """Distributions of the three numbers that say how well the minimal basis fits; of the last, if any is finite."""
     entries = (
         (
             "saph_singular_values",
@@ -197,6 +204,8 @@ def projection(diagnostics: ProjectionDiagnostics) -> list[Drawing]:
     )
     drawings = []
     for name, values, label, caption in entries:
+        if not np.isfinite(values).any():  # no structure has an orbital that could be rejected
+            continue
         figure, ax = plots.new_figure(3.5, 2.8)
         plots.histogram(ax, values, label)
         column = label.replace(" / ", "_").replace(" ", "_").lower()

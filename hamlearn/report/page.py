@@ -7,14 +7,15 @@ from pathlib import Path
 import numpy as np
 
 from hamlearn.artifacts import written_atomically
+from hamlearn.display import counted
 from hamlearn.observables import final_slope
 from hamlearn.plots import block_name
 from hamlearn.report import figures, html, property_page
-from hamlearn.report.artifacts import ProjectionDiagnostics, RunArtifacts, read_run
 from hamlearn.report.headline import headline, number
 from hamlearn.report.html import Html
-from hamlearn.report.parts import cost, curve_table, pictures, provenance, summary
-from hamlearn.report.words import chosen_of_grid, what_was_computed
+from hamlearn.report.page_parts import cost, curve_table, pictures, provenance, summary
+from hamlearn.report.run_files import ProjectionDiagnostics, RunArtifacts, read_run
+from hamlearn.report.words import chosen_of_grid, every_block, what_was_computed
 
 ROUNDING = 1e-9
 SMALL_SCF = 1e-6  # Hartree: the threshold of guess sto-3g
@@ -59,7 +60,7 @@ def write_report(run_folder: str | Path) -> Path:
 
 
 def _summary(run: RunArtifacts) -> Html:
-    sentences = what_was_computed(run.config, run.results, run.samples) + chosen_of_grid("wigner", run.chosen)
+    sentences = what_was_computed(run.config, run.results, run.in_words) + chosen_of_grid(run.chosen)
     return summary(run, "A model of the molecular Hamiltonian, made by hamlearn", sentences)
 
 
@@ -68,7 +69,7 @@ def _errors(run: RunArtifacts) -> Html:
     if not rows:
         return html.section("Errors", html.paragraph("No structures were set aside for testing (split.test is 0)."))
     content = ['<div class="headline">', html.table(("", "RMSE / meV", "MAE / meV"), rows), "</div>"]
-    note = f"On {run.results['n_test']} structures the model has not seen."
+    note = f"On {counted(run.results['n_test'], 'structure')} the model has not seen."
     if run.levels is not None and (spread := run.levels.gap_spread_ev()) > 0:
         note += f" For scale: their computed HOMO–LUMO gaps spread by {number(1e3 * spread)} meV (standard deviation)."
     content.append(html.paragraph(note, "note"))
@@ -192,7 +193,7 @@ def _blocks(run: RunArtifacts) -> Html:
     return html.section(
         "Error of each block",
         *pictures(run, [drawing]),
-        html.details(f"All {len(rows)} blocks as a table", html.table(header, cells, 2)),
+        html.details(f"{every_block(len(rows))} as a table", html.table(header, cells, 2)),
     )
 
 
@@ -214,7 +215,8 @@ def _flagged(diagnostics: ProjectionDiagnostics) -> Html:
         return html.paragraph(f"{words} No structure was flagged.")
     listing = html.table(("place in training and test set", "why"), flagged[:MOST_FLAGGED], numbers_from=2)
     more = f" The first {MOST_FLAGGED} are listed." if len(flagged) > MOST_FLAGGED else ""
-    count = f"{len(flagged)} of {len(diagnostics.flags)} structures were flagged."
+    were = "was" if len(flagged) == 1 else "were"
+    count = f"{len(flagged)} of {counted(len(diagnostics.flags), 'structure')} {were} flagged."
     return html.join([html.paragraph(f"{words} {count}{more}"), html.details("Flagged structures", listing)])
 
 

@@ -7,12 +7,14 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn import plots
+from hamlearn.display import counted
 from hamlearn.observables import final_slope
 from hamlearn.report import figures, html
-from hamlearn.report.artifacts import RunArtifacts
 from hamlearn.report.headline import headline, headline_columns, number, property_quantities
 from hamlearn.report.html import Html
-from hamlearn.report.parts import curve_table, pictures, summary
+from hamlearn.report.page_parts import curve_table, pictures, summary
+from hamlearn.report.run_files import RunArtifacts
 from hamlearn.report.words import chosen_of_grid, what_property_was_learned
 
 ROUNDING = 1e-6
@@ -20,8 +22,7 @@ ROUNDING = 1e-6
 
 
 def _summary(run: RunArtifacts) -> Html:
-    sentences = what_property_was_learned(run.config, run.results)
-    sentences += chosen_of_grid("kernel", run.chosen)
+    sentences = what_property_was_learned(run.config, run.results, run.in_words) + chosen_of_grid(run.chosen)
     return summary(run, "A model of a molecular property, made by hamlearn", sentences)
 
 
@@ -39,8 +40,8 @@ def _errors(run: RunArtifacts) -> Html:
         html.table(headline_columns(results), rows),
         "</div>",
         html.paragraph(
-            f"On {results['n_test']} structures the model has not seen. For scale, the spread of their known values "
-            f"(standard deviation): {'; '.join(spreads)}.",
+            f"On {counted(results['n_test'], 'structure')} the model has not seen. For scale, the spread of their "
+            f"known values (standard deviation): {'; '.join(spreads)}.",
             "note",
         ),
         html.paragraph(
@@ -81,7 +82,10 @@ def _learning_curve(run: RunArtifacts) -> Html:
     }
     slope = final_slope(rows, "value_rmse")
     words = f"Between the last two sizes n the RMSE falls as n to the power {slope:.2f}.".replace("-", "−")
-    drawing = figures.property_curve(rows, f"{unit} (forces: per Å)" if "force_rmse" in run.results else unit)
+    units = f"{unit} (forces: per Å)" if "force_rmse" in run.results else unit
+    mixed = "the mixture of kernels and the regularisation are"
+    chosen = mixed if run.config["model"]["kind"] == "kernel" else "the regularisation is"
+    drawing = figures.learning_curve(rows, plots.PROPERTY_CURVES, units, chosen)
     return html.section(
         "Learning curve",
         *pictures(run, [drawing]),

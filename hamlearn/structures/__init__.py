@@ -6,6 +6,7 @@ A structure is an ``ase.Atoms`` with positions in Å; nothing is added to it and
 from __future__ import annotations
 
 from hamlearn.structures.checks import check_structures
+from hamlearn.structures.given import Structures, as_structure, as_structures
 from hamlearn.structures.library import MOLECULES, molecule
 from hamlearn.structures.normal_modes import NormalModes, normal_modes, sample_normal_modes
 from hamlearn.structures.read import read_structures
@@ -15,6 +16,9 @@ from hamlearn.structures.transforms import distort, invert, permute, random_rota
 __all__ = [
     "MOLECULES",
     "NormalModes",
+    "Structures",
+    "as_structure",
+    "as_structures",
     "check_structures",
     "distort",
     "invert",

@@ -10,6 +10,8 @@ import numpy as np
 from ase import Atoms
 from numpy.typing import ArrayLike
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import ConfigError, HamlearnWarning, StructureError
 from hamlearn.structures.transforms import with_positions
 from hamlearn.types import FloatArray
@@ -22,8 +24,8 @@ _LINEAR = 1e-3  # smallest over largest radius of gyration of a molecule that is
 _ASYMMETRY = 1e-3
 
 
-@dataclass(frozen=True)
-class NormalModes:
+@dataclass(frozen=True, eq=False, repr=False)
+class NormalModes(ByValue, Shown):
     """Vibrations in ascending order, translations and rotations left out.
 
     Attributes:
@@ -37,6 +39,10 @@ class NormalModes:
     frequencies: FloatArray
     vectors: FloatArray
     inverse_root_masses: FloatArray
+
+    def shown(self) -> dict[str, object]:
+        """Return how many modes there are, and between which wavenumbers."""
+        return {"n_modes": len(self.frequencies), "wavenumbers": self.wavenumbers, "vectors": self.vectors}
 
     @property
     def wavenumbers(self) -> FloatArray:

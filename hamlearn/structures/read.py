@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
@@ -10,7 +11,7 @@ from ase import Atoms
 from ase.io import read
 from ase.io.formats import UnknownFileTypeError, filetype
 
-from hamlearn.errors import HamlearnError, HamlearnWarning, StructureError, nearest
+from hamlearn.errors import HamlearnError, HamlearnWarning, StructureError, check_type, nearest
 from hamlearn.structures.checks import index_ranges
 from hamlearn.structures.xyz_frames import check_xyz_frames
 
@@ -30,6 +31,7 @@ def read_structures(path: str | Path, require: Sequence[str] = ()) -> list[Atoms
     Raises:
         StructureError: for a missing, empty, truncated or unreadable file, a folder, or a missing key.
     """
+    check_type(path, (str, os.PathLike), "path", "that of a file of structures", StructureError)
     path = Path(path).expanduser().resolve()
     _check_file(path)
     with warnings.catch_warnings(record=True) as caught:

@@ -7,11 +7,13 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.types import FloatArray
 
 
-@dataclass(frozen=True, eq=False)
-class AdaptedLevels:
+@dataclass(frozen=True, eq=False, repr=False)
+class AdaptedLevels(ByValue, Shown):
     """The levels of a matrix within one irreducible representation.
 
     Attributes:

@@ -9,6 +9,8 @@ from typing import Any
 
 import numpy as np
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import StructureError
 from hamlearn.types import FloatArray
 
@@ -20,8 +22,8 @@ _GREEK = ("Sigma", "Pi", "Delta", "Phi", "Gamma", "Eta", "Iota")
 _LABEL = re.compile(r"([ABETGH])(\d*)(.*)")
 
 
-@dataclass(frozen=True, eq=False)
-class CharacterTable:
+@dataclass(frozen=True, eq=False, repr=False)
+class CharacterTable(ByValue, Shown):
     """Real irreducible characters; a complex pair of a cyclic group or of T and Th counts as one two-dimensional E.
 
     Attributes:

@@ -15,10 +15,12 @@ import numpy as np
 from hamlearn.errors import StructureError
 from hamlearn.symmetry.characters import StandardGroup
 from hamlearn.symmetry.naming import axis, is_reflection, rotation_angle
+from hamlearn.ties import first_of_best
 from hamlearn.types import FloatArray, IntArray
 
 _CUBIC = ("T", "Th", "Td", "O", "Oh", "I", "Ih")
 _ON_ELEMENT_ANGSTROM = 0.1  # atoms this near count as on an axis or in a plane
+_SAME_SUM = 1e-6  # atomic number x Å: nearer sums of distances are the same
 
 
 def fit_frame(
@@ -43,7 +45,7 @@ def fit_frame(
             continue
         frame = _refined(frame, standard.rotations, rotations[order])
         score = _score(name, standard, frame, x, numbers)
-        if best is None or score > best[0]:
+        if best is None or _is_better(score, best[0]):
             best = score, frame, order
         if name in _CUBIC:  # every frame gives the same labels
             break
@@ -74,13 +76,13 @@ def _frames(standard: FloatArray, rotations: FloatArray) -> Iterator[FloatArray]
                 yield _frame(u, v) @ _frame(a_axis, b_axis).T
 
 
-def _kind(rotation: FloatArray) -> tuple[float, int]:
+def _kind(rotation: FloatArray) -> tuple[float, float]:
     """Handedness and angle, degrees; (±1, 0) for the identity and the inversion."""
-    return float(np.sign(np.linalg.det(rotation))), round(np.degrees(rotation_angle(rotation)))
+    return float(np.sign(np.linalg.det(rotation))), round(float(np.degrees(rotation_angle(rotation))), 3)
 
 
 def _images(
-    index: int, theirs: list[tuple[float, int]], ours: list[tuple[float, int]], rotations: FloatArray
+    index: int, theirs: list[tuple[float, float]], ours: list[tuple[float, float]], rotations: FloatArray
 ) -> Iterator[FloatArray]:
     """Both senses of the axes of the molecule's operations that are as the standard one, within 10 degrees."""
     sign, angle = theirs[index]
@@ -98,14 +100,19 @@ def _frame(a: FloatArray, b: FloatArray) -> FloatArray:
 
 def _any_rotation(z: FloatArray) -> FloatArray:
     """A frame whose first column is z."""
-    return _frame(z, np.eye(3)[np.argmin(abs(z))])
+    return _frame(z, across(z))
+
+
+def across(z: FloatArray) -> FloatArray:
+    """The first of the Cartesian axes that are farthest from z."""
+    return np.eye(3)[first_of_best(1 - abs(z))]
 
 
 def _matched(frame: FloatArray, standard: FloatArray, rotations: FloatArray) -> IntArray | None:
     """The place of Q D_g Q^T among the rotations [operation]; None unless it is one to one."""
     turned = (frame @ standard @ frame.T).reshape(-1, 9)
     distance = np.linalg.norm(turned[:, None] - rotations.reshape(1, -1, 9), axis=2)
-    order = distance.argmin(axis=1)
+    order = distance.argmin(axis=1)  # no ties: frames lie along axes of these rotations, nowhere half a step between
     return order if len(np.unique(order)) == len(order) and distance.min(axis=1).max() < 0.5 else None
 
 
@@ -167,4 +174,10 @@ def _occupied(
     along = x @ (frame @ direction)
     distance = abs(along) if plane else np.sqrt(np.maximum((x**2).sum(axis=1) - along**2, 0))
     near = distance < _ON_ELEMENT_ANGSTROM
-    return float(near.sum()), float(numbers[near].sum()), -round(float(numbers @ distance), 6)
+    return float(near.sum()), float(numbers[near].sum()), -float(numbers @ distance)
+
+
+def _is_better(score: tuple[float, ...], best: tuple[float, ...]) -> bool:
+    """Whether a score is larger, by more than rounding, in the first place where they differ."""
+    differences = (new - old for new, old in zip(score, best, strict=True))
+    return next((difference > 0 for difference in differences if abs(difference) > _SAME_SUM), False)

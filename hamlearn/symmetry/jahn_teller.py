@@ -8,12 +8,15 @@ from dataclasses import dataclass
 import numpy as np
 from numpy.typing import ArrayLike
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import ConfigError
 from hamlearn.symmetry.levels import Multiplet
+from hamlearn.ties import first_of_best
 
 
-@dataclass(frozen=True)
-class Response:
+@dataclass(frozen=True, eq=False, repr=False)
+class Response(ByValue, Shown):
     """Taylor coefficients of a multiplet along a displacement q, in eV and Å.
 
     Attributes:
@@ -76,7 +79,7 @@ def level_responses(
                 float(linear / scale),
                 float(2 * square / scale**2),
                 float(split / scale),
-                float(splitting[np.abs(u).argmax()]),
+                float(splitting[first_of_best(np.abs(u))]),
             )
         )
     return out

@@ -8,16 +8,19 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import LinAlgError
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import BasisError, DomainError, StructureError
 from hamlearn.symmetry.adapted import adapted_levels, orthonormal_form
 from hamlearn.symmetry.point_group import PointGroup
 from hamlearn.symmetry.representations import check_size, projector
+from hamlearn.ties import tied_ranks
 from hamlearn.types import FloatArray
 from hamlearn.units import HARTREE_EV
 
 
-@dataclass(frozen=True)
-class Multiplet:
+@dataclass(frozen=True, eq=False, repr=False)
+class Multiplet(ByValue, Shown):
     """Levels that symmetry makes degenerate.
 
     Attributes:
@@ -80,9 +83,10 @@ def label_levels(
             (HARTREE_EV * float(energy), irrep, degeneracy, HARTREE_EV * float(spread))
             for energy, spread in zip(adapted.energies, adapted.spread, strict=True)
         ]
-    found.sort()
+    ranks = tied_ranks([energy for energy, *_ in found])
     multiplets, start = [], 0
-    for energy, irrep, degeneracy, spread in found:
+    for k in np.argsort(ranks, kind="stable"):  # levels equal by accident in the order of the irreps
+        energy, irrep, degeneracy, spread = found[k]
         indices = tuple(range(start, start + degeneracy))
         start += degeneracy
         occupation = 2 * sum(index < n_occupied for index in indices)

@@ -6,6 +6,7 @@ from fractions import Fraction
 
 import numpy as np
 
+from hamlearn.ties import with_fixed_sign
 from hamlearn.types import FloatArray, IntArray
 
 
@@ -69,7 +70,9 @@ def axis(rotation: FloatArray) -> FloatArray:
     r = np.sign(np.linalg.det(rotation)) * rotation
     direction = np.linalg.eigh(r + r.T)[1][:, -1]
     sense = np.array([r[2, 1] - r[1, 2], r[0, 2] - r[2, 0], r[1, 0] - r[0, 1]]) @ direction
-    return np.asarray(-direction if sense < -1e-6 else direction)
+    if abs(sense) < 1e-6:  # half a turn or a mirror has none
+        return with_fixed_sign(direction)
+    return np.asarray(-direction if sense < 0 else direction)
 
 
 def operation_symbol(rotation: FloatArray) -> str:

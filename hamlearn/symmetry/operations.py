@@ -7,11 +7,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.spatial import cKDTree
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
+from hamlearn.ties import RELATIVE, first_of_best, tied_ranks
 from hamlearn.types import FloatArray, IntArray
 
 
-@dataclass(frozen=True, eq=False)
-class Operation:
+@dataclass(frozen=True, eq=False, repr=False)
+class Operation(ByValue, Shown):
     """One symmetry operation of a molecule.
 
     Attributes:
@@ -79,15 +82,15 @@ def _candidates(numbers: IntArray, x: FloatArray, tolerance: float) -> tuple[Int
     mirror = np.eye(3) - 2 * np.outer(frame[:, 2], frame[:, 2])
     species = np.multiply(1e3, numbers[:, None], dtype=np.float64)  # a fourth coordinate that keeps unlike atoms apart
     places = cKDTree(np.hstack([x, species]))
-    found: dict[bytes, tuple[float, IntArray, FloatArray]] = {}
+    identity = np.arange(len(x)), np.eye(3)
+    found: dict[bytes, tuple[float, IntArray, FloatArray]] = {_key(*identity): (0.0, *identity)}
     for start, sign in ((proper, 1.0), (proper @ mirror, -1.0)):
         for rotation in start:
             if (fitted := _fitted(places, species, x, rotation, sign)) is not None and fitted[0] <= 2 * tolerance:
                 found.setdefault(_key(fitted[1], fitted[2]), fitted)
-    identity = np.arange(len(x)), np.eye(3)
-    found[_key(*identity)] = (0.0, *identity)
-    ordered = sorted(found.values(), key=lambda item: item[0])
-    return np.array([p for _, p, _ in ordered]), np.array([r for _, _, r in ordered])
+    misfits, permutations, rotations = (np.array(part) for part in zip(*found.values(), strict=True))
+    ordered = np.argsort(tied_ranks(misfits, scale=tolerance), kind="stable")  # the identity stays first
+    return permutations[ordered], rotations[ordered]
 
 
 def _reference_pair(numbers: IntArray, x: FloatArray, tolerance: float) -> tuple[int, int]:
@@ -96,9 +99,9 @@ def _reference_pair(numbers: IntArray, x: FloatArray, tolerance: float) -> tuple
     alike = (numbers[:, None] == numbers) & (abs(radius[:, None] - radius) <= 2 * tolerance)
     cost = np.outer(alike.sum(axis=1), alike.sum(axis=1)).astype(float)
     area = np.linalg.norm(np.cross(x[:, None], x[None]), axis=2)
-    cost[area < 0.3 * area.max()] = np.inf
-    first, second = np.unravel_index(np.lexsort((-area.ravel(), cost.ravel()))[0], cost.shape)
-    return int(first), int(second)
+    cost[area < (0.3 - RELATIVE) * area.max()] = np.inf
+    first, second = divmod(first_of_best(np.where(cost == cost.min(), area, -1.0).ravel()), len(x))
+    return first, second
 
 
 def _like_pairs(numbers: IntArray, x: FloatArray, first: int, second: int, tolerance: float) -> IntArray:

@@ -3,17 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections import Counter
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
-from hamlearn.errors import ConfigError, StructureError
+from hamlearn.display import Shown, html_table
+from hamlearn.equality import ByValue
+from hamlearn.errors import ConfigError, StructureError, check_type
+from hamlearn.structures.given import Structures, as_structure
 from hamlearn.structures.transforms import with_positions
 from hamlearn.symmetry.characters import FINITE_SUBGROUP, CharacterTable, standard_group
-from hamlearn.symmetry.frames import fit_frame
-from hamlearn.symmetry.naming import schoenflies
+from hamlearn.symmetry.frames import across, fit_frame
+from hamlearn.symmetry.naming import operation_symbol, schoenflies
 from hamlearn.symmetry.operations import Operation, averaged, displacement, rough_group
+from hamlearn.ties import with_fixed_sign
 from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -25,8 +30,8 @@ _LARGEST_TRIED_ANGSTROM = 0.6
 _FROM_AXIS_ANGSTROM = 1e-3  # a linear molecule has its atoms on one line to the tolerance, but at least to this
 
 
-@dataclass(frozen=True, eq=False)
-class PointGroup:
+@dataclass(frozen=True, eq=False, repr=False)
+class PointGroup(ByValue, Shown):
     """The symmetry of one molecule.
 
     Attributes:
@@ -51,6 +56,30 @@ class PointGroup:
     characters: CharacterTable
 
     @property
+    def kinds(self) -> dict[str, int]:
+        """How many operations of each kind there are, such as {'E': 1, 'C3': 2, 'sigma': 3}."""
+        counts = Counter(operation_symbol(operation.rotation) for operation in self.operations)
+        order = sorted(
+            counts, key=lambda symbol: ("ECiSs".index(symbol[0]), -int("0" + "".join(filter(str.isdigit, symbol))))
+        )
+        return {symbol: counts[symbol] for symbol in order}
+
+    def shown(self) -> dict[str, object]:
+        """Return name, operations and irreps in short, and how exact the symmetry is."""
+        return {
+            "name": self.name,
+            "order": self.order,
+            "operations": ", ".join(f"{n} {kind}" if n > 1 else kind for kind, n in self.kinds.items()),
+            "irreps": ", ".join(self.characters.irreps),
+            "centre_angstrom": self.centre_angstrom,
+            "largest_deviation_angstrom": self.largest_deviation_angstrom,
+            "tolerance_angstrom": self.tolerance_angstrom,
+        }
+
+    def _repr_html_(self) -> str:
+        return html_table(f"Point group {self.name}", {k: v for k, v in self.shown().items() if k != "name"})
+
+    @property
     def rotations(self) -> FloatArray:
         """All rotations [operation, 3, 3]."""
         return np.array([operation.rotation for operation in self.operations])
@@ -61,13 +90,13 @@ class PointGroup:
         return np.array([operation.permutation for operation in self.operations])
 
 
-def point_group(atoms: Atoms, tolerance_angstrom: float = TOLERANCE_ANGSTROM) -> PointGroup:
+def point_group(atoms: Structures, tolerance_angstrom: float = TOLERANCE_ANGSTROM) -> PointGroup:
     """Return the point group of a molecule.
 
     It is the largest group found whose averaged geometry has no atom farther than the tolerance from where it is.
 
     Args:
-        atoms: the molecule, Å.
+        atoms: the molecule, Å, or a file with one.
         tolerance_angstrom: largest deviation, Å.
 
     Raises:
@@ -78,11 +107,12 @@ def point_group(atoms: Atoms, tolerance_angstrom: float = TOLERANCE_ANGSTROM) ->
     """
     if not 0 < tolerance_angstrom < math.inf:
         raise ConfigError(f"the tolerance is {tolerance_angstrom} Å; expected a positive number, such as 0.02")
+    atoms = as_structure(atoms)
     _check(atoms)
     numbers = np.asarray(atoms.numbers, dtype=np.int64)
     centre = atoms.positions.mean(axis=0)
     x = atoms.positions - centre
-    line = np.linalg.svd(x)[2][0]
+    line = with_fixed_sign(np.linalg.svd(x)[2][0])
     if np.linalg.norm(x - np.outer(x @ line, line), axis=1).max() <= max(tolerance_angstrom, _FROM_AXIS_ANGSTROM):
         name, rotations, permutations = _linear(numbers, x, line, tolerance_angstrom)
     else:
@@ -102,16 +132,19 @@ def point_group(atoms: Atoms, tolerance_angstrom: float = TOLERANCE_ANGSTROM) ->
     )
 
 
-def symmetrise(atoms: Atoms, group: PointGroup) -> Atoms:
+def symmetrise(atoms: Structures, group: PointGroup) -> Atoms:
     """Return the molecule averaged over its group, x_k = c + (1/|G|) sum_g R_g^T (x_g(k) - c), exactly symmetric.
 
     Args:
-        atoms: the molecule the group was found for, Å; any other geometry of it may be given too.
+        atoms: the molecule the group was found for, Å, or a file with it; any other geometry of it may be given too.
         group: its point group.
 
     Raises:
         StructureError: if the number of atoms is not that of the group.
+        ConfigError: for a group that is none, such as its name.
     """
+    check_type(group, PointGroup, "group", "a PointGroup, such as hamlearn.point_group(atoms)")
+    atoms = as_structure(atoms)
     if len(atoms) != len(group.operations[0].permutation):
         raise StructureError(
             f"the molecule has {len(atoms)} atoms, the point group was found for "
@@ -121,11 +154,11 @@ def symmetrise(atoms: Atoms, group: PointGroup) -> Atoms:
     return with_positions(atoms, x + group.centre_angstrom)
 
 
-def require_group(atoms: Atoms, name: str, tolerance_angstrom: float = TOLERANCE_ANGSTROM) -> PointGroup:
+def require_group(atoms: Structures, name: str, tolerance_angstrom: float = TOLERANCE_ANGSTROM) -> PointGroup:
     """Return the point group of a molecule that is declared to have a certain one.
 
     Args:
-        atoms: the molecule, Å.
+        atoms: the molecule, Å, or a file with one.
         name: Schoenflies symbol it must have.
         tolerance_angstrom: largest deviation, Å.
 
@@ -133,6 +166,7 @@ def require_group(atoms: Atoms, name: str, tolerance_angstrom: float = TOLERANCE
         StructureError: if it has another, with its largest deviation from the declared one, Å.
     """
     standard_group(name)
+    atoms = as_structure(atoms)
     found = point_group(atoms, tolerance_angstrom)
     if found.name == name:
         return found
@@ -158,13 +192,13 @@ def require_group(atoms: Atoms, name: str, tolerance_angstrom: float = TOLERANCE
 def _linear(numbers: IntArray, x: FloatArray, line: FloatArray, tolerance: float) -> tuple[str, FloatArray, IntArray]:
     """Name, rotations and permutations of a linear molecule along ``line``."""
     along = x @ line
-    order = np.argsort(along)
+    order = np.argsort(along)  # no ties: atoms on a line are apart
     reversed_ = np.empty_like(order)
     reversed_[order] = order[::-1]
     even = bool((numbers[reversed_] == numbers).all() and (abs(along[reversed_] + along) <= 2 * tolerance).all())
     name = "Dinfh" if even else "Cinfv"
     standard = standard_group(name).rotations
-    side = np.eye(3)[np.argmin(abs(line))]
+    side = across(line)
     side = side - line * (side @ line)
     side /= np.linalg.norm(side)
     frame = np.stack([side, np.cross(line, side), line], axis=1)

@@ -10,10 +10,13 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hamlearn.angular.ao_order import P_IN_PYSCF, Orbitals
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.structures.normal_modes import normal_modes
 from hamlearn.symmetry.adapted import adapted_levels
 from hamlearn.symmetry.point_group import PointGroup
 from hamlearn.symmetry.representations import group_average, projector, representation
+from hamlearn.ties import tied_ranks
 from hamlearn.types import FloatArray
 from hamlearn.units import HARTREE_WAVENUMBER
 
@@ -21,8 +24,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-@dataclass(frozen=True, eq=False)
-class Vibration:
+@dataclass(frozen=True, eq=False, repr=False)
+class Vibration(ByValue, Shown):
     """A vibration and its partners.
 
     Attributes:
@@ -70,7 +73,8 @@ def vibrations(atoms: Atoms, hessian: ArrayLike, group: PointGroup) -> tuple[Vib
             moved /= np.linalg.norm(moved, axis=1, keepdims=True)
             wavenumber = HARTREE_WAVENUMBER * float(np.sign(square) * np.sqrt(abs(square)))
             found.append(Vibration(irrep, wavenumber, moved.reshape(dimension, -1, 3)))
-    return tuple(sorted(found, key=lambda vibration: vibration.wavenumber))
+    order = np.argsort(tied_ranks([vibration.wavenumber for vibration in found]), kind="stable")
+    return tuple(found[k] for k in order)
 
 
 def _symmetric_partner_first(partners: FloatArray, operations: FloatArray) -> FloatArray:

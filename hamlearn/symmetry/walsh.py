@@ -10,11 +10,15 @@ from typing import TYPE_CHECKING
 import numpy as np
 from scipy.optimize import linear_sum_assignment
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import StructureError
 from hamlearn.observables import Prediction
+from hamlearn.structures.given import Structures, as_structures
 from hamlearn.symmetry.adapted import AdaptedLevels, adapted_levels, orthonormal_form
 from hamlearn.symmetry.point_group import PointGroup, point_group
 from hamlearn.symmetry.representations import projector, representation
+from hamlearn.ties import tied_ranks
 from hamlearn.types import BoolArray, FloatArray
 from hamlearn.units import HARTREE_EV
 
@@ -22,8 +26,8 @@ if TYPE_CHECKING:
     from ase import Atoms
 
 
-@dataclass(frozen=True, eq=False)
-class Track:
+@dataclass(frozen=True, eq=False, repr=False)
+class Track(ByValue, Shown):
     """One level followed along a path.
 
     Attributes:
@@ -39,16 +43,17 @@ class Track:
     occupied: BoolArray
 
 
-def common_group(path: Sequence[Atoms], tolerance_angstrom: float = 0.02) -> PointGroup:
+def common_group(path: Structures, tolerance_angstrom: float = 0.02) -> PointGroup:
     """Return the point group that all structures of a path share: that of its least symmetric structure.
 
     Args:
-        path: structures with the same atoms in the same order and the same orientation, Å.
+        path: structures with the same atoms in the same order and the same orientation, Å, or a file of them.
         tolerance_angstrom: largest distance of an atom from its image, Å.
 
     Raises:
         StructureError: if the path is empty, the atoms differ, or no structure has just the symmetry of all.
     """
+    path = as_structures(path, "the path")
     if not path:
         raise StructureError("the path is empty; give at least one structure")
     for step, atoms in enumerate(path):
@@ -67,7 +72,7 @@ def common_group(path: Sequence[Atoms], tolerance_angstrom: float = 0.02) -> Poi
 
 
 def walsh_diagram(
-    path: Sequence[Atoms], predictions: Sequence[Prediction], group: PointGroup | None = None
+    path: Structures, predictions: Sequence[Prediction], group: PointGroup | None = None
 ) -> tuple[Track, ...]:
     """Follow every level along a path of structures.
 
@@ -76,7 +81,7 @@ def walsh_diagram(
     multiplets: an avoided crossing that the steps resolve stays avoided, a true crossing stays a crossing.
 
     Args:
-        path: structures with the same atoms in the same order and the same orientation, Å.
+        path: structures with the same atoms in the same order and the same orientation, Å, or a file of them.
         predictions: the Hamiltonian of each.
         group: symmetry of all structures; default :func:`common_group`.
 
@@ -89,6 +94,7 @@ def walsh_diagram(
 
     Source: A. D. Walsh, J. Chem. Soc. 1953, 2260; J. von Neumann, E. Wigner, Phys. Z. 30, 467 (1929).
     """
+    path = as_structures(path, "the path")
     if len(path) != len(predictions) or not path:
         raise StructureError(f"{len(path)} structures and {len(predictions)} Hamiltonians were given; give one each")
     group = common_group(path) if group is None else group
@@ -101,7 +107,8 @@ def walsh_diagram(
         levels = [adapted_levels(matrix, onto, dimension) for matrix in matrices]
         for energies in HARTREE_EV * _join(levels):
             tracks.append(Track(irrep, int(dimension), energies, energies <= homo_ev + 1e-6))
-    return tuple(sorted(tracks, key=lambda track: track.energies_ev[0]))
+    order = np.argsort(tied_ranks([track.energies_ev[0] for track in tracks]), kind="stable")
+    return tuple(tracks[k] for k in order)
 
 
 def _join(levels: Sequence[AdaptedLevels]) -> FloatArray:

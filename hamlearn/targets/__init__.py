@@ -13,11 +13,13 @@ from hamlearn.targets.build import (
     target_orbitals,
 )
 from hamlearn.targets.lowdin import lowdin_orthogonalise
+from hamlearn.targets.origin import Origin
 from hamlearn.targets.storage import load_targets, save_targets
 from hamlearn.targets.target import Diagnostics, Target
 
 __all__ = [
     "Diagnostics",
+    "Origin",
     "Target",
     "build_target",
     "load_targets",

@@ -9,19 +9,22 @@ from typing import Any
 from numpy.typing import ArrayLike
 
 from hamlearn.angular.ao_order import Orbitals
-from hamlearn.config import QMSettings, TargetSettings
-from hamlearn.errors import ArtifactError, BasisError
+from hamlearn.config import MatrixTarget, QMSettings, SaphTarget
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
+from hamlearn.errors import ArtifactError, BasisError, ConfigError
 from hamlearn.qm.record import QMRecord
 from hamlearn.targets.full_basis import basis_orbitals
 from hamlearn.targets.lowdin import lowdin_orthogonalise
 from hamlearn.targets.minimal_basis import MinimalBasis, build_minimal_basis, minimal_orbitals, n_core
+from hamlearn.targets.origin import Origin
 from hamlearn.targets.saph import project_saph, to_nonorthogonal
 from hamlearn.targets.target import Diagnostics, Target
 from hamlearn.types import FloatArray
 
 
-@dataclass(frozen=True)
-class Projected:
+@dataclass(frozen=True, eq=False, repr=False)
+class Projected(ByValue, Shown):
     """A Fock matrix as the matrix to learn.
 
     Attributes:
@@ -38,7 +41,7 @@ class Projected:
     diagnostics: Diagnostics | None = None
 
 
-def target_orbitals(settings: TargetSettings, basis: str, species: Iterable[int]) -> Orbitals:
+def target_orbitals(settings: MatrixTarget, basis: str, species: Iterable[int]) -> Orbitals:
     """Return shells and order of the orbitals a target is expressed in.
 
     Args:
@@ -49,12 +52,12 @@ def target_orbitals(settings: TargetSettings, basis: str, species: Iterable[int]
     Raises:
         BasisError: if the basis lacks an element, or the minimal basis of an element is not defined.
     """
-    if settings.kind == "saph":
+    if isinstance(settings, SaphTarget):
         return minimal_orbitals(settings.minimal_basis, basis, species)
     return basis_orbitals(basis, species)
 
 
-def n_occupied(numbers: Iterable[int], settings: TargetSettings) -> int:
+def n_occupied(numbers: Iterable[int], settings: MatrixTarget) -> int:
     """Return the number of doubly occupied levels of the target of a neutral molecule.
 
     Args:
@@ -62,7 +65,7 @@ def n_occupied(numbers: Iterable[int], settings: TargetSettings) -> int:
         settings: which matrix is learned; a SAPH has no core levels.
     """
     numbers = [int(number) for number in numbers]
-    core = sum(n_core(number) for number in numbers) if settings.kind == "saph" else 0
+    core = sum(n_core(number) for number in numbers) if isinstance(settings, SaphTarget) else 0
     return sum(numbers) // 2 - core
 
 
@@ -70,7 +73,7 @@ def project_matrix(
     fock: FloatArray,
     overlap: FloatArray,
     mole: Any,
-    settings: TargetSettings,
+    settings: MatrixTarget,
     of_guess: Projected | None = None,
 ) -> Projected:
     """Return the matrix to learn of a Fock matrix.
@@ -89,10 +92,8 @@ def project_matrix(
     """
     if mole.cart:
         raise BasisError("the molecule uses Cartesian d and f functions; build it with cart=False")
-    if settings.kind == "fock":
-        return Projected(fock, overlap)
-    if settings.kind == "lowdin":
-        return Projected(lowdin_orthogonalise(fock, overlap))
+    if not isinstance(settings, SaphTarget):
+        return Projected(fock, overlap) if settings.has_metric else Projected(lowdin_orthogonalise(fock, overlap))
     minimal = build_minimal_basis(mole, overlap, settings.minimal_basis)
     basis, of_minimal = minimal, None
     if settings.virtuals == "lowest" and of_guess is not None and of_guess.functions is not None:
@@ -116,7 +117,7 @@ def project_matrix(
     return Projected(to_nonorthogonal(saph.matrix, minimal.metric), minimal.metric, saph.functions, diagnostics)
 
 
-def build_target(record: QMRecord, settings: TargetSettings) -> Target:
+def build_target(record: QMRecord, settings: MatrixTarget) -> Target:
     """Return the matrix to learn of a finished calculation.
 
     With delta learning it is the difference to the same target of the guess, so that a prediction needs only the
@@ -127,11 +128,19 @@ def build_target(record: QMRecord, settings: TargetSettings) -> Target:
         settings: which matrix is learned.
 
     Raises:
+        ConfigError: if what was given is no record, or no settings of a matrix.
         ArtifactError: if the record lacks the Fock matrix of the guess.
         BasisError: as :func:`project_matrix`.
     """
     from hamlearn.qm.molecule import build_mole
 
+    if not isinstance(record, QMRecord):
+        raise ConfigError(f"record is a {type(record).__name__}, expected a QMRecord, such as campaign.load(0)")
+    if not isinstance(settings, MatrixTarget):
+        raise ConfigError(
+            f"settings is a {type(settings).__name__}, expected SaphTarget(), LowdinTarget() or FockTarget(); "
+            "properties are read from the structures by PropertyModel.fit"
+        )
     basis = record.provenance["basis"]
     mole = build_mole(record.numbers, record.positions, basis)
     if settings.delta == "none":
@@ -149,17 +158,17 @@ def build_target(record: QMRecord, settings: TargetSettings) -> Target:
         n_occupied=n_occupied(record.numbers, settings),
         baseline=baseline,
         diagnostics=_with_guess(projected.diagnostics, of_guess, settings.delta),
+        origin=Origin.of(settings, record.provenance, record.positions),
     )
 
 
-def needs_calculation(target: TargetSettings) -> bool:
+def needs_calculation(target: MatrixTarget) -> bool:
     """Return whether a prediction of this target needs an overlap or a guess from PySCF."""
-    has_metric = target.kind == "fock" or (target.kind == "saph" and target.form == "nonorthogonal")
-    return has_metric or target.delta != "none"
+    return target.has_metric or target.delta != "none"
 
 
 def predict_side(
-    numbers: Sequence[int], positions_bohr: ArrayLike, qm: QMSettings, target: TargetSettings
+    numbers: Sequence[int], positions_bohr: ArrayLike, qm: QMSettings, target: MatrixTarget
 ) -> tuple[FloatArray | None, FloatArray | None]:
     """Return what a prediction needs beside the model: the metric and the baseline of the target.
 
@@ -189,7 +198,9 @@ def predict_side(
     if target.delta != "none":
         of_guess = project_matrix(guess_fock(mole, qm, target.delta), overlap, mole, target)
         return of_guess.metric, of_guess.matrix
-    return (overlap if target.kind == "fock" else build_minimal_basis(mole, overlap, target.minimal_basis).metric), None
+    if isinstance(target, SaphTarget):
+        return build_minimal_basis(mole, overlap, target.minimal_basis).metric, None
+    return overlap, None
 
 
 def _guess_of(record: QMRecord, name: str) -> FloatArray:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
-from hamlearn.config import TargetSettings
+from hamlearn.config import PropertyTarget
 from hamlearn.types import FloatArray
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 Kind = Literal["composition", "mean", "none"]
 
 
-def baseline_kind(target: TargetSettings) -> Kind:
+def baseline_kind(target: PropertyTarget) -> Kind:
     """Return the baseline of a target: its own, or composition for invariants and none for all others."""
     return target.baseline or ("composition" if target.l == 0 and target.sigma == 1 else "none")
 
@@ -37,14 +37,15 @@ class Baseline:
     kind: Kind
     coefficients_: dict[int, float] = field(default_factory=dict)
 
-    def fit(self, structures: Sequence[Atoms], values: FloatArray) -> Baseline:
-        """Fit to scalar properties [structure]."""
-        if self.kind == "mean":
-            self.coefficients_ = {0: float(values.mean())}
-        elif self.kind == "composition":
-            species = sorted({int(z) for atoms in structures for z in atoms.numbers})
-            solution = np.linalg.lstsq(_counts(structures, species), values, rcond=None)[0]
-            self.coefficients_ = dict(zip(species, solution.tolist(), strict=True))
+    def fit(self, structures: Sequence[Atoms], values: FloatArray, functional: FloatArray | None = None) -> Baseline:
+        """Fit to scalar properties [structure], or to sums of them [datum] with weights [datum, structure]."""
+        if self.kind == "none":
+            return self
+        species = sorted({int(z) for atoms in structures for z in atoms.numbers}) if self.kind == "composition" else [0]
+        known = _counts(structures, species) if self.kind == "composition" else np.ones((len(structures), 1))
+        known = known if functional is None else functional @ known
+        solution = np.linalg.lstsq(known, values, rcond=None)[0]
+        self.coefficients_ = dict(zip(species, solution.tolist(), strict=True))
         return self
 
     def values(self, structures: Sequence[Atoms]) -> FloatArray:

@@ -7,8 +7,11 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
+from numpy.typing import ArrayLike
 
-from hamlearn.config import TargetSettings
+from hamlearn.config import PropertyTarget
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import StructureError, nearest
 from hamlearn.structures.checks import index_ranges
 from hamlearn.types import FloatArray, IntArray
@@ -18,12 +21,14 @@ if TYPE_CHECKING:
 
 
 SQRT2, SQRT6 = 2**0.5, 6**0.5
+SIZES = {0: (1, 9), 1: (3,), 2: (9,)}
+"""How many numbers a property may have, by l."""
 MOST_SHOWN = 9
 """Numbers that a message shows rather than their shape."""
 
 
-@dataclass(frozen=True)
-class Labels:
+@dataclass(frozen=True, eq=False, repr=False)
+class Labels(ByValue, Shown):
     """What is known of some structures.
 
     Attributes:
@@ -63,8 +68,27 @@ def in_own_shape(values: FloatArray, l: int) -> FloatArray:
     return out if l == 1 else out.reshape(*values.shape[:-1], 3, 3)
 
 
+def as_labels(values: ArrayLike, l: int) -> Labels:
+    """Return labels from numbers in their own shape [datum], [datum, 3] or [datum, 3, 3].
+
+    Raises:
+        StructureError: for another shape, or numbers that are not finite.
+    """
+    array = _numbers(values)
+    rows = array.reshape(len(array), -1) if array.ndim and array.size else np.zeros((0, 0))
+    if rows.shape[1] not in SIZES[l] or not np.isfinite(rows).all():
+        wanted = " or ".join(map(str, SIZES[l]))
+        raise StructureError(
+            f"the data have shape {list(array.shape)}; expected {wanted} finite numbers for each datum"
+        )
+    return Labels(rows @ components(l, rows.shape[1]).T)
+
+
 def read_labels(
-    structures: Sequence[Atoms], target: TargetSettings, indices: Sequence[int] | IntArray | None = None
+    structures: Sequence[Atoms],
+    target: PropertyTarget,
+    indices: Sequence[int] | IntArray | None = None,
+    values: ArrayLike | None = None,
 ) -> Labels:
     """Read a property, and its forces if they are learned, from ``info``, ``arrays`` or a calculator's results.
 
@@ -72,15 +96,28 @@ def read_labels(
         structures: geometries with labels.
         target: names of the keys and type of the property.
         indices: what to call the structures in messages; by default 0, 1, 2, ...
+        values: the property of each in its own shape, where it is not read but given.
 
     Raises:
         StructureError: if a key is missing, has the wrong shape or is not finite; with the indices of the structures.
     """
     names = [int(k) for k in (range(len(structures)) if indices is None else indices)]
+    known = _read(structures, target, names) if values is None else as_labels(values, target.l).values
+    if len(known) != len(structures):
+        raise StructureError(f"there are {len(known)} targets for {len(structures)} structures; give one for each")
+    return Labels(known, None if target.forces_key is None else _forces(structures, target.forces_key, names))
+
+
+def _read(structures: Sequence[Atoms], target: PropertyTarget, names: list[int]) -> FloatArray:
     key = str(target.key)
     found = [_find(atoms, key, False) for atoms in structures]
-    _refuse(found, lambda value: value is None, names, lambda k: _missing(structures[k], key, "number or list"))
-    sizes = {0: (1, 9), 1: (3,), 2: (9,)}[target.l]
+    _refuse(
+        found,
+        lambda value: value is None,
+        names,
+        lambda k: _missing(structures[k], "target.key", key, "number or list"),
+    )
+    sizes = SIZES[target.l]
     wanted = " or ".join(map(str, sizes))
     arrays = [_numbers(value) for value in found]
     _refuse(
@@ -91,16 +128,19 @@ def read_labels(
             f"'{key}' {_shown(found[k])}, expected {wanted} number{'' if wanted == '1' else 's'} for l = {target.l}"
         ),
     )
-    _refuse(arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' is {found[k]!r}, not finite")
+    _refuse(
+        arrays, lambda value: not np.isfinite(value).all(), names, lambda k: f"'{key}' {_shown(found[k])}, not finite"
+    )
     values = [components(target.l, value.size) @ value.ravel() for value in arrays]
-    forces = None if target.forces_key is None else _forces(structures, target.forces_key, names)
-    return Labels(np.array(values).reshape(-1, 2 * target.l + 1), forces)
+    return np.array(values).reshape(-1, 2 * target.l + 1)
 
 
 def _forces(structures: Sequence[Atoms], key: str, names: list[int]) -> FloatArray:
     found = [_find(atoms, key, True) for atoms in structures]
     wanted = "array with a row per atom"
-    _refuse(found, lambda value: value is None, names, lambda k: _missing(structures[k], key, wanted))
+    _refuse(
+        found, lambda value: value is None, names, lambda k: _missing(structures[k], "target.forces_key", key, wanted)
+    )
     arrays = [_numbers(value) for value in found]
     shapes = [(len(atoms), 3) for atoms in structures]
     fits = [value.shape == shape for value, shape in zip(arrays, shapes, strict=True)]
@@ -123,21 +163,31 @@ def _results(atoms: Atoms) -> dict[str, Any]:
     return atoms.calc.results if atoms.calc is not None else {}
 
 
-def _missing(atoms: Atoms, key: str, wanted: str) -> str:
+def _missing(atoms: Atoms, setting: str, key: str, wanted: str) -> str:
     """Say what there is where a key was not found as a value of the structure or of its atoms."""
     known = {**atoms.info, **atoms.arrays, **_results(atoms)}
     if known.get(key) is not None:
         kind = "atoms" if key in atoms.arrays else "whole structure"
         return f"'{key}' is there, but of the {kind}: it {_shown(known[key])}; expected a {wanted}"
     present = sorted({name for name, value in known.items() if value is not None} - {"numbers", "positions"})
-    return f"key '{key}' is missing; there is {', '.join(present) or 'none at all'}{nearest(key, present)}"
+    there = (
+        f"set {setting} to one of {', '.join(present)}{nearest(key, present)}" if present else "there is none at all"
+    )
+    return f"key '{key}' is missing; {there}"
 
 
 def _shown(value: Any) -> str:
     """Say what a value is, or what shape it has."""
     if not isinstance(value, np.ndarray):
-        return f"is {value!r}"
+        return f"is {_plain(value)!r}"
     return f"is {value.tolist()}" if value.ndim < 2 and value.size <= MOST_SHOWN else f"has shape {value.shape}"
+
+
+def _plain(value: Any) -> Any:
+    """Return numbers as Python shows them, 1.0 for np.float64(1.0)."""
+    if isinstance(value, list | tuple):
+        return [_plain(x) for x in value]
+    return value.item() if isinstance(value, np.generic) else value
 
 
 def _numbers(value: Any) -> FloatArray:

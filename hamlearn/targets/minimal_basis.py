@@ -10,6 +10,8 @@ import numpy as np
 
 from hamlearn.angular.ao_order import Orbitals, Shell
 from hamlearn.angular.elements import symbol
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import BasisError
 from hamlearn.targets.full_basis import basis_orbitals
 from hamlearn.types import FloatArray
@@ -20,8 +22,8 @@ NOBLE_GASES = (0, 2, 10, 18, 36, 54, 86)
 N_P_ELECTRONS = 6
 
 
-@dataclass(frozen=True)
-class MinimalBasis:
+@dataclass(frozen=True, eq=False, repr=False)
+class MinimalBasis(ByValue, Shown):
     """A minimal basis on the atoms of one molecule.
 
     Attributes:

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.linalg import eigh
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import BasisError
 from hamlearn.targets.lowdin import inverse_root, root, symmetrised
 from hamlearn.targets.minimal_basis import MinimalBasis
@@ -18,8 +20,8 @@ SMALLEST_RATIO = 1e-6
 """Of smallest to largest singular value of <minimal|orbital>; below, the symmetry of the two does not match."""
 
 
-@dataclass(frozen=True)
-class ProjectedHamiltonian:
+@dataclass(frozen=True, eq=False, repr=False)
+class ProjectedHamiltonian(ByValue, Shown):
     """Some exact levels of a molecule as a matrix in an orthonormal basis of minimal size.
 
     Attributes:

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.artifacts import check_format, load_arrays, save_arrays
 from hamlearn.errors import ArtifactError
+from hamlearn.targets.origin import Origin
 from hamlearn.targets.target import Diagnostics, Target
 
 Array = NDArray[Any]
@@ -33,7 +34,9 @@ def save_targets(folder: str | Path, targets: Sequence[Target]) -> None:
         ArtifactError: if the settings were not the same.
     """
     diagnostics = [target.diagnostics for target in targets if target.diagnostics is not None]
+    origins = [target.origin for target in targets if target.origin is not None]
     values: dict[str, list[Array]] = {"numbers": [target.numbers for target in targets]}
+    values["positions"] = [origin.positions for origin in origins]
     for name in MATRICES:
         values[name] = [matrix for target in targets if (matrix := getattr(target, name)) is not None]
     for name in DIAGNOSTICS:
@@ -54,6 +57,10 @@ def save_targets(folder: str | Path, targets: Sequence[Target]) -> None:
         "orbitals": Orbitals.merge(target.orbitals for target in targets).to_dict(),
         "flags": [part.flags for part in diagnostics],
     }
+    if any((origin.target, origin.qm) != (origins[0].target, origins[0].qm) for origin in origins):
+        raise ArtifactError("targets were built with different settings; build all with one setting")
+    if origins:
+        header |= {"target": dict(origins[0].target), "qm": dict(origins[0].qm)}
     Path(folder).mkdir(parents=True, exist_ok=True)
     save_arrays(Path(folder) / FILE, {"header": np.array(json.dumps(header)), **arrays})
 
@@ -80,7 +87,7 @@ def load_targets(folder: str | Path) -> list[Target]:
 def _targets(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Iterator[Target]:
     orbitals = Orbitals.from_dict(header["orbitals"])
     of_species: dict[tuple[int, ...], Orbitals] = {}
-    parts = {name: _split(arrays, name) for name in ("numbers", *MATRICES, *DIAGNOSTICS) if name in arrays}
+    parts = {name: _split(arrays, name) for name in ("numbers", "positions", *MATRICES, *DIAGNOSTICS) if name in arrays}
     for k, n_occupied in enumerate(arrays["n_occupied"]):
         numbers = parts["numbers"][k]
         species = tuple(sorted(set(numbers.tolist())))
@@ -96,7 +103,14 @@ def _targets(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Iterator
             n_occupied=int(n_occupied),
             baseline=matrices.get("baseline"),
             diagnostics=_diagnostics(header, arrays, parts, k),
+            origin=_origin(header, parts, k),
         )
+
+
+def _origin(header: Mapping[str, Any], parts: Mapping[str, list[Array]], k: int) -> Origin | None:
+    if "positions" not in parts:  # of an older version, or put together by hand
+        return None
+    return Origin(header["target"], header["qm"], parts["positions"][k].reshape(-1, 3))
 
 
 def _diagnostics(

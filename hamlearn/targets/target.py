@@ -5,11 +5,15 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from hamlearn.angular.ao_order import Orbitals
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
+from hamlearn.qm.molecule import formula
+from hamlearn.targets.origin import Origin
 from hamlearn.types import FloatArray, IntArray
 
 
-@dataclass(frozen=True)
-class Diagnostics:
+@dataclass(frozen=True, eq=False, repr=False)
+class Diagnostics(ByValue, Shown):
     """How well a projection on a minimal basis went.
 
     Where a delta SAPH follows its guess, singular values and projections are those of the guess, whose orbitals are
@@ -32,8 +36,8 @@ class Diagnostics:
     flags: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Target:
+@dataclass(frozen=True, eq=False, repr=False)
+class Target(ByValue, Shown):
     """A matrix to learn, Hartree, PySCF's order of the target's orbitals.
 
     Attributes:
@@ -44,6 +48,7 @@ class Target:
         n_occupied: number of doubly occupied levels of the full matrix.
         baseline: the same target of the guess [ao, ao]; None without delta learning.
         diagnostics: of the projection; None if nothing was projected.
+        origin: what it was made of; None if that is not known, as from files of older versions.
     """
 
     numbers: IntArray
@@ -53,6 +58,12 @@ class Target:
     n_occupied: int
     baseline: FloatArray | None = None
     diagnostics: Diagnostics | None = None
+    origin: Origin | None = None
+
+    def shown(self) -> dict[str, object]:
+        """Return the formula in place of atomic numbers, and what there is."""
+        fields = {name: value for name, value in super().shown().items() if value is not None}
+        return {"formula": formula(self.numbers), **{k: x for k, x in fields.items() if k not in ("numbers", "origin")}}
 
     @property
     def full(self) -> FloatArray:

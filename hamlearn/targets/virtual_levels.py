@@ -11,6 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
 from hamlearn.errors import BasisError
 from hamlearn.types import FloatArray
 
@@ -43,8 +45,8 @@ WEAK_OCCUPIED = (
 )
 
 
-@dataclass(frozen=True)
-class KeptLevels:
+@dataclass(frozen=True, eq=False, repr=False)
+class KeptLevels(ByValue, Shown):
     """Levels a minimal basis keeps.
 
     Attributes:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hamlearn.artifacts import save_arrays
-from hamlearn.config import TargetSettings
+from hamlearn.config import MatrixTarget, SaphTarget
 from hamlearn.model.equivariance import equivariance_error
 from hamlearn.model.hamiltonian import HamiltonianModel
 from hamlearn.observables import (
@@ -75,9 +75,9 @@ def error_bars(predictions: Sequence[Prediction], references: Sequence[Predictio
     return {"error_bars": {name: calibration_metrics(*found[name]) for name in ("gap", "levels")}}
 
 
-def levels_note(target: TargetSettings) -> str:
+def levels_note(target: MatrixTarget) -> str:
     """Say which levels of the reference are levels of the molecule."""
-    if target.kind != "saph":
+    if not isinstance(target, SaphTarget):
         return "All levels are those of the full Fock matrix, HOMO, LUMO and gap included."
     if target.virtuals == "lowest":
         return (
@@ -145,5 +145,5 @@ def _blocks(
         [r.numbers for r in references],
         model.orbitals_,
     )
-    alphas = model.block_model_.alpha_of_block()
+    alphas = model.alpha_of_block()
     return [{**row, "alpha": alphas.get(key)} for key, row in rows.items()]

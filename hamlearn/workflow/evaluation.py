@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hamlearn.artifacts import write_json
-from hamlearn.errors import ArtifactError, SCFError
-from hamlearn.parallel import folder_lock
+from hamlearn.errors import SCFError
+from hamlearn.job import Job
+from hamlearn.types import Echo
+from hamlearn.workflow.new_folders import new_folder
 from hamlearn.workflow.prediction import MATRICES, PROPERTIES, STRUCTURES, write_predictions, write_properties
 
 if TYPE_CHECKING:
@@ -16,34 +18,27 @@ if TYPE_CHECKING:
 
     from hamlearn.model.hamiltonian import HamiltonianModel
     from hamlearn.model.property import PropertyModel
+    from hamlearn.structures import Structures
 
-
-def _refuse_used(out: Path) -> None:
-    """Raise ArtifactError unless the folder is new or that of an evaluation that was cut short."""
-    if out.exists() and not out.is_dir():
-        raise ArtifactError(f"{out} is a file; give a folder for the evaluation")
-    own = (out / "qm" / "campaign.json").exists()
-    names = ("errors.json", "config.yaml", "model.yaml") + (() if own else (STRUCTURES, MATRICES, PROPERTIES))
-    for name in names:
-        if (out / name).exists():
-            raise ArtifactError(f"{out / name} exists already; give a new folder, nothing is overwritten")
+QM = "qm"
+"""Folder of the calculations."""
 
 
 def evaluate(
     model_folder: str | Path,
-    structures_file: str | Path,
+    structures: Structures,
     out: str | Path,
     executor: str = "local",
-    echo: Callable[[str], None] | None = print,
+    echo: Echo = print,
 ) -> dict[str, Any]:
-    """Compute references for the molecules of a file, predict them with a saved model and compare.
+    """Compute references for some molecules, predict them with a saved model and compare.
 
-    Calculations already in ``out`` are used again; molecules whose calculation failed are left out. References of a
-    property are read from the file.
+    Calculations that a killed evaluation left in ``out`` are used again; molecules whose calculation failed are
+    left out. References of a property are read from the structures.
 
     Args:
         model_folder: folder of a saved model.
-        structures_file: any file ASE reads.
+        structures: any file ASE reads, or molecules themselves, Å.
         out: folder for records, predictions and errors.json.
         executor: where the reference calculations run.
         echo: receives progress lines; None for silence.
@@ -54,30 +49,32 @@ def evaluate(
 
     Raises:
         SCFError: if all calculations failed.
-        HamlearnError: for a bad model or bad structures.
+        HamlearnError: for a bad model, bad structures or a used folder.
     """
+    from hamlearn.model.hamiltonian import HamiltonianModel
+    from hamlearn.model.loading import load_model
     from hamlearn.model.property import PropertyModel
-    from hamlearn.model.property_folder import load_model
-    from hamlearn.structures import check_structures, read_structures
+    from hamlearn.structures import as_structures, check_structures
 
     out = Path(out)
     model = load_model(model_folder)
-    structures = read_structures(structures_file)
-    check_structures(structures, source=str(structures_file))
+    source = str(structures) if isinstance(structures, str | Path) else "the structures to evaluate"
+    structures = as_structures(structures)
+    check_structures(structures, source, closed_shell=not model.target.is_property)
+    job = Job(echo=echo, executor=executor)
     if isinstance(model, PropertyModel):
-        return _evaluate_property(model, structures, out)
-    return _evaluate_hamiltonian(model, structures, out, executor, echo)
+        return _evaluate_property(model, structures, out, job)
+    assert isinstance(model, HamiltonianModel)
+    return _evaluate_hamiltonian(model, structures, out, job)
 
 
-def _evaluate_property(model: PropertyModel, structures: Sequence[Atoms], out: Path) -> dict[str, Any]:
+def _evaluate_property(model: PropertyModel, structures: Sequence[Atoms], out: Path, job: Job) -> dict[str, Any]:
     from hamlearn.observables.properties import property_metrics
     from hamlearn.targets.labels import read_labels
 
     labels = read_labels(structures, model.target)
-    predictions = model.predict(structures, forces=labels.forces is not None, std=True)
-    _refuse_used(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with folder_lock(out):
+    predictions = model.predict_all(structures, job)
+    with new_folder(out, (PROPERTIES,)):
         errors = {
             "n_test": len(structures),
             "target": model.target.model_dump(mode="json"),
@@ -89,25 +86,19 @@ def _evaluate_property(model: PropertyModel, structures: Sequence[Atoms], out: P
     return errors
 
 
-def _evaluate_hamiltonian(
-    model: HamiltonianModel,
-    structures: Sequence[Atoms],
-    out: Path,
-    executor: str,
-    echo: Callable[[str], None] | None,
-) -> dict[str, Any]:
+def _evaluate_hamiltonian(model: HamiltonianModel, structures: Sequence[Atoms], out: Path, job: Job) -> dict[str, Any]:
     from hamlearn.observables import metrics, reference_prediction
     from hamlearn.qm import run_campaign
     from hamlearn.targets import build_target
     from hamlearn.workflow.errors_of_run import error_bars
     from hamlearn.workflow.stages import guess_focks
 
-    model.block_model_.domain.check(structures)  # before hours of calculations
-    _refuse_used(out)
-    out.mkdir(parents=True, exist_ok=True)
-    with folder_lock(out):
+    model.learner_.domain_.check(structures)  # before hours of calculations
+    computed = (out / QM / "campaign.json").exists()  # or the predictions are not those of an evaluation
+    with new_folder(out, (QM, STRUCTURES, MATRICES) if computed else (QM,)):
+        guesses = guess_focks(model.target)
         campaign = run_campaign(
-            structures, model.qm, out / "qm", guess_focks=guess_focks(model.target), executor=executor, echo=echo
+            structures, model.qm, out / QM, guess_focks=guesses, executor=job.executor, echo=job.echo
         )
         finished = [index for index in range(len(structures)) if index not in campaign.failures]
         if not finished:
@@ -115,7 +106,7 @@ def _evaluate_hamiltonian(
         targets = [build_target(campaign.load(index), model.target) for index in finished]
         compared = [structures[index] for index in finished]
         sides = [(target.metric, target.baseline) for target in targets]
-        predictions = model.predict(compared, executor, sides, std=model.model.error_bars and "levels")
+        predictions = model.predict(compared, job, sides, std="levels" if model.model.error_bars else False)
         references = [reference_prediction(target) for target in targets]
         errors = {
             "n_test": len(finished),

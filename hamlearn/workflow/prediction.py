@@ -2,30 +2,34 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+import os
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hamlearn.artifacts import save_arrays, written_atomically
-from hamlearn.config import TargetSettings
-from hamlearn.errors import ArtifactError
+from hamlearn.config import PropertyTarget
+from hamlearn.errors import check_type
+from hamlearn.job import Job
 from hamlearn.observables import Prediction
-from hamlearn.parallel import folder_lock
+from hamlearn.workflow.new_folders import new_folder, refuse_used
 
 if TYPE_CHECKING:
     from ase import Atoms
 
     from hamlearn.observables.properties import PropertyPrediction
+    from hamlearn.structures import Structures
 
 FORMAT_VERSION = 1
 STRUCTURES, MATRICES, PROPERTIES = "predictions.extxyz", "hamiltonians.h5", "properties.npz"
+UNFINISHED = (MATRICES, PROPERTIES)
+"""What a killed prediction leaves; the structures are written last."""
 
 
 def predict(
-    model_folder: str | Path, structures_file: str | Path, out: str | Path, executor: str = "serial"
+    model_folder: str | Path, structures: Structures, out: str | Path, executor: str = "serial"
 ) -> list[Prediction] | list[PropertyPrediction]:
-    """Predict the molecules of a file with a saved model; write predictions.extxyz and hamiltonians.h5.
+    """Predict molecules with a saved model; write predictions.extxyz and hamiltonians.h5.
 
     A model with error bars (``model.error_bars``) writes those of levels and gap, too.
 
@@ -33,8 +37,8 @@ def predict(
 
     Args:
         model_folder: folder of a saved model.
-        structures_file: any file ASE reads.
-        out: folder for the predictions; one that holds predictions already is refused.
+        structures: any file ASE reads, or molecules themselves, Å.
+        out: folder for the predictions; one that is not empty is refused.
         executor: where kernels, and overlaps and guess matrices if the target needs them, are computed.
 
     Returns:
@@ -43,32 +47,23 @@ def predict(
     Raises:
         HamlearnError: for a bad model, bad structures, structures outside the model's domain or a used folder.
     """
-    from hamlearn.model.property import PropertyModel
-    from hamlearn.model.property_folder import load_model
-    from hamlearn.structures import read_structures
+    from hamlearn.model.loading import load_model
+    from hamlearn.structures import as_structures
 
+    paths = (str, os.PathLike)
+    check_type(model_folder, paths, "model_folder", "the folder of a saved model; of a model itself call predict")
+    check_type(out, paths, "out", "the path of a folder")
     out = Path(out)
-    _refuse_existing(out)
+    refuse_used(out, UNFINISHED)
     model = load_model(model_folder)
-    structures = read_structures(structures_file)
-    if isinstance(model, PropertyModel):
-        properties = model.predict(structures, forces=model.has_forces, std=True)
-        with _new_folder(out):
-            write_properties(out, structures, properties, model.target)
-        return properties
-    predictions = model.predict(structures, executor, std=model.model.error_bars and "levels")
-    with _new_folder(out):
-        write_predictions(out, structures, predictions)
+    structures = as_structures(structures)
+    predictions = model.predict_all(structures, Job(executor=executor))
+    with new_folder(out, UNFINISHED):
+        if isinstance(model.target, PropertyTarget):
+            write_properties(out, structures, predictions, model.target)
+        else:
+            write_predictions(out, structures, predictions)
     return predictions
-
-
-@contextmanager
-def _new_folder(out: Path) -> Iterator[None]:
-    """Make and lock the folder of the predictions."""
-    out.mkdir(parents=True, exist_ok=True)
-    with folder_lock(out):
-        _refuse_existing(out)
-        yield
 
 
 def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Sequence[Prediction]) -> None:
@@ -110,7 +105,7 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
 
 
 def write_properties(
-    folder: Path, structures: Sequence[Atoms], predictions: Sequence[PropertyPrediction], target: TargetSettings
+    folder: Path, structures: Sequence[Atoms], predictions: Sequence[PropertyPrediction], target: PropertyTarget
 ) -> None:
     """Write predicted properties to properties.npz and predictions.extxyz.
 
@@ -146,10 +141,3 @@ def write_properties(
         labelled.append(copy)
     with written_atomically(folder / STRUCTURES) as temporary:
         ase.io.write(temporary, labelled, format="extxyz")
-
-
-def _refuse_existing(folder: Path) -> None:
-    if (folder / STRUCTURES).exists():  # written last: matrices alone are left by a killed prediction
-        raise ArtifactError(f"{folder / STRUCTURES} exists already; give a new folder, nothing is overwritten")
-    if folder.exists() and not folder.is_dir():
-        raise ArtifactError(f"{folder} is a file; give a folder for the predictions")

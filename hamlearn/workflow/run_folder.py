@@ -9,44 +9,90 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, TypeVar, cast
 
 import numpy as np
 
 from hamlearn.artifacts import read_json, write_json
-from hamlearn.config import Config
+from hamlearn.config import Config, ModelSettings
+from hamlearn.errors import ConfigError
+from hamlearn.job import Job
 from hamlearn.structures import check_structures, read_structures, split, training_orders
 from hamlearn.types import IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from hamlearn.learning.groups import Group
+    from hamlearn.model.base import Model as AnyModel
+
 RESULTS_VERSION = PART_VERSION = 1
 DAMAGED = "delete it and run again"
 
 
-class RunFolder(ABC):
+Model = TypeVar("Model", bound="AnyModel")
+
+
+class RunFolder(ABC, Generic[Model]):
     """A run folder and what the stages have made of it so far.
 
     Args:
         config: the workflow.
         out: run folder.
-        executor: where calculations run.
-        echo: receives progress lines.
+        job: where and how loudly the work is done.
     """
 
-    STAGES: ClassVar[tuple[str, ...]]
-    """Methods in the order they run."""
     TIMED: ClassVar[tuple[str, ...]]
     """Stages whose times are part of the results."""
 
-    def __init__(self, config: Config, out: Path, executor: str, echo: Callable[[str], None]) -> None:
-        self.config, self.out, self.executor, self.echo = config, out, executor, echo
-        self.model: Any = None
+    OF_PAIRS: ClassVar[bool]
+    """Whether pairs of atoms are learned, or atoms alone."""
+
+    def __init__(self, config: Config, out: Path, job: Job) -> None:
+        self.config, self.out, self.job = config, out, job
+        self._model: Model | None = None
+
+    @property
+    @abstractmethod
+    def stages(self) -> dict[str, Callable[[], None]]:
+        """What is done, by name, in the order it is done."""
+
+    @property
+    def model(self) -> Model:
+        """The final model, once the stage fit is done."""
+        assert self._model is not None
+        return self._model
+
+    @property
+    def failures(self) -> dict[int, str]:
+        """Reason of every failed calculation, by position in the input file."""
+        return {}
 
     @abstractmethod
     def check_input(self) -> None:
         """Read and check everything that can be refused before anything is written."""
+
+    def _check_learner(self, n_targets: Mapping[Group, int], held_out: bool) -> None:
+        """Refuse an executor there is not, settings that training set or learning curve do not bear, and a test set
+        outside the domain.
+
+        Args:
+            n_targets: number of targets of every group.
+            held_out: whether structures will be left out to calibrate error bars.
+        """
+        from hamlearn.learning.registry import new_learner, smaller
+
+        self.job.open_executor()  # opened only where it is entered
+        settings, train = self.config.model, [self.structures[k] for k in self.train]
+        learner = new_learner(settings)
+        learner.check(train, n_targets, held_out)
+        for n in self.config.split.curve[:1]:
+            try:
+                new_learner(smaller(settings, train[:n])).check(train[:n], {})
+            except ConfigError as error:
+                raise ConfigError(f"split.curve starts at {n}: {error}") from None
+        for domain in learner.domains(train, pairs=self.OF_PAIRS):
+            domain.check([self.structures[k] for k in self.test], self.split[1])
 
     @cached_property
     def all_structures(self) -> list[Atoms]:
@@ -90,28 +136,35 @@ class RunFolder(ABC):
         """Fit the final model on the whole training set."""
         folder = self.out / "model"
         if folder.exists():
-            self.model = self._load_model(folder)
+            self._model = self._load_model(folder)
             return
         start = time.perf_counter()
-        self.model = self._fit(self.train, "fit")
+        self._model = self._fit(self.train, self.config.model, "fit")
         self._record_fit(time.perf_counter() - start)
         self.model.save(folder)
 
     def curve(self) -> None:
-        """Fit and test on nested subsets of each order of the training set."""
-        s = self.config.split
+        """Fit and test on nested subsets of each order of the training set.
+
+        What the final model chose of a grid stays as it is.
+        """
+        from hamlearn.learning.registry import smaller
+
+        s, chosen = self.config.split, self.model.learner_.chosen()
         for order, members in enumerate(training_orders(self.train, s.repeats, s.seed)):
             for n in [n for n in s.curve if n <= len(self.train)]:
                 name = f"curve/order-{order}-train-{n}"
                 if (self.out / f"{name}.json").exists():
                     continue
-                if missing := self._missing([self.structures[k] for k in members[:n]]):
-                    self.echo(f"learning curve: {n} structures are left out ({missing} of this size)")
+                structures = [self.structures[k] for k in members[:n]]
+                if missing := self._missing(structures):
+                    self.job.say(f"learning curve: {n} structures are left out ({missing} of this size)")
                     continue
                 start = time.perf_counter()
                 whole = n == len(self.train)
                 label = f"learning curve, order {order + 1} of {s.repeats}"
-                errors = self._errors(self.model if whole else self._fit(members[:n], label))
+                model = self.model if whole else self._fit(members[:n], smaller(chosen, structures), label)
+                errors = self._errors(model)
                 self._write(name, {"n_train": n, "order": order, **errors, "seconds": time.perf_counter() - start})
 
     def results(self, peak_memory_gb: float) -> dict[str, Any]:
@@ -132,7 +185,7 @@ class RunFolder(ABC):
             "n_structures": len(self.train) + len(self.test),
             "formulas": dict(Counter(atoms.get_chemical_formula() for atoms in self.structures)),
             "target": self.config.target.model_dump(mode="json"),
-            "failures": {str(self.used[k]): reason for k, reason in self._failures().items()},
+            "failures": {str(index): reason for index, reason in self.failures.items()},
             "seconds": seconds | {"curve": sum(row.pop("seconds") for row in curve)},
             "peak_memory_gb": peak_memory_gb,
             "learning_curve": curve,
@@ -148,27 +201,27 @@ class RunFolder(ABC):
         return write_report(self.out)
 
     @abstractmethod
-    def _fit(self, members: IntArray, label: str) -> Any:
+    def _fit(self, members: IntArray, settings: ModelSettings, label: str) -> Model:
         """Return a model of some of the structures of this run."""
 
     @abstractmethod
-    def _load_model(self, folder: Path) -> Any:
-        """Return the saved model."""
-
-    @abstractmethod
-    def _errors(self, model: Any) -> dict[str, Any]:
+    def _errors(self, model: Model) -> dict[str, Any]:
         """Return the errors of a model on the test set."""
 
-    @abstractmethod
+    def _load_model(self, folder: Path) -> Model:
+        from hamlearn.model.loading import load_model
+
+        return cast(Model, load_model(folder))
+
     def _missing(self, members: Sequence[Atoms]) -> str:
         """Return in words what the test set has and these structures lack; empty if nothing."""
+        (domain,) = self.model.learner_.domains(members, pairs=self.OF_PAIRS)
+        return next((words for atoms in self.tested if (words := domain.lacks(atoms))), "")
 
-    @abstractmethod
     def _write_card(self, results: Mapping[str, Any]) -> None:
-        """Write the model card again, with the errors."""
+        from hamlearn.model.folder import write_card
 
-    def _failures(self) -> Mapping[int, str]:
-        return {}
+        write_card(self.out / "model", results)
 
     def _record_fit(self, seconds: float) -> None:
         self._record("fit", seconds)

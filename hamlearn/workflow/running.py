@@ -3,19 +3,25 @@
 from __future__ import annotations
 
 import hashlib
+import os
 import resource
-from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import Config, compare_configs, dump_config, installed_versions, load_config
-from hamlearn.errors import ArtifactError, ConfigError
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
+from hamlearn.errors import ArtifactError, ConfigError, check_type
+from hamlearn.job import Job
 from hamlearn.parallel import folder_lock
+from hamlearn.types import Echo
+from hamlearn.workflow.new_folders import refuse_used
 
 if TYPE_CHECKING:
-    from hamlearn.workflow.run_folder import RunFolder
+    from hamlearn.workflow.property_stages import PropertyRun
+    from hamlearn.workflow.stages import Run
 
 CONFIG = "config.yaml"
 INPUT_HASH = "structures.sha256"
@@ -23,8 +29,8 @@ MAY_CHANGE = ("structures.file:", "model.memory_gb:")
 """Settings that may differ when a run goes on: where the file lies (its content is compared), and the memory."""
 
 
-@dataclass(frozen=True)
-class RunResult:
+@dataclass(frozen=True, eq=False, repr=False)
+class RunResult(ByValue, Shown):
     """What a run gave.
 
     Attributes:
@@ -37,21 +43,26 @@ class RunResult:
     failures: dict[int, str]
     report: Path | None
 
+    def shown(self) -> dict[str, object]:
+        """Return the numbers of the results, how many calculations failed, and where the report is."""
+        numbers = {name: x for name, x in (self.results or {}).items() if isinstance(x, int | float)}
+        return {**numbers, "failures": len(self.failures), "report": self.report}
+
 
 def run(
-    config: Config,
+    config: Config | str | Path,
     out: str | Path,
     *,
     executor: str = "local",
     until: str | None = None,
     shard: tuple[int, int] | None = None,
     retry_failed: bool = False,
-    echo: Callable[[str], None] | None = print,
+    echo: Echo = print,
 ) -> RunResult:
     """Run a workflow in a folder, continuing from whatever the folder holds.
 
     Args:
-        config: the workflow.
+        config: the workflow, or its file.
         out: run folder; made if absent.
         executor: where calculations run, see :func:`hamlearn.parallel.open_executor`.
         until: last stage to run (qm, targets, fit, evaluate, curve); None for all and the report. A property has no
@@ -64,56 +75,43 @@ def run(
         ArtifactError: if the folder holds a run with other settings or structures, or is in use.
         HamlearnError: for unacceptable structures or settings; nothing is computed then.
     """
-    out = Path(out)
-    if out.exists() and not out.is_dir():
-        raise ArtifactError(f"{out} is a file; give a folder for the run")
-    kind = _kind_of_run(config)
-    if until not in (None, *kind.STAGES) or (shard and ("qm" not in kind.STAGES or not 0 <= shard[0] < shard[1])):
-        hint = "; a property is read from the file, nothing is computed" if config.is_property else ""
-        raise ConfigError(
-            f"until = {until}, shard = {shard}: expected one of {kind.STAGES} and (i, n) with 0 <= i < n{hint}"
-        )
-    stages = kind.STAGES[: kind.STAGES.index(until) + 1] if until else kind.STAGES
-    job: Any = kind(config, out, executor, echo or (lambda line: None))
-    job.check_input()
-    _refuse_strangers(out)
+    check_type(config, (Config, str, os.PathLike), "config", "the path of a workflow file, or Config(**sections)")
+    check_type(out, (str, os.PathLike), "out", "the path of a folder")
+    config, out = config if isinstance(config, Config) else load_config(config), Path(out)
+    job = Job(echo, executor, label="")
+    work = _new_run(config, out, job, shard, retry_failed)
+    names = tuple(work.stages)
+    if config.is_property and (shard or until in ("qm", "targets")):
+        raise ConfigError("a property is read from the file, nothing is computed; use hamlearn run")
+    if until not in (None, *names) or (shard and not 0 <= shard[0] < shard[1]):
+        raise ConfigError(f"until = {until}, shard = {shard}: expected one of {names} and (i, n) with 0 <= i < n")
+    last = "qm" if shard else until or names[-1]
+    chosen = names[: names.index(last) + 1]
+    work.check_input()
+    if not (out / CONFIG).exists():
+        refuse_used(out, (INPUT_HASH,), "it holds no run: give a new folder or that of a run")
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out, shard):
         _claim(config, out)
-        failures: dict[int, str] = {}
-        if "qm" in stages:
-            failures = job.qm(("qm",) if shard else stages, shard, retry_failed)
-            if shard or stages == ("qm",):
-                return RunResult(None, failures, None)
-        for stage in stages:
-            if stage != "qm":
-                getattr(job, stage)()
-        if "evaluate" not in stages:
-            return RunResult(None, failures, None)
-        results = job.results(peak_memory_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
-        return RunResult(results, failures, job.report() if until is None else None)
+        for name in chosen:
+            work.stages[name]()
+        if "evaluate" not in chosen:
+            return RunResult(None, work.failures, None)
+        results = work.results(peak_memory_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+        return RunResult(results, work.failures, work.report() if until is None else None)
 
 
-def _kind_of_run(config: Config) -> type[RunFolder]:
-    """Return the class of runs that learn the target."""
+def _new_run(
+    config: Config, out: Path, job: Job, shard: tuple[int, int] | None, retry_failed: bool
+) -> Run | PropertyRun:
+    """Return the run that learns the target."""
     if config.is_property:
         from hamlearn.workflow.property_stages import PropertyRun
 
-        return PropertyRun
+        return PropertyRun(config, out, job)
     from hamlearn.workflow.stages import Run
 
-    return Run
-
-
-def _refuse_strangers(out: Path) -> None:
-    """Raise ArtifactError if the folder holds files but no run."""
-    if not out.exists() or (out / CONFIG).exists():
-        return
-    strangers = sorted(item.name for item in out.iterdir() if not item.name.startswith(".") and item.name != INPUT_HASH)
-    if strangers:
-        raise ArtifactError(
-            f"{out} is not empty ({', '.join(strangers[:5])}) and holds no run; give a new folder or that of a run"
-        )
+    return Run(config, out, job, shard, retry_failed)
 
 
 def _claim(config: Config, out: Path) -> None:

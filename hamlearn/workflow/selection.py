@@ -10,18 +10,25 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hamlearn.artifacts import written_atomically
-from hamlearn.errors import ArtifactError, ConfigError
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
+from hamlearn.errors import ConfigError
+from hamlearn.job import Job
 from hamlearn.model.selection import By, Of, Selection, choose
-from hamlearn.parallel import folder_lock
+from hamlearn.workflow.new_folders import new_folder, refuse_used
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from hamlearn.structures import Structures
+
 CHOSEN, TABLE, OUTSIDE = "selected.extxyz", "selected.csv", "outside.extxyz"
+UNFINISHED = (CHOSEN, OUTSIDE)
+"""What a killed selection leaves; the table is written last."""
 
 
-@dataclass(frozen=True)
-class SelectionReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class SelectionReport(ByValue, Shown):
     """A selection with the molecules it is of.
 
     Attributes:
@@ -33,6 +40,18 @@ class SelectionReport:
     selection: Selection
     structures: Sequence[Atoms]
     of: str
+
+    def shown(self) -> dict[str, object]:
+        """Return how many were chosen of how many, and which."""
+        chosen = self.selection
+        return {
+            "chosen": len(chosen.indices),
+            "candidates": len(self.structures),
+            "outside": len(chosen.outside),
+            "indices": tuple(chosen.indices.tolist()),
+            f"{self.of}_std_ev": chosen.stds_ev,
+            "distances": chosen.distances,
+        }
 
     def rows(self) -> list[dict[str, Any]]:
         """Return one row per chosen molecule in order: rank, index, formula, error bar in eV or nan, distance."""
@@ -70,42 +89,42 @@ class SelectionReport:
 
 def select(
     model_folder: str | Path,
-    candidates_file: str | Path,
+    candidates: Structures,
     n: int,
     out: str | Path | None = None,
     by: By = "uncertainty",
     of: Of = "gap",
-    known_file: str | Path | None = None,
+    known: Structures | None = None,
     executor: str = "serial",
 ) -> SelectionReport:
-    """Choose which molecules of a file to compute next; see :func:`hamlearn.select_structures`.
+    """Choose which molecules to compute next; see :func:`hamlearn.select_structures`.
 
     Args:
         model_folder: folder of a saved model of Hamiltonians.
-        candidates_file: any file ASE reads.
+        candidates: any file ASE reads, or molecules themselves, Å.
         n: how many to choose.
         out: folder for selected.extxyz and selected.csv, and outside.extxyz if there is anything; None: nothing is
-            written. One that holds a selection already is refused.
+            written. One that is not empty is refused.
         by: uncertainty, farthest or both.
         of: error bars of the gap or of the levels.
-        known_file: structures that need no computing, any file ASE reads.
+        known: structures that need no computing, given in the same ways.
         executor: where kernels are computed.
 
     Raises:
         HamlearnError: for a bad model, bad structures, too few candidates or a used folder.
     """
     from hamlearn.model.hamiltonian import HamiltonianModel
-    from hamlearn.model.property_folder import load_model
-    from hamlearn.structures import read_structures
+    from hamlearn.model.loading import load_model
+    from hamlearn.structures import as_structures
 
     if out is not None:
-        _refuse_existing(Path(out))
+        refuse_used(Path(out), UNFINISHED)
     model = load_model(model_folder)
     if not isinstance(model, HamiltonianModel):
         raise ConfigError(f"{model_folder} holds a model of a property; select needs one of Hamiltonians")
-    structures = read_structures(candidates_file)
-    known = read_structures(known_file) if known_file else []
-    report = SelectionReport(choose(model, structures, n, by, of, known, executor), structures, of)
+    structures = as_structures(candidates, "the candidates")
+    computed = [] if known is None else as_structures(known, "the known structures")
+    report = SelectionReport(choose(model, structures, n, by, of, computed, Job(executor=executor)), structures, of)
     if out is not None:
         write_selection(Path(out), report)
     return report
@@ -117,8 +136,7 @@ def write_selection(out: Path, report: SelectionReport) -> None:
     chosen = [(row["index"], {"hamlearn_index": row["index"], f"hamlearn_{std}": row[std]}) for row in rows]
     chosen = [(index, {name: x for name, x in info.items() if isfinite(x)}) for index, info in chosen]
     beyond = [(index, {"hamlearn_index": index, "hamlearn_outside": why}) for index, _, why in report.outside]
-    with folder_lock(out):
-        _refuse_existing(out)
+    with new_folder(out, UNFINISHED):
         if beyond:
             _write_structures(out / OUTSIDE, report.structures, beyond)
         _write_structures(out / CHOSEN, report.structures, chosen)
@@ -137,10 +155,3 @@ def _write_structures(path: Path, structures: Sequence[Atoms], labelled: Sequenc
         copies[-1].info |= info
     with written_atomically(path) as temporary:
         ase.io.write(temporary, copies, format="extxyz")
-
-
-def _refuse_existing(folder: Path) -> None:
-    if (folder / TABLE).exists():  # written last
-        raise ArtifactError(f"{folder / TABLE} exists already; give a new folder, nothing is overwritten")
-    if folder.exists() and not folder.is_dir():
-        raise ArtifactError(f"{folder} is a file; give a folder for the selection")

@@ -3,125 +3,148 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Mapping, Sequence
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
 from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from hamlearn.config import Config, FeatureSettings, ModelSettings, TargetSettings, WignerSettings
-from hamlearn.errors import ArtifactError, ConfigError, SCFError
-from hamlearn.progress import Progress
+from hamlearn.config import Config, MatrixTarget, ModelSettings, QMSettings
+from hamlearn.errors import ArtifactError, FarPairsWarning, SCFError
+from hamlearn.job import Job
 from hamlearn.types import IntArray
 from hamlearn.workflow.prediction import write_predictions
 from hamlearn.workflow.run_folder import RunFolder
 
 if TYPE_CHECKING:
-    from ase import Atoms
-
     from hamlearn.model.hamiltonian import HamiltonianModel
     from hamlearn.observables import Prediction
     from hamlearn.qm import Campaign
     from hamlearn.targets import Target
 
 
-def guess_focks(target: TargetSettings) -> tuple[str, ...]:
+def guess_focks(target: MatrixTarget) -> tuple[str, ...]:
     """Return the guess Fock matrices a target needs."""
     return () if target.delta == "none" else (target.delta,)
 
 
-class Run(RunFolder):
-    """A run that learns a matrix: calculations, targets, model, errors."""
+@contextmanager
+def far_pairs_are_told() -> Iterator[None]:
+    """Be silent about pairs beyond the cut-off: the stage fit has told of those of all structures."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", FarPairsWarning)
+        yield
 
-    STAGES = ("qm", "targets", "fit", "evaluate", "curve")
+
+class Run(RunFolder["HamiltonianModel"]):
+    """A run that learns a matrix: calculations, targets, model, errors.
+
+    Args:
+        config: the workflow.
+        out: run folder.
+        job: where and how loudly the work is done.
+        shard: (i, n) to compute only every n-th calculation from the i-th.
+        retry_failed: compute again what failed before.
+    """
+
     TIMED = ("qm", "targets", "features", "fit", "predict")
+    OF_PAIRS = True
 
-    def __init__(self, config: Config, out: Path, executor: str, echo: Callable[[str], None]) -> None:
-        super().__init__(config, out, executor, echo)
-        self.campaign: Campaign | None = None
+    def __init__(
+        self, config: Config, out: Path, job: Job, shard: tuple[int, int] | None = None, retry_failed: bool = False
+    ) -> None:
+        super().__init__(config, out, job)
+        self.shard, self.retry_failed = shard, retry_failed
+        self._campaign: Campaign | None = None
+
+    @property
+    def stages(self) -> dict[str, Callable[[], None]]:
+        """What is done, by name, in the order it is done."""
+        return {
+            "qm": self.qm,
+            "targets": self.targets,
+            "fit": self.fit,
+            "evaluate": self.evaluate,
+            "curve": self.curve,
+        }
+
+    @property
+    def campaign(self) -> Campaign:
+        """The calculations, once the stage qm is done."""
+        assert self._campaign is not None
+        return self._campaign
+
+    @property
+    def failures(self) -> dict[int, str]:
+        """Reason of every failed calculation, by position in the input file."""
+        return {int(self.used[k]): reason for k, reason in self.campaign.failures.items()}
 
     def check_input(self) -> None:
         """Read and check structures, split, basis and functional before anything is written."""
-        from hamlearn.learning.choice import grid_of
-        from hamlearn.learning.domain import Domain
-        from hamlearn.learning.groups import groups_of
-        from hamlearn.learning.kernel_learner import KernelBlockModel
-        from hamlearn.parallel import open_executor
+        from hamlearn.learning.tasks import targets_of
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
         from hamlearn.targets import target_orbitals
 
-        open_executor(self.executor)  # refuses a wrong one; opened only where it is entered
-        if self.config.qm.xc:
-            check_functional(self.config.qm.xc)
+        qm = self.qm_settings
+        if qm.xc:
+            check_functional(qm.xc)
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
-        check_basis(self.config.qm.basis, species)
-        orbitals = target_orbitals(self.config.target, self.config.qm.basis, sorted(species))
-        train, test = ([self.all_structures[k] for k in part] for part in self.split)
-        c = self.config
-        environments: Sequence[FeatureSettings | WignerSettings] = [c.features]
-        if c.model.kind == "wigner":
-            KernelBlockModel(c.wigner, c.model).check(train, groups_of(orbitals), held_out=c.model.error_bars)
-            self._check_smallest_of_curve(train)
-            unlike = {(s.cutoff_angstrom, s.element_likeness is None): s for s in grid_of(c.wigner)}
-            environments = list(unlike.values())
-        for settings in environments:
-            Domain.of(train, settings).check(test, self.split[1])
+        check_basis(qm.basis, species)
+        orbitals = target_orbitals(self.target, qm.basis, sorted(species))
+        self._check_learner(targets_of(orbitals), held_out=bool(self.config.model.error_bars))
 
-    def _check_smallest_of_curve(self, train: Sequence[Atoms]) -> None:
-        """Refuse a learning curve whose smallest model cannot be fitted."""
-        from hamlearn.learning.kernel_learner import KernelBlockModel
+    @property
+    def kernels(self) -> Path:
+        """Folder that keeps the kernels of a fit until it is done."""
+        return self.out / "kernels"
 
-        if not self.config.split.curve:
-            return
-        some = train[: self.config.split.curve[0]]
-        try:
-            KernelBlockModel(self.config.wigner.model_copy(update={"grid": None}), self._smaller(some)).check(some)
-        except ConfigError as error:
-            raise ConfigError(f"split.curve starts at {len(some)}: {error}") from None
+    @property
+    def qm_settings(self) -> QMSettings:
+        """How matrices are computed."""
+        assert self.config.qm is not None
+        return self.config.qm
 
-    def _smaller(self, members: Sequence[Atoms]) -> ModelSettings:
-        """Return the regression of a point of the learning curve, which needs no error bars."""
-        from hamlearn.learning.active import clipped_active
+    @property
+    def target(self) -> MatrixTarget:
+        """Which matrix is learned."""
+        assert isinstance(self.config.target, MatrixTarget)
+        return self.config.target
 
-        c = self.config.model
-        active = clipped_active(c.active, members) if c.kind == "wigner" else c.active
-        return c.model_copy(update={"error_bars": False, "active": active})
-
-    def qm(self, stages: Sequence[str], shard: tuple[int, int] | None, retry_failed: bool = False) -> dict[int, str]:
-        """Compute what is missing; return the failures by position in the input file."""
+    def qm(self) -> None:
+        """Compute what is missing."""
         from hamlearn.qm import run_campaign
 
         start = time.perf_counter()
-        self.campaign = run_campaign(
+        self._campaign = run_campaign(
             self.structures,
-            self.config.qm,
+            self.qm_settings,
             self.out / "qm",
-            guess_focks=guess_focks(self.config.target),
-            executor=self.executor,
-            shard=shard,
-            retry_failed=retry_failed,
-            echo=self.echo,
+            guess_focks=guess_focks(self.target),
+            executor=self.job.executor,
+            shard=self.shard,
+            retry_failed=self.retry_failed,
+            echo=self.job.echo,
         )
-        if not shard and not (self.out / "evaluation.json").exists():  # all calls that led to these records
+        if not self.shard and not (self.out / "evaluation.json").exists():  # all calls that led to these records
             self._record("qm", self._times.get("qm", 0.0) + time.perf_counter() - start)
         failed = set(self.campaign.failures)
         n_train = len(self.split[0])
         self.train = np.array([k for k in range(n_train) if k not in failed], dtype=np.int64)
         self.test = np.array([k for k in range(n_train, len(self.used)) if k not in failed], dtype=np.int64)
-        failures = {int(self.used[k]): reason for k, reason in self.campaign.failures.items()}
-        if len(stages) > 1 and (not len(self.train) or (self.config.split.test and not len(self.test))):
-            listed = "\n  ".join(f"structure {index}: {reason}" for index, reason in failures.items())
-            raise SCFError(f"too many calculations failed to go on:\n  {listed}")
-        return failures
 
     def targets(self) -> None:
         """Build the matrix to learn of every finished molecule."""
         from hamlearn.targets import build_target, load_targets, save_targets
         from hamlearn.workflow.errors_of_run import write_diagnostics
 
-        assert self.campaign is not None
+        if not len(self.train) or (self.config.split.test and not len(self.test)):
+            listed = "\n  ".join(f"structure {index}: {reason}" for index, reason in self.failures.items())
+            raise SCFError(f"too many calculations failed to go on:\n  {listed}")
         finished = np.concatenate([self.train, self.test])
         diagnostics = self.out / "diagnostics.npz"
         if (self.out / "targets" / "targets.npz").exists():
@@ -135,9 +158,9 @@ class Run(RunFolder):
                 write_diagnostics(diagnostics, built, self.used[finished])
         else:
             built = []
-            with self._timed("targets"), Progress("targets", len(finished), self.echo) as progress:
+            with self._timed("targets"), self.job.progress("targets", len(finished)) as progress:
                 for k in finished:
-                    built.append(build_target(self.campaign.load(int(k)), self.config.target))
+                    built.append(build_target(self.campaign.load(int(k)), self.target))
                     progress.advance()
             write_diagnostics(diagnostics, built, self.used[finished])
             save_targets(self.out / "targets", built)  # last: its presence says that the stage is done
@@ -145,12 +168,15 @@ class Run(RunFolder):
 
     def fit(self) -> None:
         """Fit the final model; its kernels are removed once it is on disk."""
+        from hamlearn.learning.domain import warn_of_far_pairs
         from hamlearn.learning.tiles import remove_kernels
 
-        super().fit()
-        self.model.forget_kernels()
-        remove_kernels(self.out / "kernels")  # also those of a run that was killed here
+        with far_pairs_are_told():
+            super().fit()
+        warn_of_far_pairs(self.structures, self.model.learner_.pair_cutoff, self.used)
+        remove_kernels(self.kernels)  # also those of a run that was killed here
 
+    @far_pairs_are_told()
     def evaluate(self) -> None:
         """Predict the test set and measure the errors."""
         from hamlearn.workflow.errors_of_run import measure
@@ -159,59 +185,42 @@ class Run(RunFolder):
         if not len(self.test) or all(written):
             return
         with self._timed("predict"):
-            predictions = self.model.predict(self.tested, self.executor, std=self.config.model.error_bars and "levels")
+            predictions = self.model.predict(
+                self.tested, self.job, std="levels" if self.config.model.error_bars else False
+            )
         write_predictions(self.out / "predictions", self.tested, predictions)
         targets = [self.target_of[k] for k in self.test]
         measured = measure(self.out, self.model, self.tested, predictions, targets, self.used[self.test])
         self._write("evaluation", measured)
 
-    def _fit(self, members: IntArray, label: str) -> HamiltonianModel:
+    @far_pairs_are_told()
+    def curve(self) -> None:
+        """Fit and test on nested subsets of each order of the training set."""
+        super().curve()
+
+    def _fit(self, members: IntArray, settings: ModelSettings, label: str) -> HamiltonianModel:
         from hamlearn.model.hamiltonian import HamiltonianModel
 
-        c = self.config
-        members_of = [self.structures[k] for k in members]
-        whole = len(members) == len(self.train)
-        settings = self._smaller(members_of).model_copy(update={"error_bars": c.model.error_bars and whole})
-        wigner = c.wigner if self.model is None else self.model.wigner  # once chosen of a grid, it stays
-        model = HamiltonianModel(c.qm, c.target, c.features, wigner, settings, scratch=self.out / "kernels")
-        targets = [self.target_of[k] for k in members]
-        label = f"{label}, {len(members)} structures"
-        return model.fit(members_of, targets, self.echo, label, self.executor)
-
-    def _load_model(self, folder: Path) -> HamiltonianModel:
-        from hamlearn.model.hamiltonian_folder import load_model
-
-        return load_model(folder)
+        model = HamiltonianModel(self.qm_settings, self.target, settings)
+        structures, targets = [self.structures[k] for k in members], [self.target_of[k] for k in members]
+        job = replace(self.job, scratch=self.kernels, label=f"{label}, {len(members)} structures")
+        return model.fit(structures, targets, job)
 
     def _record_fit(self, seconds: float) -> None:
-        features = self.model.block_model_.feature_seconds_
+        features = self.model.learner_.feature_seconds_
         self._record("features", features)
         self._record("fit", seconds - features)
 
     def _errors(self, model: HamiltonianModel) -> dict[str, Any]:
+        from hamlearn.learning.tiles import remove_kernels
         from hamlearn.observables import metrics
 
-        model.forget_kernels()
+        remove_kernels(self.kernels)
         sides = [(self.target_of[k].metric, self.target_of[k].baseline) for k in self.test]
-        return metrics(model.predict(self.tested, self.executor, sides), self._references)
+        return metrics(model.predict(self.tested, self.job, sides), self._references)
 
     @cached_property
     def _references(self) -> list[Prediction]:
         from hamlearn.observables import reference_prediction
 
         return [reference_prediction(self.target_of[k]) for k in self.test]
-
-    def _missing(self, members: Sequence[Atoms]) -> str:
-        from hamlearn.learning.domain import Domain
-
-        domain = Domain.of(members, self.model.environment)
-        return next((words for atoms in self.tested if (words := domain.lacks(atoms))), "")
-
-    def _write_card(self, results: Mapping[str, Any]) -> None:
-        from hamlearn.model.hamiltonian_folder import write_card
-
-        write_card(self.out / "model", results)
-
-    def _failures(self) -> Mapping[int, str]:
-        assert self.campaign is not None
-        return self.campaign.failures

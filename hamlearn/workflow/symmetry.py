@@ -13,8 +13,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hamlearn.artifacts import written_atomically
-from hamlearn.config import QMSettings, TargetSettings
-from hamlearn.errors import ConfigError, StructureError
+from hamlearn.config import FockTarget, QMSettings
+from hamlearn.display import Shown
+from hamlearn.equality import ByValue
+from hamlearn.errors import ArtifactError, ConfigError, StructureError, check_type
 from hamlearn.observables import Prediction
 from hamlearn.symmetry import Multiplet, PointGroup, levels_between
 from hamlearn.symmetry.characters import FINITE_SUBGROUP
@@ -23,12 +25,14 @@ from hamlearn.units import BOHR_ANGSTROM, HARTREE_EV
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from hamlearn.structures import Structures
+
 DEGENERATE_HARTREE = 1e-6
 """Levels this close are called degenerate where what is found is compared with what symmetry requires."""
 
 
-@dataclass(frozen=True)
-class SymmetryReport:
+@dataclass(frozen=True, eq=False, repr=False)
+class SymmetryReport(ByValue, Shown):
     """What ``hamlearn symmetry`` tells of a molecule.
 
     Attributes:
@@ -48,13 +52,19 @@ class SymmetryReport:
     @property
     def operations(self) -> dict[str, int]:
         """How many operations of each kind there are, such as {'E': 1, 'C3': 2, 'sigma': 3}."""
-        from hamlearn.symmetry.naming import operation_symbol
+        return self.group.kinds
 
-        counts = Counter(operation_symbol(operation.rotation) for operation in self.group.operations)
-        order = sorted(
-            counts, key=lambda symbol: ("ECiSs".index(symbol[0]), -int("0" + "".join(filter(str.isdigit, symbol))))
-        )
-        return {symbol: counts[symbol] for symbol in order}
+    def shown(self) -> dict[str, object]:
+        """Return formula, group, and how the levels are spread over irreps."""
+        found = {} if not self.levels else {"n_levels": len(self.levels), "decomposition": self.decomposition}
+        return {
+            "formula": self.atoms.get_chemical_formula(),
+            "point_group": self.group.name,
+            "order": self.group.order,
+            "largest_deviation_angstrom": self.group.largest_deviation_angstrom,
+            **found,
+            "max_violation_hartree": self.max_violation_hartree,
+        }
 
     @property
     def degeneracies(self) -> dict[int, tuple[int, int]]:
@@ -84,9 +94,9 @@ class SymmetryReport:
 
 
 def symmetry_report(
-    structure: str | Path | Atoms,
+    structure: Structures,
     model: str | Path | None = None,
-    qm: str | None = None,
+    qm: str | QMSettings | None = None,
     tolerance_angstrom: float = 0.02,
     symmetrise: bool = False,
     group: str | None = None,
@@ -97,7 +107,8 @@ def symmetry_report(
     Args:
         structure: a molecule, a file ASE reads, or a name of the built-in library.
         model: folder of a saved model that predicts the Hamiltonian.
-        qm: METHOD/BASIS that computes it: RHF or a functional, such as ``RHF/def2-SVP`` or ``pbe/def2-SVP``.
+        qm: METHOD/BASIS that computes it: RHF or a functional, such as ``RHF/def2-SVP`` or ``pbe/def2-SVP``;
+            or settings of calculations.
         tolerance_angstrom: largest deviation from the point group, Å.
         symmetrise: average the geometry over its group before anything is computed.
         group: the point group the molecule must have.
@@ -110,7 +121,8 @@ def symmetry_report(
 
     if model is not None and qm is not None:
         raise ConfigError("a model and a method were given; give one of them")
-    settings = None if qm is None else parse_method(qm)
+    check_type(qm, (str, QMSettings, type(None)), "qm", "METHOD/BASIS such as 'RHF/def2-SVP', or QMSettings")
+    settings = parse_method(qm) if isinstance(qm, str) else qm
     atoms = _one_structure(structure, index)
     find = symmetry.point_group if group is None else lambda a, t: symmetry.require_group(a, group, t)
     found = find(atoms, tolerance_angstrom)
@@ -132,7 +144,7 @@ def write_symmetry(report: SymmetryReport, file: str | Path) -> list[Path]:
     """Write the JSON file and, if there are levels, the diagram beside it (.png); return what was written.
 
     Raises:
-        ConfigError: as :func:`check_json_file`.
+        ConfigError, ArtifactError: as :func:`check_json_file`.
     """
     file = Path(file)
     check_json_file(file)
@@ -154,9 +166,12 @@ def write_symmetry(report: SymmetryReport, file: str | Path) -> list[Path]:
 
 
 def check_json_file(file: Path) -> None:
-    """Raise ConfigError unless a file ends in .json and its folder exists."""
+    """Refuse a file that does not end in .json or has no folder (ConfigError), or that exists (ArtifactError)."""
     if file.suffix != ".json" or not file.parent.is_dir() or file.is_dir():
         raise ConfigError(f"{file}: expected a file that ends in .json, in a folder that exists")
+    for path in (file, file.with_suffix(".png")):
+        if path.exists():
+            raise ArtifactError(f"{path} exists already; give a new name, nothing is overwritten")
 
 
 def parse_method(text: str) -> QMSettings:
@@ -174,9 +189,8 @@ def parse_method(text: str) -> QMSettings:
         if method.upper() in ("RHF", "HF"):
             return QMSettings(method="RHF", basis=basis)
         return QMSettings(method="RKS", xc=method, basis=basis)
-    except ValueError as error:
-        reasons = "; ".join(str(e["msg"]) for e in error.errors()) if hasattr(error, "errors") else str(error)
-        raise ConfigError(f"--qm {text}: {reasons}") from None
+    except ConfigError as error:
+        raise ConfigError(f"--qm {text}: {error}") from None
 
 
 def printed_report(
@@ -246,27 +260,25 @@ def parse_window(text: str) -> tuple[int, int]:
     return int(match[1]), int(match[2])
 
 
-def _one_structure(structure: str | Path | Atoms, index: int | None) -> Atoms:
-    from ase import Atoms
+def _one_structure(structure: Structures, index: int | None) -> Atoms:
+    from hamlearn.structures import as_structure, molecule
 
-    from hamlearn.structures import MOLECULES, molecule, read_structures
-
-    if isinstance(structure, Atoms):
-        return structure
-    if str(structure) in MOLECULES and not Path(structure).exists():
-        return molecule(str(structure))
-    structures = read_structures(structure)
-    if index is None and len(structures) > 1:
-        raise StructureError(f"{structure} holds {len(structures)} structures; choose one with --index, from 0")
-    if not 0 <= (index or 0) < len(structures):
-        raise StructureError(f"{structure} has no structure {index}; it holds {len(structures)}, counted from 0")
-    return structures[index or 0]
+    if isinstance(structure, str) and not set("./") & set(structure) and not Path(structure).exists():
+        try:
+            return molecule(structure)
+        except StructureError as error:
+            raise StructureError(f"there is no file {structure}, and {error}") from None
+    return as_structure(structure, index)
 
 
 def _predicted(atoms: Atoms, folder: str) -> Prediction:
-    from hamlearn.model.hamiltonian_folder import load_model
+    from hamlearn.model.hamiltonian import HamiltonianModel
+    from hamlearn.model.loading import load_model
 
-    return load_model(folder).predict([atoms])[0]
+    model = load_model(folder)
+    if not isinstance(model, HamiltonianModel):
+        raise ConfigError(f"{folder} holds a model of a property; symmetry needs one of Hamiltonians")
+    return model.predict([atoms])[0]
 
 
 def _computed(atoms: Atoms, settings: QMSettings) -> Prediction:
@@ -277,4 +289,4 @@ def _computed(atoms: Atoms, settings: QMSettings) -> Prediction:
 
     check_structures([atoms], source="the structure")
     record = run_scf(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings)
-    return reference_prediction(build_target(record, TargetSettings(kind="fock")))
+    return reference_prediction(build_target(record, FockTarget()))

@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from bare_pyscf import bare_mole
@@ -159,3 +161,34 @@ def test_wrong_size_is_refused():
 def test_unknown_species_is_refused():
     with pytest.raises(BasisError, match=r"elements \[9\]"):
         split_matrices([np.eye(3)], [np.array([9, 8])], orbitals_of(MINIMAL))
+
+
+def test_channels_are_split_and_assembled_side_by_side():
+    """Two matrices of each molecule, such as those of two spins: the blocks of either are those of it alone."""
+    rng, orbitals = np.random.default_rng(6), orbitals_of(MINIMAL)
+    numbers = [np.array([1, 8, 1]), np.array([6, 1, 1])]
+    matrices = [np.stack([symmetric(rng, orbitals.n_ao(z)) for _ in range(2)]) for z in numbers]
+    blocks = split_matrices(matrices, numbers, orbitals)
+    for channel in (0, 1):
+        alone = split_matrices([m[channel] for m in matrices], numbers, orbitals)
+        assert len(alone.values) == len(blocks.values) / 2
+        for key, values in alone.values.items():
+            assert key.channel == 0
+            np.testing.assert_array_equal(blocks.values[replace(key, channel=channel)], values)
+    for before, after in zip(matrices, assemble_matrices(blocks, numbers, orbitals), strict=True):
+        assert after.shape == before.shape
+        np.testing.assert_allclose(after, before, atol=EXACT)
+    one = assemble_matrices(split_matrices([m[:1] for m in matrices], numbers, orbitals), numbers, orbitals)
+    assert one[0].shape == matrices[0].shape[1:]
+
+
+@pytest.mark.parametrize("second", [np.zeros((5, 5)), np.zeros((3, 5, 5)), np.zeros((1, 2, 5, 5))])
+def test_matrices_of_different_channels_are_refused(second):
+    with pytest.raises(BasisError, match=r"matrix 1 has shape .* as many channels in every matrix"):
+        split_matrices([np.zeros((2, 5, 5)), second], [np.array([1, 8])] * 2, orbitals_of(MINIMAL))
+
+
+def test_no_structures_have_no_blocks():
+    blocks = split_matrices([], [], orbitals_of(MINIMAL))
+    assert all(len(values) == 0 for values in blocks.values.values())
+    assert assemble_matrices(blocks, [], orbitals_of(MINIMAL)) == []

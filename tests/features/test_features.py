@@ -2,24 +2,29 @@ import numpy as np
 import pytest
 import torch
 from ase import Atoms
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from scipy.integrate import lebedev_rule
 
 from hamlearn.angular.clebsch_gordan import real_wigner_d
 from hamlearn.config import FeatureSettings
-from hamlearn.density import Batch
-from hamlearn.features import Featurizer, cg_product, cg_square
-from hamlearn.features.n_centre import split_by_l
-from hamlearn.features.terms import Coupled
-from hamlearn.structures import permute, random_rotation, rotate, translate
-from hamlearn.structures.samples import Family
+from hamlearn.errors import DomainError
+from hamlearn.features import Featurizer
+from hamlearn.features.cg_iteration import products, squares
+from hamlearn.features.n_centre import PairFactors, pair_features, split_by_l
+from hamlearn.features.terms import Coupled, Terms
+from hamlearn.structures import random_rotation
+from hamlearn.structures.families import Family
+from hamlearn.structures.samples import Pairs, Samples
 from hamlearn.testing import TOLERANCE
 
 EXACT = TOLERANCE["float64"]["exact"]
 SMALL = FeatureSettings(max_l=3, max_n=3, cutoff_angstrom=4.0)
 FAMILIES = [Family("on_site", 1, 1), Family("plus", 1, 1), Family("minus", 1, 1), Family("cross", 1, 8)]
 IRREPS = [(L, sigma) for L in range(4) for sigma in (1, -1)]
+
+
+def cg_product(a, b, wanted):
+    like = next(iter(a.values()))
+    return {irrep: Terms(products(a, b, irrep), like, irrep[0]).tensor() for irrep in wanted}
 
 
 def random_equivariants(seed, q=3, n=4, max_l=3):
@@ -32,41 +37,29 @@ def molecules(seed, n=3):
     return [Atoms("OCHHH", rng.normal(scale=1.3, size=(5, 3))) for _ in range(n)]
 
 
-@settings(derandomize=True, max_examples=10, deadline=None)
-@given(st.integers(0, 2**32 - 1), st.booleans())
-def test_features_are_equivariant(seed, improper):
-    """Rotation, inversion, translation and permutation of like atoms at once, for every family and symmetry."""
-    rng = np.random.default_rng(seed)
-    structures, rotation = molecules(seed), random_rotation(rng, improper)
-    moved = [translate(rotate(atoms, rotation), rng.normal(size=3)) for atoms in structures]
-    featurizer = Featurizer(SMALL).fit([Batch.from_atoms(structures)])
-    before, after = (featurizer.features(Batch.from_atoms(s)) for s in (structures, moved))
-    d = real_wigner_d(rotation, 3)
-    for family in FAMILIES:
-        for L, sigma in IRREPS:
-            x = before(family, (L, sigma)).numpy()
-            expected = (sigma if improper else 1) * np.einsum("ab,sbq->saq", d[L], x)
-            found = after(family, (L, sigma)).numpy()
-            np.testing.assert_allclose(found, expected, atol=TOLERANCE["float64"]["equivariance"])
-
-
 def test_no_symmetry_is_left_out():
     """Every symmetry a pair block can have finds features that do not vanish."""
-    features = Featurizer(SMALL).fit([Batch.from_atoms(molecules(0))]).features(Batch.from_atoms(molecules(0)))
+    features = Featurizer(SMALL).fit([Samples.of(molecules(0))]).features(Samples.of(molecules(0)))
     for family in FAMILIES[1:]:
         for irrep in [i for i in IRREPS if i != (0, -1)]:
             assert float(features(family, irrep).abs().max()) > 1e-4, (family, irrep)
 
 
-def test_exchange_of_like_atoms():
-    structures, order = molecules(1, n=1), [0, 1, 3, 2, 4]  # first two hydrogens change places
-    featurizer = Featurizer(SMALL).fit([Batch.from_atoms(structures)])
-    swapped = [permute(structures[0], order)]
-    before, after = (featurizer.features(Batch.from_atoms(s)) for s in (structures, swapped))
+@pytest.mark.parametrize("irrep", [irrep for irrep in IRREPS if irrep != (0, -1)])
+def test_features_of_like_pairs_are_half_the_sum_and_difference_of_both_directions(irrep):
+    """K = (x_ij + s x_ji) . (x'_ij + s x'_ji) / 2 of x = (g, rho x g) seen from either end: no part weighs more."""
+    rho_i, rho_j, g = (torch.cat(list(random_equivariants(seed).values()), dim=1) for seed in range(3))
+    back = torch.cat([(-1) ** l * g[:, l * l : (l + 1) ** 2] for l in range(4)], dim=1)
+    directed = []
+    for rho, pair in ((rho_i, g), (rho_j, back)):
+        both = pair_features(PairFactors(rho, rho, pair), "cross", irrep, 1).tensor()
+        n_bare = pair_features(PairFactors(rho, rho, pair), "cross", irrep, 0).tensor().shape[2]
+        directed.append(both[:, :, : n_bare + (both.shape[2] - n_bare) // 2])  # what follows is from the other end
     for kind, sign in (("plus", 1), ("minus", -1)):
-        x, y = before(Family(kind, 1, 1), (2, 1)), after(Family(kind, 1, 1), (2, 1))
-        torch.testing.assert_close(y[0], sign * x[0], atol=EXACT, rtol=0)
-        torch.testing.assert_close(y[[1, 2]], x[[2, 1]], atol=EXACT, rtol=0)
+        found = pair_features(PairFactors(rho_i, rho_j, g), kind, irrep, 1).tensor()
+        expected = (directed[0] + sign * directed[1]) / 2**0.5
+        kernels = [torch.einsum("sMq,tNq->sMtN", x, x) for x in (found, expected)]
+        torch.testing.assert_close(*kernels, atol=1e-11, rtol=1e-11)
 
 
 def test_couple_against_the_plain_sum():
@@ -83,7 +76,7 @@ def test_couple_against_the_plain_sum():
 @pytest.mark.parametrize("irrep", [(0, 1), (1, 1), (1, -1), (2, 1), (2, -1), (3, -1)])
 def test_square_has_the_kernel_of_the_product(irrep):
     a = random_equivariants(3)
-    full, distinct = cg_product(a, a, [irrep])[irrep], cg_square(a, [irrep])[irrep]
+    full, distinct = cg_product(a, a, [irrep])[irrep], Terms(squares(a, irrep), a[0, 1], irrep[0]).tensor()
     kernels = [torch.einsum("sMq,tNq->sMtN", x, x) for x in (full, distinct)]
     torch.testing.assert_close(kernels[1], kernels[0], atol=EXACT, rtol=EXACT)
     assert distinct.shape[2] < full.shape[2]
@@ -135,12 +128,11 @@ def test_pair_features_summed_over_neighbours_are_centre_features():
     """sum_j rho_i x g_ij over j of a species = rho_i x rho_i of that channel, if both use one radial basis."""
     same = FeatureSettings(max_l=3, max_n=3, optimal=False, cutoff_angstrom=4.0, pair_cutoff_angstrom=4.0)
     structures = [Atoms("OHHH", np.random.default_rng(0).normal(size=(4, 3)))]
-    batch = Batch.from_atoms(structures)
+    batch = Samples.of(structures)
     expansion = Featurizer(same).fit([batch]).expansion_
     oxygen = expansion.densities(batch)[8]
-    start, end = np.zeros(3, dtype=np.int64), np.array([1, 2, 3])
-    g = expansion.pair_functions(batch, start, end, (1, 8))
-    ratio = expansion.environment_[8, 1][0, 0, 0] / expansion.pair_[1, 8][0, 0, 0]
+    g = expansion.pair_functions(batch, batch.within(4.0).select(np.arange(3)), (1, 8))
+    ratio = expansion.contraction_[8, 1][0, 0, 0] / expansion.pair_[1, 8][0, 0, 0]
     torch.testing.assert_close(ratio * g.sum(dim=0), oxygen[0], atol=1e-12, rtol=1e-12)
     rho = oxygen.expand(3, -1, -1)
     for irrep in [(0, 1), (2, 1), (1, -1)]:
@@ -166,29 +158,13 @@ def test_higher_orders_are_further_calls():
 
 
 def test_intercept_is_the_first_on_site_feature(waters):
-    features = Featurizer(SMALL).fit([Batch.from_atoms(waters)]).features(Batch.from_atoms(waters))
+    features = Featurizer(SMALL).fit([Samples.of(waters)]).features(Samples.of(waters))
     assert bool((features(Family("on_site", 8, 8), (0, 1))[:, 0, 0] == 1).all())
-
-
-def test_tensors_round_trip(waters):
-    featurizer = Featurizer(SMALL).fit([Batch.from_atoms(waters)])
-    again = Featurizer.from_tensors(SMALL, featurizer.tensors())
-    batch = Batch.from_atoms(waters[:3])
-    for family in FAMILIES[:2]:
-        assert torch.equal(again.features(batch)(family, (0, 1)), featurizer.features(batch)(family, (0, 1)))
-
-
-def test_a_far_atom_changes_nothing():
-    near = Atoms("OHH", [[0, 0, 0], [0.8, 0.6, 0], [-0.8, 0.6, 0]])
-    far = near + Atoms("H", [[0, 0, 20.0]])
-    featurizer = Featurizer(SMALL).fit([Batch.from_atoms([near])])
-    x, y = (featurizer.features(Batch.from_atoms([a]))(Family("on_site", 8, 8), (2, 1)) for a in (near, far))
-    torch.testing.assert_close(x, y, atol=EXACT, rtol=0)
 
 
 @pytest.mark.parametrize("nu", [0, 1, 2])
 def test_body_orders_are_nested(waters, nu):
-    batch = Batch.from_atoms(waters[:4])
+    batch = Samples.of(waters[:4])
     chosen = SMALL.model_copy(update={"max_nu_centre": nu})
     x = Featurizer(chosen).fit([batch]).features(batch)(Family("on_site", 8, 8), (0, 1))
     full = Featurizer(SMALL).fit([batch]).features(batch)(Family("on_site", 8, 8), (0, 1))
@@ -196,14 +172,59 @@ def test_body_orders_are_nested(waters, nu):
     torch.testing.assert_close(x, full[:, :, : x.shape[2]], atol=EXACT, rtol=0)
 
 
-@pytest.mark.parametrize("family", FAMILIES)
-def test_projection_is_the_product_with_weights(family):
-    """The answer of a linear model, with and without making its features."""
-    structures = molecules(4)
-    batch = Batch.from_atoms(structures)
-    features = Featurizer(SMALL).fit([batch]).features(batch)
+def test_pairs_of_elements_never_seen_are_refused(waters):
+    featurizer = Featurizer(SMALL).fit([Samples.of(waters)])
+    with pytest.raises(DomainError, match=r"\(8, 8\) were never seen"):
+        featurizer.features(Samples.of(waters[:1])).terms(Family("plus", 8, 8), (0, 1))
+
+
+def test_bare_pair_features_are_those_of_both_directions():
+    """(g_ij +- g_ji) / sqrt 2, g_ji made by going from j to i."""
+    samples = Samples.of(molecules(2))
+    bare = SMALL.model_copy(update={"max_nu_pair": 0})
+    featurizer = Featurizer(bare).fit([samples])
+    features = featurizer.features(samples)
+    pairs = samples.family(Family("plus", 1, 1))
+    back = Pairs(pairs.j, pairs.i, -pairs.shift)
+    forward, backward = (featurizer.expansion_.pair_functions(samples, p, (1, 1)) for p in (pairs, back))
+    for kind, sign in (("plus", 1), ("minus", -1)):
+        for l in range(4):
+            expected = (forward + sign * backward)[:, l * l : (l + 1) ** 2] * 2**-0.5
+            found = features(Family(kind, 1, 1), (l, 1))
+            if (-1) ** l == sign:
+                torch.testing.assert_close(found, expected, atol=EXACT, rtol=0)
+                assert float(found.abs().max()) > 1e-3
+            else:
+                assert found.shape[2] == 0 and float(expected.abs().max()) < EXACT
+
+
+def test_pair_features_are_sums_of_both_directions():
+    """(rho_i x g_ij +- rho_j x g_ji) / sqrt 2, coupled one by one."""
+    samples = Samples.of(molecules(2))
+    featurizer = Featurizer(SMALL).fit([samples])
+    features = featurizer.features(samples)
+    pairs = samples.family(Family("plus", 1, 1))
+    density = featurizer.expansion_.densities(samples)[1]
+    i, j = (split_by_l(density[torch.from_numpy(samples.row[x])]) for x in (pairs.i, pairs.j))
+    back = Pairs(pairs.j, pairs.i, -pairs.shift)
+    g, g_back = (split_by_l(featurizer.expansion_.pair_functions(samples, p, (1, 1))) for p in (pairs, back))
     for irrep in IRREPS:
-        terms, x = features.terms(family, irrep), features(family, irrep)
-        assert terms.n_features == x.shape[2]
-        w = torch.randn(x.shape[2], 3, dtype=torch.float64)
-        torch.testing.assert_close(terms.project(w), x @ w, atol=1e-12, rtol=1e-11)
+        one, other = (cg_product(rho, x, [irrep])[irrep] for rho, x in ((i, g), (j, g_back)))
+        for kind, sign in (("plus", 1), ("minus", -1)):
+            found = features(Family(kind, 1, 1), irrep)[:, :, -one.shape[2] :] if one.shape[2] else one
+            torch.testing.assert_close(found, (one + sign * other) * 2**-0.5, atol=EXACT, rtol=0)
+
+
+def test_densities_are_made_once_for_all_families(waters, monkeypatch):
+    samples, calls = Samples.of(waters[:3]), []
+    featurizer = Featurizer(SMALL).fit([samples])
+    for name in ("densities", "pair_functions"):
+        made = getattr(featurizer.expansion_, name)
+        monkeypatch.setattr(
+            featurizer.expansion_, name, lambda *args, made=made, name=name: (calls.append(name), made(*args))[1]
+        )
+    features = featurizer.features(samples)
+    for family in FAMILIES:
+        for irrep in IRREPS:
+            features(family, irrep)
+    assert sorted(calls) == ["densities", "pair_functions", "pair_functions"]  # H-H for plus and minus, H-O

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import shutil
+import warnings
 from pathlib import Path
 
 import ase.io
@@ -13,11 +14,13 @@ from ase import Atoms
 from typer.testing import CliRunner, Result
 
 from hamlearn.cli import app
+from hamlearn.errors import FarPairsWarning
 from hamlearn.parallel import folder_lock
 
+FEATURES = {"max_n": 2, "max_l": 2}
 TINY = {
     "qm": {"basis": "sto-3g"},
-    "features": {"max_n": 2, "max_l": 2, "pair_cutoff_angstrom": 4.0},
+    "model": {"features": {**FEATURES, "pair_cutoff_angstrom": 4.0}},
     "split": {"train": 6, "test": 2},
 }
 WATER = Atoms("OHH", [[0, 0, 0.0], [0.76, 0, 0.59], [-0.76, 0, 0.59]])
@@ -69,7 +72,9 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.mark.parametrize(
     ("text", "expected"),
     [
-        ("features: {max_k: 3}\n", "max_k"),
+        ("model: {features: {max_k: 3}}\n", "model.features.max_k"),
+        ("features: {max_k: 3}\n", "model.features.max_k"),
+        ("features: {max_l: 3}\nmodel: {features: {max_l: 3}}\n", "were both given; keep"),
         ("", "is empty"),
         ("structures: {file: a.xyz}\nsplit: {train: 8", "not valid YAML"),
         ("- a\n- b\n", "holds a list"),
@@ -165,8 +170,8 @@ def test_executors(tmp_path: Path, executor: str) -> None:
 
 def test_folder_made_with_other_settings(finished: Path) -> None:
     before = snapshot(finished)
-    result = call("run", finished / "run.yaml", "-o", finished / "run", "--set", "features.max_l=1")
-    refused(result, "features.max_l: 2 (folder) against 1 (now)")
+    result = call("run", finished / "run.yaml", "-o", finished / "run", "--set", "model.features.max_l=1")
+    refused(result, "model.features.max_l: 2 (folder) against 1 (now)")
     assert snapshot(finished) == before
 
 
@@ -188,6 +193,40 @@ def test_folders_without_a_run(tmp_path: Path) -> None:
     assert snapshot(tmp_path) == {}
 
 
+def test_a_run_is_read_wherever_its_structures_are(finished: Path, tmp_path: Path) -> None:
+    """Of a run that has not begun to compute, all stages are pending."""
+    for name in ("run", "begun"):
+        config = (finished / "run" / "config.yaml").read_text().replace(str(finished), "/nowhere")
+        if name == "run":
+            shutil.copytree(finished / "run", tmp_path / "run")
+        (tmp_path / name).mkdir(exist_ok=True)
+        (tmp_path / name / "config.yaml").write_text(config)
+    before = snapshot(tmp_path)
+    assert "/nowhere/structures.extxyz" in config
+    done, errors = call("status", tmp_path / "run"), call("evaluate", tmp_path / "run")
+    assert done.exit_code == errors.exit_code == 0, done.output + errors.output
+    assert "8 of 8 done" in done.stdout and "pending\n" not in done.stdout.partition("0 pending")[2]
+    assert "Errors on 2 test structures" in errors.stdout
+    begun = call("status", tmp_path / "begun")
+    assert begun.exit_code == 0 and begun.stdout.split()[:4] == ["qm", "pending", "targets", "pending"]
+    refused(call("evaluate", tmp_path / "begun"), "is not finished; hamlearn run FILE -o")
+    assert snapshot(tmp_path) == before
+
+
+def test_far_pairs_are_told_once_of_the_whole_file(tmp_path: Path) -> None:
+    """Training set and test set together, in a run with a learning curve."""
+    structures = [WATER.copy() for _ in range(6)]
+    for k, atoms in enumerate(structures):
+        atoms.positions[1, 0] = (0.7 if k in (1, 2) else 1.9) + 0.01 * k
+    sections = {"model": {"features": {**FEATURES, "pair_cutoff_angstrom": 2.0}}}
+    workflow = write_workflow(tmp_path, structures, **sections, split={"train": 4, "test": 2, "curve": [2, 4]})
+    with warnings.catch_warnings(record=True) as told:
+        warnings.simplefilter("always")
+        assert call("run", workflow, "-o", tmp_path / "run", "--executor", "serial").exit_code == 0
+    (words,) = [str(w.message) for w in told if issubclass(w.category, FarPairsWarning)]
+    assert "in 4 structures (first in the file: [0, 3, 4, 5])" in words
+
+
 # -- models
 
 
@@ -195,7 +234,30 @@ def test_predictions_are_never_written_over(finished: Path, tmp_path: Path) -> N
     arguments = ("predict", finished / "run" / "model", finished / "structures.extxyz", "-o", tmp_path)
     assert call(*arguments).exit_code == 0
     before = snapshot(tmp_path)
-    refused(call(*arguments), "exists already")
+    refused(call(*arguments), "is not empty")
+    assert snapshot(tmp_path) == before
+
+
+@pytest.mark.parametrize("verb", [("predict",), ("evaluate",), ("select", "-n", 1, "--by", "farthest")])
+def test_used_folders_are_refused_by_every_verb(finished: Path, tmp_path: Path, verb: tuple[object, ...]) -> None:
+    """Notes, also those named like a file of ours, a finished run, and a model."""
+    (tmp_path / "notes").mkdir()
+    (tmp_path / "notes" / "hamiltonians.h5").write_text("hi")
+    before = snapshot(finished)
+    for folder in (tmp_path / "notes", finished / "run", finished / "run" / "model"):
+        result = call(verb[0], finished / "run" / "model", finished / "structures.extxyz", *verb[1:], "-o", folder)
+        refused(result, f"{folder} is not empty", "give a new folder")
+    assert snapshot(tmp_path) == {"notes/hamiltonians.h5": b"hi"}
+    assert snapshot(finished) == before
+
+
+def test_symmetry_writes_over_no_file(tmp_path: Path) -> None:
+    """Neither the JSON nor the diagram beside it."""
+    assert call("symmetry", "water", "-o", tmp_path / "a.json").exit_code == 0
+    (tmp_path / "b.png").write_text("mine")
+    before = snapshot(tmp_path)
+    for name, used in (("a.json", "a.json"), ("b.json", "b.png")):
+        refused(call("symmetry", "water", "-o", tmp_path / name), f"{used} exists already")
     assert snapshot(tmp_path) == before
 
 
@@ -227,7 +289,7 @@ def test_damaged_and_newer_models(finished: Path, tmp_path: Path) -> None:
             shutil.rmtree(tmp_path / "cut")
     shutil.copytree(finished / "run" / "model", tmp_path / "newer")
     spec = (tmp_path / "newer" / "model.yaml").read_text()
-    (tmp_path / "newer" / "model.yaml").write_text(spec.replace("format_version: 1", "format_version: 99"))
+    (tmp_path / "newer" / "model.yaml").write_text(spec.replace("format_version: 2", "format_version: 99"))
     refused(predict_with(tmp_path / "newer"), "99", "upgrade hamlearn")
     assert not (tmp_path / "pred").exists()
 

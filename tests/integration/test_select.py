@@ -8,9 +8,18 @@ import pytest
 from ase import Atoms
 from typer.testing import CliRunner
 
-from hamlearn import HamiltonianModel, PropertyModel, TargetSettings
+from hamlearn import HamiltonianModel, PropertyModel
 from hamlearn.cli import app
-from hamlearn.config import FeatureSettings, KernelSettings, ModelSettings, QMSettings, WignerSettings
+from hamlearn.config import (
+    FeatureSettings,
+    KernelRidgeSettings,
+    KernelSettings,
+    PropertyTarget,
+    QMSettings,
+    RidgeSettings,
+    SaphTarget,
+    WignerSettings,
+)
 from hamlearn.qm import run_campaign
 from hamlearn.structures import read_structures
 from hamlearn.targets import build_target
@@ -39,14 +48,13 @@ def folder(tmp_path_factory):
     waters[N + 3].set_distance(0, 1, 1.3, fix=0)
     qm = QMSettings(basis="sto-3g")
     campaign = run_campaign(waters[:N], qm, folder / "qm")
-    targets = [build_target(campaign.load(k), TargetSettings()) for k in range(N)]
+    targets = [build_target(campaign.load(k), SaphTarget()) for k in range(N)]
     for name, settings in {
-        "model": {"kind": "wigner", "error_bars": True},
-        "plain": {"kind": "wigner"},
-        "ridge": {"error_bars": True},
+        "model": KernelRidgeSettings(kernel=SMALL, error_bars=True),
+        "plain": KernelRidgeSettings(kernel=SMALL),
+        "ridge": RidgeSettings(features=FEATURES, error_bars=True),
     }.items():
-        model = HamiltonianModel(qm=qm, features=FEATURES, wigner=SMALL, model=ModelSettings(**settings))
-        model.fit(waters[:N], targets).save(folder / name)
+        HamiltonianModel(qm, model=settings).fit(waters[:N], targets).save(folder / name)
     others = [a for a in read_structures("data/chno.extxyz")[:40] if not set(a.numbers) <= {1, 8}]
     ase.io.write(folder / "known.extxyz", waters[:N])
     ase.io.write(folder / "candidates.extxyz", [*waters[N:], *others[:2]])
@@ -85,7 +93,7 @@ def test_nothing_is_written_over_and_nothing_without_being_asked(folder, tmp_pat
     assert list(tmp_path.iterdir()) == []
     assert call(*arguments, "-o", tmp_path / "next").exit_code == 0
     before = {path: path.read_bytes() for path in (tmp_path / "next").iterdir()}
-    refused(call(*arguments, "-o", tmp_path / "next"), "selected.csv exists already")
+    refused(call(*arguments, "-o", tmp_path / "next"), "is not empty", "selected.csv")
     assert {path: path.read_bytes() for path in (tmp_path / "next").iterdir()} == before
     (tmp_path / "file").write_text("mine")
     refused(call(*arguments, "-o", tmp_path / "file"), "is a file")
@@ -121,6 +129,7 @@ def test_refusals(folder, tmp_path):
 
 def test_models_of_properties_are_refused(folder, tmp_path):
     structures = read_structures("data/water_properties.extxyz")[:6]
-    target = TargetSettings(kind="property", key="energy_ev", unit="eV")
-    PropertyModel(target, KernelSettings(max_l=1, max_nu=2)).fit(structures).save(tmp_path / "energy")
+    target = PropertyTarget(key="energy_ev", unit="eV")
+    settings = KernelRidgeSettings(kernel=KernelSettings(max_l=1, max_nu=2))
+    PropertyModel(target, settings).fit(structures).save(tmp_path / "energy")
     refused(call(tmp_path / "energy", folder / "candidates.extxyz", "-n", 1), "model of a property")

@@ -1,5 +1,9 @@
+"""A learned energy as an ASE calculator."""
+
+import copy
 from pathlib import Path
 
+import ase.io
 import numpy as np
 import pytest
 from ase import units
@@ -8,8 +12,9 @@ from ase.md.verlet import VelocityVerlet
 from ase.optimize import BFGS
 
 from hamlearn import HamlearnCalculator
-from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
-from hamlearn.errors import ArtifactError, ConfigError
+from hamlearn.config import FeatureSettings, KernelRidgeSettings, KernelSettings, PropertyTarget, RidgeSettings
+from hamlearn.errors import ArtifactError, ConfigError, StructureError
+from hamlearn.model.hamiltonian import HamiltonianModel
 from hamlearn.model.property import PropertyModel
 from hamlearn.structures import read_structures
 
@@ -17,14 +22,14 @@ WATERS = read_structures(Path(__file__).parents[2] / "data" / "water_properties.
 KERNEL = KernelSettings(
     max_nu=3, max_l=2, cutoff_angstrom=4, smearing_angstrom=0.4, smearing_growth_angstrom=None, max_channels=10, b=1.0
 )
+ENERGY = PropertyTarget(key="energy_ev", unit="eV")
 
 
 def energy_model(unit="eV", key="energy_ev", l=0, kernel=KERNEL):
-    target = TargetSettings(
-        kind="property", key=key, l=l, unit=unit, forces_key="forces_ev_angstrom" if key == "energy_ev" else None
-    )
-    settings = ModelSettings(kind="kernel", active=20 if key == "energy_ev" else None)
-    return PropertyModel(target, kernel, settings)
+    forces = "forces_ev_angstrom" if key == "energy_ev" else None
+    active = 20 if key == "energy_ev" else None
+    target = PropertyTarget(key=key, l=l, unit=unit, forces_key=forces)
+    return PropertyModel(target, KernelRidgeSettings(kernel=kernel, active=active))
 
 
 @pytest.fixture(scope="module")
@@ -63,15 +68,16 @@ def test_energy_and_forces_are_those_of_the_model(fitted, tmp_path):
 
 def test_numerical_forces_agree():
     """Also those of a model that has seen energies alone; its hyperparameters leave little to rounding."""
-    target = TargetSettings(kind="property", key="energy_ev", unit="eV")
-    model = PropertyModel(target, KERNEL.model_copy(update={"a": 1e5, "c0": 10.0})).fit(WATERS[:40])
-    atoms = WATERS[91].copy()
-    atoms.calc = HamlearnCalculator(model)
-    np.testing.assert_allclose(calculate_numerical_forces(atoms, eps=1e-4), atoms.get_forces(), atol=1e-6)
+    kernels = KernelRidgeSettings(kernel=KERNEL.model_copy(update={"a": 1e5, "c0": 10.0}))
+    for settings in (kernels, RidgeSettings(features=FeatureSettings(max_l=3, max_n=3))):
+        atoms = WATERS[91].copy()
+        atoms.calc = HamlearnCalculator(PropertyModel(ENERGY, settings).fit(WATERS[:40]))
+        np.testing.assert_allclose(calculate_numerical_forces(atoms, eps=1e-4), atoms.get_forces(), atol=1e-6)
 
 
 def test_units_are_converted(fitted):
-    other = energy_model("kcal/mol").fit(WATERS[:80])
+    other = copy.deepcopy(fitted)
+    other.target = other.target.model_copy(update={"unit": "kcal/mol"})  # the same numbers, called otherwise
     atoms = WATERS[92].copy()
     results = []
     for some in (fitted, other):
@@ -99,18 +105,47 @@ def test_one_picosecond_has_no_drift(fitted):
     assert np.ptp(energies) < 0.01
 
 
+def test_a_molecule_may_lie_in_a_file(fitted, tmp_path):
+    calculator = HamlearnCalculator(fitted)
+    calculator.calculate(WATERS[50])
+    expected = calculator.results["energy"]
+    ase.io.write(tmp_path / "water.xyz", WATERS[50])
+    for given in (tmp_path / "water.xyz", [WATERS[50]]):
+        calculator.calculate(given, ["energy", "forces"])
+        assert calculator.results["energy"] == pytest.approx(expected, abs=1e-6)
+        assert calculator.results["forces"].shape == (3, 3)
+    with pytest.raises(StructureError, match="the list holds 2 structures"):
+        calculator.calculate(WATERS[:2])
+
+
 def test_models_that_give_no_forces_are_refused(tmp_path):
     dipole = energy_model(None, "dipole_au", 1).fit(WATERS[:6])
     with pytest.raises(ConfigError, match="forces belong to energies"):
         HamlearnCalculator(dipole)
-    soap = KERNEL.model_copy(update={"kind": "soap"})
-    target = TargetSettings(kind="property", key="energy_ev", unit="eV")
-    with pytest.raises(ConfigError, match="have no derivatives"):
-        HamlearnCalculator(PropertyModel(target, soap).fit(WATERS[:6]))
+    soap = KernelRidgeSettings(kernel=KERNEL.model_copy(update={"kind": "soap", "b": None}))
+    average = KernelRidgeSettings(kernel=KERNEL.model_copy(update={"structure": "average"}))
+    for settings, words in ((soap, r"model\.kernel\.kind soap"), (average, r"model\.kernel\.structure average")):
+        with pytest.raises(
+            ConfigError, match=f"{words} has no derivatives .* train by ridge regression, or with kernels of"
+        ):
+            HamlearnCalculator(PropertyModel(ENERGY, settings).fit(WATERS[:6]))
     with pytest.raises(ConfigError, match="not fitted"):
         HamlearnCalculator(energy_model())
     for unit in (None, "furlong"):
         with pytest.raises(ConfigError, match=r"train with target\.unit"):
-            HamlearnCalculator(energy_model(unit).fit(WATERS[:6]))
+            HamlearnCalculator(energy_model(unit).fit(WATERS[:10]))
     with pytest.raises(ArtifactError, match="holds no model"):
         HamlearnCalculator(tmp_path)
+    with pytest.raises(ConfigError, match="got a HamiltonianModel; expected a model of an energy"):
+        HamlearnCalculator(HamiltonianModel())
+
+
+def test_a_calculator_without_atoms_and_one_that_is_copied(fitted):
+    calculator = HamlearnCalculator(fitted)
+    with pytest.raises(ConfigError, match=r"no atoms to calculate; set atoms\.calc"):
+        calculator.calculate()
+    calculator.calculate(WATERS[50])
+    again = copy.deepcopy(calculator)
+    again.calculate(WATERS[51])
+    assert again.model is not fitted and again.results["energy"] != calculator.results["energy"]
+    assert "forces" not in again.results

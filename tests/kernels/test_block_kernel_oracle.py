@@ -11,7 +11,7 @@ from brute_force import haar_coefficients, rotations
 from scipy.special import eval_legendre, spherical_in
 
 from hamlearn.kernels import BlockKernel
-from hamlearn.structures.samples import Family
+from hamlearn.structures.families import Family
 
 LEFT, RIGHT = peroxide(1), Atoms("HOHO", peroxide(2).positions[[2, 0, 3, 1]])
 DEGREE = 8

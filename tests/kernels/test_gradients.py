@@ -7,16 +7,9 @@ from ase import Atoms
 
 from hamlearn.config import KernelSettings
 from hamlearn.errors import ConfigError
-from hamlearn.kernels import (
-    EnvironmentKernel,
-    density_kernel,
-    derivative_between,
-    directions_of,
-    energies_and_gradients,
-    gradient_rows,
-    gradients,
-)
+from hamlearn.kernels import EnvironmentKernel, density_kernel, gradients
 from hamlearn.kernels.derivatives import mixture_of, slope_derivative
+from hamlearn.kernels.gradients import derivative_between, directions_of, energies_and_gradients, gradient_rows
 from hamlearn.o3.group_function import GroupFunction
 from hamlearn.testing import TOLERANCE
 

@@ -8,14 +8,7 @@ from hypothesis import strategies as st
 from hamlearn.angular.clebsch_gordan import real_wigner_d
 from hamlearn.angular.harmonics import spherical_harmonics
 from hamlearn.errors import ConfigError
-from hamlearn.kernels import (
-    TaggedPairs,
-    density_kernel,
-    message_kernel,
-    message_passing_kernel,
-    pair_kernel,
-    tagged_kernel,
-)
+from hamlearn.kernels import TaggedPairs, density_kernel, message_kernel, message_passing_kernel
 from hamlearn.structures import random_rotation
 from hamlearn.testing import TOLERANCE
 
@@ -131,36 +124,6 @@ def test_mixtures_are_sums_of_orders():
     torch.testing.assert_close(found.values, total, atol=EXACT, rtol=1e-11)
 
 
-@pytest.mark.usefixtures("back_end")
-@pytest.mark.parametrize("two_sided", [False, True])
-def test_pair_kernels_are_scalar_products_of_decorated_pairs(two_sided):
-    k1 = kernel_of_atoms()
-    found = pair_kernel(LEFT[0], RIGHT[0], k1, k1 if two_sided else None)
-    sides = []
-    for pairs, c in (LEFT, RIGHT):
-        g = {(l, 1): pairs.functions[:, l * l : (l + 1) ** 2].numpy() for l in range(MAX_L + 1)}
-        out = cg_products(g, features(c[pairs.centre], 1, MAX_L), MAX_L)
-        sides.append(cg_products(out, features(c[pairs.neighbour], 1, MAX_L), MAX_L) if two_sided else out)
-    (left, _), (right, _) = LEFT, RIGHT
-    same = [
-        (left.species[a][:, None] == right.species[b]).numpy()
-        for a, b in ((left.centre, right.centre), (left.neighbour, right.neighbour))
-    ]
-    for irrep in IRREPS:
-        expected = scalar_products(*sides, irrep) * (same[0] & same[1])[:, :, None, None]
-        np.testing.assert_allclose(found.coefficients(*irrep), expected, atol=EXACT, rtol=1e-11)
-
-
-def test_tagged_neighbours_of_rank_one():
-    """One radial function: t^l is an outer product; turning both pairs around changes nothing."""
-    one = [TaggedPairs(p.species, p.centre, p.neighbour, p.functions[:, :, :1]) for p, _ in (LEFT, RIGHT)]
-    t = tagged_kernel(*one, kernel_of_atoms())
-    assert int(torch.linalg.matrix_rank(t.coefficients(2), atol=EXACT, rtol=EXACT).max()) == 1
-    sign = torch.tensor([(-1.0) ** l for l in range(MAX_L + 1) for _ in range(2 * l + 1)], dtype=torch.float64)
-    turned = [TaggedPairs(p.species, p.neighbour, p.centre, sign[:, None] * p.functions) for p in one]
-    torch.testing.assert_close(tagged_kernel(*turned, kernel_of_atoms()).values, t.values, atol=EXACT, rtol=EXACT)
-
-
 def test_tiles_change_nothing():
     k1 = kernel_of_atoms()
     whole = message_kernel(LEFT[0], RIGHT[0], k1)
@@ -216,7 +179,7 @@ def test_what_is_refused():
         (lambda: message_passing_kernel(k1, left, right, [1.0, -1.0], [[1.0]]), "nu = 1 is -1"),
         (lambda: message_passing_kernel(k1, left, right, [1.0], [[float("nan")]]), "nu = 0 is nan"),
         (lambda: message_kernel(short, right, k1), r"\[4, 9\] components"),
-        (lambda: tagged_kernel(short, right, k1), "max_l 2"),
+        (lambda: message_kernel(left, short, k1), "max_l 2"),
         (lambda: message_kernel(left, right, k1, memory_gb=1e-9), "memory_gb is 1e-09"),
     ):
         with pytest.raises(ConfigError, match=message):

@@ -52,6 +52,16 @@ def test_learning_curve_draws_every_order_and_the_mean(ax: Axes, tmp_path: Path)
     assert [tick.get_text() for tick in ax.get_xticklabels()] == ["10", "100"]
 
 
+def test_parity_writes_large_numbers_in_full(ax: Axes, tmp_path: Path) -> None:
+    known = -2039.0 - np.linspace(0.2, 0.9, 9)
+    plots.parity(ax, known, known + 0.01, "energy / eV")
+    assert draw(ax, tmp_path) > 5_000
+    for axis in (ax.xaxis, ax.yaxis):
+        assert axis.get_offset_text().get_text() == ""
+        assert 3 <= len(axis.get_ticklabels()) <= 7
+    assert all(label.get_text().startswith("−2039.") for label in ax.xaxis.get_ticklabels()[1:-1])
+
+
 def test_parity_separates_occupied_from_virtual_and_hides_no_core_silently(ax: Axes, tmp_path: Path) -> None:
     reference = np.array([-550.0, -20.0, -12.0, 4.0])
     predicted = reference + 0.1
@@ -126,6 +136,12 @@ def test_histogram_marks_the_smallest_finite_value(ax: Axes, tmp_path: Path, val
     finite = [value for value in values if np.isfinite(value)]
     assert sum(patch.get_height() for patch in ax.patches) == len(finite)
     assert draw(ax, tmp_path) > 3000
+
+
+def test_histogram_writes_its_axis_in_full(ax: Axes) -> None:
+    plots.histogram(ax, np.array([0.99999, 0.999995, 1.0]), "projection")
+    ax.figure.canvas.draw()
+    assert ax.xaxis.get_major_formatter().get_offset() == ""
 
 
 def test_ticks_are_plain_numbers() -> None:

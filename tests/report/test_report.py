@@ -5,20 +5,23 @@ from __future__ import annotations
 import csv
 import json
 import re
+import shutil
 from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
 import pytest
+import yaml
 
 from hamlearn.config import build_config, changed_section, dump_config
 from hamlearn.errors import ArtifactError
-from hamlearn.report import headline, write_report
-from hamlearn.report.artifacts import Levels
+from hamlearn.report import figures, headline, write_report
 from hamlearn.report.headline import number
+from hamlearn.report.run_files import Levels
 from hamlearn.report.words import what_was_computed
 
 MakeRun = Callable[..., Path]
+ARTIFACTS = Path(__file__).parents[1] / "resources" / "artifacts"
 
 
 def sections(page: Path) -> list[str]:
@@ -90,10 +93,29 @@ def test_parts_that_were_not_made_are_left_out_and_many_blocks_stay_readable(mak
     assert not any("SAPH" in title for title in sections(page))
     text = page.read_text(encoding="utf-8")
     assert "The 40 largest of 128 blocks" in text
-    assert "1 calculations failed" in text and "SCF not converged" in text
+    assert "1 calculation failed; left out" in text and "SCF not converged" in text
     with open(page.parent / "figures" / "block_errors.csv", newline="") as file:
         errors = [float(row["rmse_mev"]) for row in csv.DictReader(file)]
     assert len(errors) == 128 and errors == sorted(errors, reverse=True)
+
+
+def test_one_of_a_kind_is_said_in_the_singular(make_run: MakeRun) -> None:
+    """One order has no spread, one block is not all blocks, and a gap no structure has is not drawn."""
+    folder = make_run()
+    results = json.loads((folder / "results.json").read_text())
+    curve = [row for row in results["learning_curve"] if row["order"] == 0]
+    results |= {"n_test": 1, "learning_curve": curve, "block_errors": results["block_errors"][:1]}
+    (folder / "results.json").write_text(json.dumps(results))
+    with np.load(folder / "diagnostics.npz") as stored:
+        arrays = dict(stored)
+    none = np.full_like(arrays["rejected_gap_hartree"], np.inf)
+    np.savez(folder / "diagnostics.npz", **{**arrays, "rejected_gap_hartree": none})
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "±" not in text and number(curve[0]["gap_rmse_mev"]) in text
+    for words in ("On 1 structure the", "on 1 other structure.", "The only block, each", "The only block as a table"):
+        assert words in text
+    pictures = {path.stem for path in (folder / "figures").glob("saph_*.png")}
+    assert pictures == {"saph_singular_values", "saph_projections"}
 
 
 def test_run_without_a_test_set_says_so(make_run: MakeRun) -> None:
@@ -121,6 +143,12 @@ def test_broken_symmetry_is_said_aloud_and_a_page_is_written_over_in_the_same_wo
         ("config.yaml", b"qm: {", "is damaged"),
         ("config.yaml", b"structures: {file: a}\n", "is damaged"),
         ("config.yaml", b"\xff\xfe\x00", "is damaged"),
+        ("config.yaml", b"{kind: config, format_version: 99, target: {}, model: {}}", "upgrade hamlearn"),
+        ("model/model.yaml", b"kind: hamiltonian_model", "expected 'hamiltonian_model'"),
+        ("model/model.yaml", b"{kind: hamiltonian_model, format_version: 1}", "is truncated"),
+        ("model/model.yaml", b"{kind: hamiltonian_model, format_version: 2, tensors_sha256: a}", "is damaged"),
+        ("model/model.yaml", b"{kind: hamiltonian_model, format_version: 1, tensors_sha256: a}", "is damaged"),
+        ("model/model.yaml", b"kind: {", "is damaged"),
         ("test_levels.npz", b"PK\x03\x04 cut", "is truncated or damaged"),
         ("diagnostics.npz", b"", "is truncated or damaged"),
     ],
@@ -129,7 +157,7 @@ def test_missing_and_damaged_files_are_named(
     make_run: MakeRun, name: str, content: bytes | None, expected: str
 ) -> None:
     folder = make_run()
-    (folder / name).unlink()
+    (folder / name).unlink(missing_ok=True)
     if content is not None:
         (folder / name).write_bytes(content)
     with pytest.raises(ArtifactError, match=expected) as caught:
@@ -145,16 +173,18 @@ def write_property_run(folder: Path, cv_error: float) -> Path:
         {
             "structures": {"file": "/data/water.extxyz"},
             "target": {"kind": "property", "key": "energy", "unit": "eV"},
-            "kernel": kernel,
+            "model": {"kernel": kernel},
             "split": {"train": 20, "test": 10},
         }
     )
     chosen = changed_section(
-        config.kernel, {"grid": None, "smearing_angstrom": 0.4, "cutoff_angstrom": 4.5}, "the choice"
+        config.model.kernel, {"grid": None, "smearing_angstrom": 0.4, "cutoff_angstrom": 4.5}, "the choice"
     )
     (folder / "model").mkdir(parents=True)
     (folder / "config.yaml").write_text(dump_config(config, {"hamlearn": "0.1.0"}))
-    (folder / "model" / "model.yaml").write_text(json.dumps({"kernel": chosen.model_dump(mode="json")}))
+    learner = {"kernel": chosen.model_dump(mode="json")}
+    model = {"kind": "property_model", "format_version": 2, "tensors_sha256": "", "learner": learner}
+    (folder / "model" / "model.yaml").write_text(json.dumps(model))
     results = {
         "n_train": 20, "n_test": 10, "target": config.target.model_dump(), "equivariance_error": 1e-14,
         "value_rmse": 0.1, "value_mae": 0.05, "value_spread": 0.5,
@@ -167,7 +197,7 @@ def write_property_run(folder: Path, cv_error: float) -> Path:
 def test_the_settings_chosen_on_a_grid_are_shown(tmp_path: Path) -> None:
     text = write_report(write_property_run(tmp_path / "run", 0.3)).read_text(encoding="utf-8")
     assert (
-        "Chosen among the settings of kernel.grid by cross-validation: smearing_angstrom 0.4, decay_angstrom none"
+        "Chosen among the settings of model.kernel.grid by cross-validation: smearing_angstrom 0.4, decay_angstrom none"
         in text
     )
     assert "smearing_angstrom\u00a00.4" in text and "environments of 4.5 Å and of pairs" in text
@@ -188,6 +218,17 @@ def test_gap_spread_and_ranking_of_structures() -> None:
     )
     assert levels.gap_spread_ev() == pytest.approx(np.std([16.0, 13.0, 15.0]))
     assert levels.ranked_structures().tolist() == [2, 5, 9]
+
+
+@pytest.mark.parametrize("last_bit", [-1, 0, 1])
+def test_what_is_equal_up_to_rounding_is_ranked_as_it_comes(last_bit: int) -> None:
+    error = np.nextafter(0.1, 0.1 + last_bit)
+    predicted, structure = np.array([0.1, error, 0.05, 0.2]), np.array([3, 4, 7, 8])
+    levels = Levels(np.zeros(4), predicted, np.ones(4, dtype=bool), structure)
+    assert levels.ranked_structures().tolist() == [7, 3, 4, 8]
+    block = {"kind": "on_site", "species": "O-O", "shells": "2s-2s", "sigma": 1}
+    rows = [{**block, "L": n, "rmse_mev": rmse} for n, rmse in enumerate(predicted)]
+    assert [row["L"] for row in figures.block_errors(rows).rows] == [3, 0, 1, 2]
 
 
 def test_headline_rows_and_numbers() -> None:
@@ -221,10 +262,20 @@ def test_words_follow_the_settings() -> None:
         assert ("density converged in STO-3G is subtracted" in second) is (delta == "sto-3g")
 
 
-def test_model_folders_from_before_there_were_kernels_are_read(make_run: MakeRun) -> None:
-    folder = make_run()
-    (folder / "model" / "model.yaml").write_text("kind: hamiltonian_model\nmodel: {kind: ridge}\n")
-    config = (folder / "config.yaml").read_text()
-    (folder / "config.yaml").write_text(re.sub(r"(?ms)^wigner:\n(  .*?\n)+", "", config))
-    assert "wigner" not in (folder / "config.yaml").read_text()
-    assert "ridge regression on symmetry-adapted features" in write_report(folder).read_text(encoding="utf-8")
+def test_folders_from_before_there_were_kernels_are_read(tmp_path: Path) -> None:
+    folder = tmp_path / "run"
+    shutil.copytree(ARTIFACTS / "0.1.0" / "finished" / "matrix", folder)
+    for file in (folder / "config.yaml", folder / "model" / "model.yaml"):
+        settings = yaml.safe_load(file.read_text())
+        file.write_text(yaml.safe_dump({name: s for name, s in settings.items() if name not in ("wigner", "samples")}))
+    text = write_report(folder).read_text(encoding="utf-8")
+    assert "ridge regression on symmetry-adapted features" in text
+    assert "<td>model.features</td>" in text and "Wigner" not in text
+
+
+def test_every_section_of_settings_has_a_row_of_its_own(tmp_path: Path) -> None:
+    text = write_report(write_property_run(tmp_path / "run", 0.3)).read_text(encoding="utf-8")
+    rows = re.findall("<tr><td>(structures|target|model[a-z.]*|split)</td><td>(.*?)</td></tr>", text)
+    assert [name for name, _ in rows] == ["structures", "target", "model", "model.kernel", "split"]
+    assert "kind\u00a0kernel · folds\u00a03" in rows[2][1] and "kernel\u00a0{" not in text
+    assert "additive\u00a0[pair]" in rows[3][1] and "decay_angstrom\u00a0not set" in rows[3][1]

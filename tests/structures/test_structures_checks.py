@@ -26,7 +26,26 @@ def charged(charge: object) -> Atoms:
     return atoms
 
 
+def said(**info: object) -> Atoms:
+    atoms = molecule("methane")
+    atoms.info.update(info)
+    return atoms
+
+
+def with_initial(name: str, values: list[float]) -> Atoms:
+    atoms = molecule("water")
+    atoms.set_array(f"initial_{name}", np.array(values))
+    return atoms
+
+
 BAD = {
+    "triplet": (said(multiplicity=3), "multiplicity 3, expected 1: only closed shells"),
+    "text": (said(multiplicity="singlet"), "multiplicity singlet, expected 1"),
+    "two spins": (said(spin=2), r"spin 2, expected 0 \(2S\): only closed shells"),
+    "spin or multiplicity": (said(spin=1), "spin 1, expected 0 .*if 1 is the multiplicity, call it so"),
+    "contradictory": (said(spin=2, multiplicity=1), "spin 2, expected 0"),
+    "an ion's charges": (with_initial("charges", [-1.2, 0.1, 0.1]), "initial charges that add up to -1, expected 0"),
+    "moments": (with_initial("magmoms", [1, -1, 0]), "initial magnetic moments, expected none"),
     "nan": (with_position(np.nan), "coordinates of atom 1 are NaN or infinite"),
     "infinite": (with_position(-np.inf), "coordinates of atom 1 are NaN or infinite"),
     "overlap": (Atoms("OHH", [[0, 0, 0], [0, 0, 0.96], [0, 0.1, 1.1]]), r"atoms 1 and 2 overlap: 0\.172 Å"),
@@ -39,6 +58,9 @@ BAD = {
     "empty": (Atoms(), "no atoms"),
     "periodic": (bad(cell=[5, 5, 5], pbc=[True, False, False]), "periodic, expected a molecule: set pbc"),
 }
+
+
+BAD_SHELLS = [*BAD.values()][:7]
 
 
 @pytest.mark.parametrize("kind", BAD)
@@ -75,6 +97,11 @@ def test_good_structures_pass() -> None:
     shortest = Atoms("H2", [[0, 0, 0], [0, 0, 0.31]])
     neutral = molecule("water")
     neutral.info["charge"] = np.float64(0)
+    singlets = [said(multiplicity=1), said(spin=0), said(spin=1, multiplicity=1), said(spin=0.0, multiplicity=1)]
+    partial = with_initial("charges", [-0.8, 0.41, 0.4])
+    check_structures([*singlets, partial, with_initial("magmoms", [0, 0, 0])])
+    for atoms, _ in BAD_SHELLS:
+        check_structures([atoms], closed_shell=False)
     check_structures([*map(molecule, ("water", "methane", "C60")), shortest, neutral, ase.build.molecule("CH3OH")])
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hamlearn import FeatureSettings, HamiltonianModel, Prediction, Target, TargetSettings, molecule
+from hamlearn import FeatureSettings, HamiltonianModel, Prediction, RidgeSettings, SaphTarget, Target, molecule
 from hamlearn.errors import HamlearnWarning
 from hamlearn.structures.transforms import with_positions
 from hamlearn.symmetry import decompose, group_average, label_levels, point_group, representation
@@ -25,9 +25,9 @@ def raw() -> np.ndarray:
 @pytest.fixture(scope="module")
 def model(raw: np.ndarray) -> HamiltonianModel:
     benzene = molecule("benzene")
-    orbitals = target_orbitals(TargetSettings(), "def2-SVP", [1, 6])
-    features = FeatureSettings(max_l=6, max_n=6, cutoff_angstrom=6.0, pair_cutoff_angstrom=6.5)
-    return HamiltonianModel(features=features).fit([benzene], [Target(benzene.numbers, raw, None, orbitals, 15)])
+    orbitals = target_orbitals(SaphTarget(), "def2-SVP", [1, 6])
+    settings = RidgeSettings(features=FeatureSettings(cutoff_angstrom=6.0, pair_cutoff_angstrom=6.5))
+    return HamiltonianModel(model=settings).fit([benzene], [Target(benzene.numbers, raw, None, orbitals, 15)])
 
 
 def multiplets(prediction: Prediction, name: str) -> list:

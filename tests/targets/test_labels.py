@@ -70,6 +70,9 @@ def test_energies_and_forces_in_a_calculator_are_found():
     [
         ([1.0, None], {}, r"1 of 2 structures .*: 1; structure 1: key 'x' is missing; there is none at all"),
         ([1.0, np.nan], {}, "structure 1: 'x' is nan, not finite"),
+        ([1.0, np.float64(np.nan)], {}, "structure 1: 'x' is nan, not finite"),
+        ([np.array([np.inf])], {}, r"structure 0: 'x' is \[inf\], not finite"),
+        ([(np.float64(1), np.int64(2))], {}, r"'x' is \[1.0, 2\], expected 1 or 9 numbers"),
         ([1.0, "1.0"], {}, "structure 1: 'x' is '1.0', expected 1 or 9 numbers for l = 0"),
         ([True, 1.0], {}, "structure 0: 'x' is True"),
         ([[1.0, 2.0]], {}, "expected 1 or 9 numbers"),
@@ -85,7 +88,8 @@ def test_unusable_labels_are_refused_with_their_places(values, settings, words):
 
 def test_a_misspelt_key_is_told_with_what_there_is_and_the_names_of_the_structures():
     with pytest.raises(
-        StructureError, match=r"7, 9; structure 7: key 'enrgy' is missing; there is .*did you mean 'energy'"
+        StructureError,
+        match=r"7, 9; structure 7: key 'enrgy' is missing; set target.key to one of .*energy.*; did you mean 'energy'",
     ):
         read_labels(labelled(molecules(2)), target("enrgy"), [7, 9])
 
@@ -104,7 +108,9 @@ def test_bad_forces_are_refused():
     structures = labelled(molecules(3))
     settings = target("energy", forces_key="forces")
     del structures[1].arrays["forces"]
-    with pytest.raises(StructureError, match="structure 1: key 'forces' is missing; there is alpha, dipole"):
+    with pytest.raises(
+        StructureError, match=r"structure 1: key 'forces' is missing; set target\.forces_key to one of alpha, dipole"
+    ):
         read_labels(structures, settings)
     structures[1].arrays["forces"] = np.full((4, 3), np.nan)
     with pytest.raises(StructureError, match="structure 1: 'forces' is not finite"):

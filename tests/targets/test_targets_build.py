@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
-from hamlearn.config import QMSettings, TargetSettings
-from hamlearn.errors import ArtifactError, BasisError
+from hamlearn.config import PropertyTarget, QMSettings, TargetSettings
+from hamlearn.errors import ArtifactError, BasisError, ConfigError
 from hamlearn.qm import GUESSES
 from hamlearn.structures import permute, random_rotation, rotate
 from hamlearn.targets import build_target, n_occupied, predict_side, project_matrix, target_orbitals
@@ -274,3 +274,16 @@ def test_nonorthogonal_delta_is_that_of_the_orthogonal_one():
     )
     half = scipy.linalg.sqrtm(other.metric).real
     np.testing.assert_allclose(other.matrix, half @ orthogonal.matrix @ half, atol=EQUIVARIANCE)
+
+
+@pytest.mark.parametrize(
+    ("record", "target", "words"),
+    [
+        (None, "saph", "settings is a str, expected SaphTarget"),
+        (None, PropertyTarget(key="energy"), "settings is a PropertyTarget, .*PropertyModel"),
+        ("water", TargetSettings(), "record is a str, expected a QMRecord"),
+    ],
+)
+def test_what_is_no_record_and_no_matrix_is_refused(record, target, words):
+    with pytest.raises(ConfigError, match=words):
+        build_target(record or calculation("bent water"), target)

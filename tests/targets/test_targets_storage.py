@@ -42,12 +42,35 @@ def test_round_trip_is_bitwise(tmp_path, settings):
         for name in ("numbers", "matrix", "metric", "baseline"):
             np.testing.assert_array_equal(getattr(before, name), getattr(after, name))
         assert (before.n_occupied, before.orbitals) == (after.n_occupied, after.orbitals)
+        assert before.origin is not None and after.origin == before.origin
         assert (before.diagnostics is None) == (after.diagnostics is None)
         if before.diagnostics is not None:
             np.testing.assert_array_equal(before.diagnostics.singular_values, after.diagnostics.singular_values)
             np.testing.assert_array_equal(before.diagnostics.projections, after.diagnostics.projections)
             assert before.diagnostics.rejected_gap == after.diagnostics.rejected_gap
             assert before.diagnostics.flags == after.diagnostics.flags
+
+
+def test_targets_of_different_settings_are_not_saved_together(tmp_path):
+    record = calculation(*RECORDS[0])
+    targets = [build_target(record, TargetSettings(virtuals=virtuals)) for virtuals in ("lowest", "valence")]
+    with pytest.raises(ArtifactError, match="built with different settings"):
+        save_targets(tmp_path, targets)
+
+
+def test_files_of_older_versions_do_not_say_what_they_were_made_of(tmp_path, targets):
+    save_targets(tmp_path, targets)
+
+    def forget(header, arrays):
+        for name in ("target", "qm"):
+            del header[name]
+        for name in ("positions", "positions_offsets"):
+            del arrays[name]
+
+    rewrite(tmp_path, forget)
+    loaded = load_targets(tmp_path)
+    assert [target.origin for target in loaded] == [None] * len(targets)
+    np.testing.assert_array_equal(loaded[1].matrix, targets[1].matrix)
 
 
 def test_nothing_is_pickled(tmp_path, targets):

@@ -7,9 +7,9 @@ import numpy as np
 import pytest
 from ase.build import molecule
 
-from hamlearn.config import ModelSettings, WignerSettings
+from hamlearn.config import WignerSettings
 from hamlearn.kernels import BlockKernel
-from hamlearn.structures.samples import Family
+from hamlearn.structures.families import Family
 
 SCRIPT = Path(__file__).parents[2] / "workflows" / "hamiltonian" / "active_learning.py"
 SMALL = WignerSettings(max_l=1, max_nu_centre=2, max_nu_pair=1)
@@ -51,5 +51,5 @@ def test_kernels_looked_up_are_those_computed(script, methanols):
 
 def test_models_of_the_script_look_kernels_up(script, methanols):
     remembered = script.PoolKernel(SMALL, methanols[:4], methanols[4:])
-    regressor = script.PoolModel(wigner=SMALL, model=ModelSettings(kind="wigner"), kernel=remembered)._new_regressor()
-    assert regressor.new_kernel(SMALL).fit(methanols[:3]) is remembered
+    learner = script.learner_with(remembered)(script.PoolSettings(kernel=SMALL))
+    assert learner.new_kernel(SMALL).fit(methanols[:3]) is remembered

@@ -15,7 +15,11 @@ from hamlearn.config import FeatureSettings, QMSettings, WignerSettings
 
 ROOT = Path(__file__).parents[2]
 SCRIPTS = ROOT / "workflows" / "hamiltonian"
-SMALL = {"wigner": WignerSettings(max_l=2, max_nu_centre=2, max_nu_pair=1), "features": FeatureSettings(max_l=2)}
+SMALL = {
+    "wigner": WignerSettings(max_l=2, max_nu_centre=2, max_nu_pair=1),
+    "features": FeatureSettings(max_l=2),
+    "qm": QMSettings(basis="6-31g"),
+}
 
 
 @pytest.fixture
@@ -72,7 +76,7 @@ def test_learning_curve(script, monkeypatch, tmp_path, capsys):
 def test_larger_molecules(script, monkeypatch, tmp_path):
     study = script("study")
     module, out = script("size_extrapolation"), tmp_path / "out"
-    small = replace(study.SETS["qm7"], train=4, test=12, qm=QMSettings(basis="sto-3g"), **SMALL)
+    small = replace(study.SETS["qm7"], train=4, test=12, **SMALL | {"qm": QMSettings(basis="sto-3g")})
     monkeypatch.setitem(study.SETS, "qm7", small)
     monkeypatch.setattr(module, "SIZES", (2,))
     molecules = ase.io.read(ROOT / "data" / "chno.extxyz", ":")
@@ -131,7 +135,7 @@ def test_without_the_data_there_is_one_line(script, monkeypatch, tmp_path):
 def test_baselines(script, monkeypatch, tmp_path, capsys):
     study = script("study")
     module, out = script("baselines"), tmp_path / "out"
-    small = replace(study.SETS["water"], train=20, test=4, **SMALL)
+    small = replace(study.SETS["water"], train=20, test=4, **SMALL | {"qm": QMSettings()})
     monkeypatch.setitem(study.SETS, "water", small)
     (tmp_path / "data" / small.file).write_bytes((ROOT / "data" / "water.extxyz").read_bytes())
     monkeypatch.setattr(sys, "argv", ["baselines", "water", str(out), "--timed", "1"])

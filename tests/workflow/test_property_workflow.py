@@ -5,12 +5,13 @@ from pathlib import Path
 import ase.io
 import numpy as np
 import pytest
+from ase import Atoms
 from typer.testing import CliRunner
 
 from hamlearn import cli
 from hamlearn.config import build_config, load_config
 from hamlearn.errors import ArtifactError, ConfigError, DomainError, StructureError
-from hamlearn.model.property_folder import load_model
+from hamlearn.model.loading import load_model
 from hamlearn.structures import read_structures
 from hamlearn.workflow import evaluate, predict, run
 
@@ -21,6 +22,7 @@ KERNEL = {
     "max_channels": 8, "b": 1.0,
 }  # fmt: skip
 ENERGY = {"kind": "property", "key": "energy_ev", "forces_key": "forces_ev_angstrom", "unit": "eV"}
+TOO_SMALL = {"train": 9, "test": 9, "curve": [1, 9]}
 DIPOLE = {"kind": "property", "key": "dipole_au", "l": 1}
 
 
@@ -28,11 +30,11 @@ def settings(file, **sections):
     base = {
         "structures": {"file": str(file)},
         "target": ENERGY,
-        "kernel": KERNEL,
         "split": {"train": 20, "test": 10, "curve": [5, 20], "repeats": 2},
     }
-    merged = {**base, **sections}
-    return build_config(merged | {"model": {"active": 10} if merged["target"] is ENERGY else {}} | sections)
+    kernel, merged = sections.pop("kernel", KERNEL), {**base, **sections}
+    active = {"active": 10} if merged["target"] is ENERGY else {}
+    return build_config({**merged, "model": {"kernel": kernel, **active}})
 
 
 @pytest.fixture(scope="module")
@@ -99,7 +101,7 @@ def test_a_second_run_does_nothing_again_and_a_missing_part_is_made_again(finish
         copy = shutil.copytree(out, tmp_path / missing)
         shutil.rmtree(copy / missing, ignore_errors=True)
         (copy / missing).unlink(missing_ok=True)
-        again = run(settings(file), copy, echo=None).results
+        again = run(settings(file), copy, until="curve", echo=None).results
         assert again["value_rmse"] == pytest.approx(result.results["value_rmse"], rel=1e-9)
 
 
@@ -120,7 +122,7 @@ def test_predictions_of_a_saved_model(finished, file, tmp_path):
         np.testing.assert_array_equal(stored["value"], [p.value for p in predictions])
         np.testing.assert_allclose(stored["forces"], np.concatenate([p.forces for p in direct]), atol=1e-8)
         assert stored["n_atoms"].tolist() == [3] * 34 and (stored["std"] > 0).all()
-    with pytest.raises(ArtifactError, match="exists already"):
+    with pytest.raises(ArtifactError, match="is not empty"):
         predict(finished[0] / "model", file, tmp_path / "pred")
 
 
@@ -136,6 +138,15 @@ def test_evaluate_agrees_with_the_run(finished, file, tmp_path):
     assert not (tmp_path / "other").exists()
 
 
+def test_radicals_are_evaluated(finished, tmp_path):
+    """Nothing is calculated, so that an odd number of electrons is no obstacle."""
+    radical = Atoms("OH", [[0, 0, 0], [0.97, 0, 0]], info={"energy_ev": 1.0})
+    radical.arrays["forces_ev_angstrom"] = np.zeros((2, 3))
+    errors = evaluate(finished[0] / "model", radical, tmp_path / "eval", echo=None)
+    (known,) = load_model(finished[0] / "model").predict(radical)
+    assert errors["value_rmse"] == pytest.approx(abs(known.value - 1.0)) and "force_rmse" in errors
+
+
 def test_what_cannot_be_run_leaves_nothing_behind(file, tmp_path):
     mixed = tmp_path / "mixed.extxyz"
     order = np.random.default_rng(0).permutation(34)
@@ -145,13 +156,21 @@ def test_what_cannot_be_run_leaves_nothing_behind(file, tmp_path):
     refusals = [
         (settings(file, target={**ENERGY, "key": "energy"}), {}, StructureError, "did you mean 'energy_ev'"),
         (settings(mixed), {}, DomainError, rf"structure {order[-1]} \(H2S\): element S not in the training set"),
-        (settings(file, kernel={**KERNEL, "kind": "soap"}), {}, ConfigError, "kernel.kind soap"),
+        (
+            settings(file, split=TOO_SMALL),
+            {},
+            ConfigError,
+            r"split\.curve starts at 1: .* at least two",
+        ),
+        (settings(file), {"executor": "nonsense"}, ConfigError, "executor 'nonsense' is not known"),
         (settings(file), {"until": "qm"}, ConfigError, "nothing is computed"),
         (settings(file), {"shard": (0, 2)}, ConfigError, "nothing is computed"),
     ]
     for config, options, error, words in refusals:
         with pytest.raises(error, match=words):
             run(config, tmp_path / "out", echo=None, **options)
+    with pytest.raises(ConfigError, match=r"which model\.kernel\.kind soap has not"):
+        settings(file, kernel={**KERNEL, "kind": "soap", "b": None})
     assert not (tmp_path / "out").exists()
 
 

@@ -1,4 +1,3 @@
-import contextlib
 import csv
 import importlib.util
 import sys
@@ -56,8 +55,7 @@ def test_body_order_runs_and_errors_fall(tmp_path, script, capsys):
     ablation = script("body_order", tmp_path, "--train", 12, 24, "--test", 12, "--seeds", 1)
     ablation.GAUSSIANS, ablation.RATES = ((0.6, 1.0),), (0.3,)
     ablation.MIXTURE = (range(3, 9), (0.3,), (7.0,))
-    with contextlib.suppress(SystemExit):  # so few clusters need not show the orderings
-        ablation.main()
+    ablation.main()
     assert "ν ≤ 4 ends below SOAP-GPR" in capsys.readouterr().out
     small, large = rows(tmp_path / "body_order.csv")
     assert (small["n_train"], large["n_train"]) == ("12", "24")
@@ -76,12 +74,19 @@ def test_products_of_orders_are_those_of_single_environments(script):
     np.testing.assert_allclose(products[5], pairs.between(kind="order", max_nu=2, zeta=2)[1], rtol=1e-10)
 
 
-def test_body_order_fails_when_an_ordering_is_broken(script):
-    ablation = script("body_order")
+def test_body_order_ends_with_an_error_when_an_ordering_is_broken(tmp_path, script, monkeypatch, capsys):
+    ablation = script("body_order", tmp_path)
     names = [*ablation.ALONE.values(), *ablation.UP_TO.values(), ablation.SQUARE, ablation.MIXED_SQUARE, ablation.SOAP]
-    flat = [{"n_train": n, "order": 0, **dict.fromkeys(names, 1.0)} for n in (10, 20)]
+    flat = [{"n_train": n, "order": 0, **dict.fromkeys(names, 1.0)} for n in (100, 200)]
     demanded = [holds for _, holds, must in ablation.statements(flat) if must]
     assert demanded == [False, False, True, False]
+    monkeypatch.setattr(ablation, "curves", lambda *arguments: flat)
+    with pytest.raises(SystemExit, match="an ordering is broken"):
+        ablation.main()
+    assert "does not hold: ν ≤ 4 ends below SOAP-GPR" in capsys.readouterr().out
+    monkeypatch.setattr(ablation, "statements", lambda _: [("demanded", True, True), ("not demanded", False, False)])
+    ablation.main()
+    assert "does not hold (not demanded): not demanded" in capsys.readouterr().out
 
 
 def test_angular_scan_finds_the_frequencies_each_order_carries(tmp_path, script):

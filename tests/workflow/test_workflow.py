@@ -2,7 +2,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import ase.io
@@ -13,20 +12,21 @@ from ase import Atoms
 
 from hamlearn.config import build_config
 from hamlearn.errors import ArtifactError, ConfigError, DomainError, SCFError
-from hamlearn.model.hamiltonian_folder import load_model
+from hamlearn.model.loading import load_model
 from hamlearn.workflow import evaluate, predict, run
 
+ROOT = Path(__file__).parents[2]
 FIXED = {
     "n_train", "n_test", "hamiltonian_rmse_mev", "eigenvalue_rmse_mev", "eigenvalue_mae_mev", "gap_rmse_mev",
     "gap_mae_mev", "equivariance_error", "seconds", "peak_memory_gb", "learning_curve",
 }  # fmt: skip
 
 
-def settings(file, **sections):
+def settings(file, model=None, **sections):
     base = {
         "structures": {"file": str(file)},
         "qm": {"basis": "sto-3g"},
-        "features": {"max_l": 3, "max_n": 3},
+        "model": {"features": {"max_l": 3, "max_n": 3}, **(model or {})},
         "split": {"train": 16, "test": 11, "curve": [4, 16], "repeats": 2},
     }
     return build_config({**base, **sections})
@@ -84,7 +84,7 @@ def test_a_second_run_does_nothing_again(finished, file):
 
 def test_same_input_gives_equal_results(finished, file, tmp_path):
     _, result, _ = finished
-    other = run(settings(file), tmp_path / "again", executor="serial", echo=None).results
+    other = run(settings(file), tmp_path / "again", executor="serial", until="curve", echo=None).results
     clock = ("seconds", "peak_memory_gb")
     assert {k: v for k, v in other.items() if k not in clock} == {
         k: v for k, v in result.results.items() if k not in clock
@@ -98,7 +98,7 @@ def test_any_stage_can_be_made_again(finished, file, tmp_path, missing):
     out = shutil.copytree(finished[0], tmp_path / "copy")
     shutil.rmtree(out / missing, ignore_errors=True)
     (out / missing).unlink(missing_ok=True)
-    again = run(settings(file), out, executor="serial", echo=None).results
+    again = run(settings(file), out, executor="serial", until="curve", echo=None).results
     assert again["eigenvalue_rmse_mev"] == finished[1].results["eigenvalue_rmse_mev"]
     assert (out / missing).exists()
 
@@ -123,14 +123,22 @@ def test_shards_share_the_work(file, tmp_path):
 
 def test_other_settings_are_refused_by_name(finished, file):
     out, _, _ = finished
-    with pytest.raises(ArtifactError, match=r"features.max_l: 3 \(folder\) against 4 \(now\)"):
-        run(settings(file, features={"max_l": 4, "max_n": 3}), out, executor="serial", echo=None)
+    with pytest.raises(ArtifactError, match=r"model.features.max_l: 3 \(folder\) against 4 \(now\)"):
+        run(settings(file, model={"features": {"max_l": 4, "max_n": 3}}), out, executor="serial", echo=None)
+
+
+def test_another_kind_of_model_is_told_in_one_line(finished, file):
+    other = build_config({**settings(file).model_dump(mode="json"), "model": {"kind": "kernel"}})
+    with pytest.raises(ArtifactError) as caught:
+        run(other, finished[0], executor="serial", echo=None)
+    assert str(caught.value).splitlines()[1:] == ["  model.kind: ridge (folder) against kernel (now)"]
 
 
 def test_memory_and_place_of_the_file_may_change(finished, file, tmp_path):
     moved = tmp_path / "elsewhere.extxyz"
     moved.write_bytes(file.read_bytes())
-    result = run(settings(moved, model={"memory_gb": 2}), finished[0], executor="serial", echo=None)
+    moved_run = settings(moved, model={"memory_gb": 2})
+    result = run(moved_run, finished[0], executor="serial", until="curve", echo=None)
     assert result.results == finished[1].results
 
 
@@ -167,13 +175,16 @@ def mixed(path, formulas):
 @pytest.mark.filterwarnings("ignore:no feature reaches")
 def test_linear_molecules_and_lone_atoms(tmp_path, features):
     """Blocks without features, symmetries that vanish, molecules of different sizes in one batch."""
-    file = mixed(tmp_path / "mixed.extxyz", ["CO2", "He", "CO", "CO2", "CO"] * 5)
+    file = mixed(tmp_path / "mixed.extxyz", ["CO2", "He", "CO", "CO2", "CO"] * 3)
     config = settings(
-        file, features=features, split={"train": 17, "test": 8}, target={"kind": "lowdin"}, model={"folds": 20}
+        file,
+        split={"train": 10, "test": 5},
+        target={"kind": "lowdin"},
+        model={"features": features, "folds": 20},
     )
     result = run(config, tmp_path / "out", executor="serial", echo=None)
     assert result.results["equivariance_error"] < 1e-10
-    assert load_model(tmp_path / "out" / "model").block_model_.weights_
+    assert load_model(tmp_path / "out" / "model").learner_.fits_
 
 
 def test_test_set_outside_the_training_set_is_refused_before_any_calculation(tmp_path):
@@ -192,7 +203,7 @@ def test_curve_points_without_the_elements_of_the_test_set_are_left_out(tmp_path
     formulas[[order[5], order[-1]]] = "N2"
     file, lines = mixed(tmp_path / "mixed.extxyz", formulas), []
     config = settings(file, split={"train": 8, "test": 4, "curve": [3, 8]}, target={"kind": "lowdin"})
-    result = run(config, tmp_path / "out", executor="serial", echo=lines.append)
+    result = run(config, tmp_path / "out", executor="serial", until="curve", echo=lines.append)
     assert [row["n_train"] for row in result.results["learning_curve"]] == [8]
     assert any("3 structures are left out (element N not in the training set" in line for line in lines)
 
@@ -216,23 +227,36 @@ def test_a_killed_prediction_can_be_made_again(finished, file, tmp_path):
     assert (tmp_path / "pred" / "predictions.extxyz").exists()
 
 
-@pytest.mark.parametrize("after", ["qm", "targets", "model", "predictions", "curve"])
-def test_kill_and_resume_of_a_whole_run(file, tmp_path, after, finished):
-    """kill -9 as soon as a stage has written something; the next run ends with the same figures."""
-    out = tmp_path / "out"
-    code = (
-        "import sys, hamlearn; from test_workflow import settings; "
-        f"hamlearn.run(settings({str(file)!r}), {str(out)!r}, executor='serial', echo=None)"
-    )
-    environment = {**os.environ, "PYTHONPATH": str(Path(__file__).parent), "OMP_NUM_THREADS": "1"}
-    process = subprocess.Popen([sys.executable, "-c", code], env=environment)
-    while process.poll() is None and not list((out / after).glob("*")):
-        time.sleep(0.01)
+RUN_AND_DIE = """
+import multiprocessing, sys, time
+from pathlib import Path
+from test_workflow import run, settings
+
+file, out, *stages = map(Path, sys.argv[1:])
+for after in stages:
+    assert not list((out / after).glob("*"))
+    options = {"executor": "serial", "echo": None}
+    process = multiprocessing.get_context("fork").Process(target=run, args=(settings(file), out), kwargs=options)
+    process.start()
+    while process.is_alive() and not any((out / after).glob("*")):
+        time.sleep(0.002)
     process.kill()
-    process.wait()
+    process.join()
+    assert process.exitcode == -9 and not (out / "results.json").exists()
+"""
+
+
+def test_kill_and_resume_of_a_whole_run(file, tmp_path, finished):
+    """kill -9 as soon as a stage has written something, in every stage of one run; it ends with the same figures."""
+    out, stages = tmp_path / "out", ("qm", "targets", "model", "predictions", "curve")
+    environment = {**os.environ, "PYTHONPATH": f"{Path(__file__).parent}:{ROOT}", "OMP_NUM_THREADS": "1"}
+    command = [sys.executable, "-c", RUN_AND_DIE, file, out, *stages]
+    subprocess.run(command, env=environment, check=True)
     again = run(settings(file), out, executor="serial", echo=None).results
-    assert again["eigenvalue_rmse_mev"] == pytest.approx(finished[1].results["eigenvalue_rmse_mev"], rel=1e-6)
-    assert not list(out.rglob("*.tmp")) or after != "qm"
+    for key in ("eigenvalue_rmse_mev", "gap_rmse_mev"):
+        assert again[key] == pytest.approx(finished[1].results[key], rel=1e-6)
+    assert [row["n_train"] for row in again["learning_curve"]] == [4, 16, 4, 16]
+    assert not list((out / "qm").rglob("*.tmp"))
 
 
 def test_changed_structures_are_refused(file, waters, tmp_path):
@@ -265,7 +289,7 @@ def test_predictions_on_disk(finished, file, waters, tmp_path):
             assert list(group["hamiltonian"].attrs["ao_labels"])[:2] == ["0 O 2s", "0 O 2p+1"]
             assert atoms.info["hamlearn_gap_ev"] == pytest.approx(a.gap_ev, abs=1e-6)
             assert atoms.info["hamlearn_lumo_ev"] - atoms.info["hamlearn_homo_ev"] == pytest.approx(a.gap_ev, abs=1e-6)
-    with pytest.raises(ArtifactError, match="exists already"):
+    with pytest.raises(ArtifactError, match="is not empty"):
         predict(out / "model", file, tmp_path / "pred")
 
 
@@ -277,8 +301,23 @@ def test_evaluate_agrees_with_the_run(finished, file, waters, tmp_path):
     assert errors["n_test"] == 11
     for key in ("eigenvalue_rmse_mev", "gap_mae_mev", "hamiltonian_rmse_mev"):
         assert errors[key] == pytest.approx(result.results[key], rel=1e-4)
-    with pytest.raises(ArtifactError, match="exists already"):
+    with pytest.raises(ArtifactError, match="is not empty"):
         evaluate(out / "model", tmp_path / "test.extxyz", tmp_path / "eval", executor="serial", echo=None)
+
+
+def test_a_killed_evaluation_goes_on_and_a_killed_prediction_is_done_again(finished, file, tmp_path, monkeypatch):
+    """What was written last is missing; the calculations are not done again."""
+    from hamlearn.qm import task
+
+    model, new = finished[0] / "model", tmp_path / "new.extxyz"
+    ase.io.write(new, ase.io.read(file, ":3"))
+    errors = evaluate(model, new, tmp_path / "eval", executor="serial", echo=None)
+    predictions = predict(model, new, tmp_path / "pred")
+    (tmp_path / "eval" / "errors.json").unlink()
+    (tmp_path / "pred" / "predictions.extxyz").unlink()
+    monkeypatch.setattr(task, "run_scf", None)
+    assert evaluate(model, new, tmp_path / "eval", executor="serial", echo=None) == errors
+    assert predict(model, new, tmp_path / "pred") == predictions
 
 
 def test_evaluate_leaves_other_folders_alone(finished, file, tmp_path):
@@ -286,7 +325,7 @@ def test_evaluate_leaves_other_folders_alone(finished, file, tmp_path):
     predict(out / "model", file, tmp_path / "pred")
     before = (tmp_path / "pred" / "predictions.extxyz").read_bytes()
     for folder in (tmp_path / "pred", out, out / "model"):
-        with pytest.raises(ArtifactError, match="exists already"):
+        with pytest.raises(ArtifactError, match="is not empty"):
             evaluate(out / "model", file, folder, executor="serial", echo=None)
     assert (tmp_path / "pred" / "predictions.extxyz").read_bytes() == before
 
@@ -320,7 +359,7 @@ def test_failed_calculations_are_left_out_and_listed(file, tmp_path, monkeypatch
         return whole(numbers, positions, *args, **kwargs)
 
     monkeypatch.setattr(task, "run_scf", run_scf)
-    result = run(settings(file), tmp_path / "out", executor="serial", echo=None)
+    result = run(settings(file), tmp_path / "out", executor="serial", until="curve", echo=None)
     assert set(result.failures) == {order[2], order[-1]}
     assert (result.results["n_train"], result.results["n_test"]) == (15, 10)
     assert set(result.results["failures"]) == {str(order[2]), str(order[-1])}

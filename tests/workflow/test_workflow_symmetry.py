@@ -8,7 +8,7 @@ from ase.build import molecule as ase_molecule
 from ase.io import write
 from typer.testing import CliRunner
 
-from hamlearn import FeatureSettings, HamiltonianModel, QMSettings, Target, TargetSettings
+from hamlearn import FeatureSettings, HamiltonianModel, QMSettings, RidgeSettings, Target, TargetSettings
 from hamlearn.cli import app
 from hamlearn.errors import ConfigError
 from hamlearn.structures import MOLECULES, distort, molecule
@@ -71,7 +71,7 @@ def test_levels_of_a_saved_model(tmp_path):
     matrix = np.random.default_rng(0).random((7, 7))
     target = Target(atoms.numbers, matrix + matrix.T, None, orbitals, 4)
     features = FeatureSettings(max_l=2, max_n=2)
-    HamiltonianModel(features=features).fit([atoms], [target]).save(tmp_path / "model")
+    HamiltonianModel(model=RidgeSettings(features=features)).fit([atoms], [target]).save(tmp_path / "model")
     result = run("ammonia", "--model", tmp_path / "model", "-o", tmp_path / "a.json")
     assert result.exit_code == 0, result.output
     assert "3A1 + 2E" in result.output and "1-fold 3 of 3; 2-fold 2 of 2" in result.output
@@ -99,7 +99,9 @@ def test_window_of_levels():
         (("water", "--levels", "1-3"), "expected FIRST:LAST"),
         (("water", "-o", "water.txt"), "ends in .json"),
         (("water", "--model", "nowhere"), "nowhere"),
-        (("watre",), "no such file"),
+        (("watre",), "no file watre, and the library has no molecule 'watre'; did you mean 'water'?; it has water,"),
+        (("formaldehyde",), ", ".join(MOLECULES)),
+        (("formaldehyde.xyz",), "no such file"),
     ],
 )
 def test_bad_input(arguments, words):

@@ -13,18 +13,18 @@ finished sizes are not computed again.
 import argparse
 import itertools
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import NDArray
 from scipy.spatial.distance import cdist
 from study import add_row, read_rows
 
-from hamlearn import HamiltonianModel, metrics, select_structures
-from hamlearn.config import ModelSettings, QMSettings, TargetSettings, WignerSettings
+from hamlearn import HamiltonianModel, metrics, register_learner, select_structures
+from hamlearn.config import KernelRidgeSettings, QMSettings, SaphTarget, WignerSettings
 from hamlearn.kernels import BlockKernel, Centres
-from hamlearn.learning.kernel_learner import KernelBlockModel
+from hamlearn.learning.pair_kernels import PairKernelLearner
 from hamlearn.observables import average_orders, reference_prediction
 from hamlearn.plots import save_figure
 from hamlearn.plots.panels import new_panels
@@ -87,14 +87,20 @@ class PoolKernel(BlockKernel):
         return distances.argmin(axis=1)
 
 
-@dataclass
-class PoolModel(HamiltonianModel):
-    """A model whose kernels are looked up in a table."""
+class PoolSettings(KernelRidgeSettings):
+    """Kernel regression whose kernels are looked up in a table."""
 
-    kernel: PoolKernel | None = None
+    kind: Literal["pool"] = "pool"
 
-    def _new_regressor(self) -> KernelBlockModel:
-        return KernelBlockModel(self.wigner, self.model, new_kernel=lambda settings: self.kernel)
+
+def learner_with(kernel: PoolKernel) -> type[PairKernelLearner]:
+    """Return the class of learners that look their kernels up in this one."""
+
+    class PoolLearner(PairKernelLearner):
+        def new_kernel(self, settings: WignerSettings) -> BlockKernel:
+            return kernel
+
+    return PoolLearner
 
 
 class Study:
@@ -105,16 +111,15 @@ class Study:
         train, test = split(len(structures), 1000, 500, 0)
         chosen = [structures[k] for k in [*test[:N_TEST], *train[:N_POOL]]]
         campaign = run_campaign(chosen, QMSettings(), store, guess_focks=("minao",), executor="local", echo=print)
-        targets = [build_target(campaign.load(k), TargetSettings()) for k in range(len(chosen))]
+        targets = [build_target(campaign.load(k), SaphTarget()) for k in range(len(chosen))]
         self.test, self.pool = chosen[:N_TEST], chosen[N_TEST:]
         self.targets, self.of = targets[N_TEST:], of
         self.references = [reference_prediction(target) for target in targets[:N_TEST]]
-        self.kernel = PoolKernel(WIGNER, self.pool, self.test)
+        register_learner("pool", PoolSettings, learner_with(PoolKernel(WIGNER, self.pool, self.test)))
 
     def fit(self, members: Sequence[int], error_bars: bool) -> HamiltonianModel:
         """Fit on some of the pool."""
-        settings = ModelSettings(kind="wigner", error_bars=error_bars)
-        model = PoolModel(wigner=WIGNER, model=settings, kernel=self.kernel)
+        model = HamiltonianModel(model=PoolSettings(kernel=WIGNER, error_bars=error_bars))
         return model.fit([self.pool[k] for k in members], [self.targets[k] for k in members])
 
     def grown(self, model: HamiltonianModel, members: Sequence[int], by: str, size: int) -> list[int]:

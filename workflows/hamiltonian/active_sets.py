@@ -22,10 +22,11 @@ from study import SETS, TARGETS, add_row, calculate, done, load
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks import split_matrices
 from hamlearn.kernels import BlockKernel, Centres
-from hamlearn.learning.active import choose_active, family_name
-from hamlearn.learning.groups import group_blocks
-from hamlearn.regression.sparse_solvers import solve_sparse
-from hamlearn.structures.samples import Family
+from hamlearn.learning.active import choose_active
+from hamlearn.learning.groups import family_name
+from hamlearn.learning.tasks import by_group
+from hamlearn.regression.sparse import SparseProblem
+from hamlearn.structures.families import Family
 from hamlearn.structures.splits import split
 from hamlearn.targets import build_target
 from hamlearn.units import HARTREE_MEV
@@ -57,7 +58,7 @@ def main() -> None:
     targets = [build_target(campaign.load(k), TARGETS[arguments.target]) for k in usable.tolist()]
     orbitals = Orbitals.merge(target.orbitals for target in targets)
     blocks = split_matrices([target.matrix for target in targets], [a.numbers for a in atoms], orbitals)
-    scalar = {g.family: keys for g, keys in group_blocks(blocks).items() if (g.L, g.sigma) == SCALAR}
+    scalar = {g.family: keys for g, keys in by_group(list(blocks.values)).items() if (g.L, g.sigma) == SCALAR}
     families = {family_name(family): family for family in scalar if family.kind != "minus"}
     kernel = BlockKernel(chosen.wigner).fit(atoms[:n])
     for kind in arguments.samples:
@@ -83,7 +84,9 @@ def rows_of(
 
     def error(active: IntArray) -> float:
         k_mm, k_nm, k_test = (k[np.ix_(rows, active)] for rows in (active, train, test))
-        solutions = (solve_sparse(k_mm, k_nm, y[train], alpha * unit) for alpha in ALPHAS)
+        problem = SparseProblem(k_mm, y.shape[1])
+        problem.add(k_nm, y[train])
+        solutions = (problem.weights(alpha * unit) for alpha in ALPHAS)
         return min(HARTREE_MEV * np.sqrt(((k_test @ x - y[test]) ** 2).mean()) for x in solutions)
 
     def seconds(active: IntArray) -> float:

@@ -34,6 +34,7 @@ from study import (
     set_of,
 )
 
+from hamlearn.job import Job
 from hamlearn.observables import average_orders
 from hamlearn.plots import error_against_std, reliability, save_figure
 from hamlearn.plots.panels import new_panels
@@ -78,14 +79,15 @@ def main() -> None:
                     name |= {"active": active_of(chosen, kind, n)}
                     if done(table, name):
                         continue
-                    model = new_model(chosen, target, kind, [atoms[k] for k in train], arguments.memory, scratch)
-                    inside = inside_of(model.environment, atoms, train, tests)
-                    row, arrays = fit_and_test(campaign, atoms, train, inside, model, arguments.executor)
+                    model = new_model(chosen, target, kind, [atoms[k] for k in train], arguments.memory)
+                    environment = chosen.features if kind == "ridge" else chosen.wigner
+                    inside = inside_of(environment, atoms, train, tests)
+                    job = Job(print, arguments.executor, scratch, f"{len(train)} structures")
+                    row, arrays = fit_and_test(campaign, atoms, train, inside, model, job)
                     stem = stem_of(arguments.set, name)
                     np.savez(arguments.out / f"{stem}.npz", test=[used[k] for k in inside], **arrays)
                     add_row(table, name | row)
                     print(stem, ", ".join(f"{key} {value:.4g}" for key, value in row.items()), flush=True)
-                    draw(table, arguments.out, arguments.set, active_of(chosen), len(test))
                 shutil.rmtree(scratch, ignore_errors=True)
     draw(table, arguments.out, arguments.set, active_of(chosen), len(test))
 

@@ -28,6 +28,7 @@ from study import (
     set_of,
 )
 
+from hamlearn.job import Job
 from hamlearn.plots import error_against_std, save_figure
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend
@@ -66,8 +67,9 @@ def main() -> None:
             name |= {"active": active_of(chosen, n=len(train))}
             if done(table, name):
                 continue
-            model = new_model(chosen, target, "wigner", [atoms[k] for k in train], arguments.memory, scratch)
-            row, arrays = fit_and_test(campaign, atoms, train, test, model, arguments.executor)
+            model = new_model(chosen, target, "wigner", [atoms[k] for k in train], arguments.memory)
+            job = Job(print, arguments.executor, scratch, f"{len(train)} structures")
+            row, arrays = fit_and_test(campaign, atoms, train, test, model, job)
             row["gap_mean_std_mev"] = float(1e3 * arrays["gap_stds_ev"].mean())
             np.savez(arguments.out / f"{stem_of(name)}.npz", **arrays)
             add_row(table, name | row)

@@ -14,8 +14,16 @@ from numpy.typing import NDArray
 
 from hamlearn import HamiltonianModel, QMSettings
 from hamlearn.artifacts import written_atomically
-from hamlearn.config import FeatureSettings, ModelSettings, TargetSettings, WignerSettings
-from hamlearn.config.regression import ActiveBy
+from hamlearn.config import (
+    DensitySettings,
+    FeatureSettings,
+    KernelRidgeSettings,
+    RidgeSettings,
+    SaphTarget,
+    WignerSettings,
+)
+from hamlearn.config.learners import ActiveBy
+from hamlearn.job import Job
 from hamlearn.learning.active import clipped_active
 from hamlearn.learning.domain import Domain
 from hamlearn.observables import calibration_metrics, errors_with_stds, metrics, reference_prediction
@@ -25,11 +33,11 @@ from hamlearn.testing.benchmark_data import benchmark_file
 
 BASELINES = ("minao", "sto-3g")
 TARGETS = {
-    "direct": TargetSettings(kind="saph"),
-    "minao": TargetSettings(kind="saph", delta="minao"),
-    "minao-valence": TargetSettings(kind="saph", delta="minao", virtuals="valence"),
-    "sto-3g": TargetSettings(kind="saph", delta="sto-3g"),
-    "sto-3g-valence": TargetSettings(kind="saph", delta="sto-3g", virtuals="valence"),
+    "direct": SaphTarget(),
+    "minao": SaphTarget(delta="minao"),
+    "minao-valence": SaphTarget(delta="minao", virtuals="valence"),
+    "sto-3g": SaphTarget(delta="sto-3g"),
+    "sto-3g-valence": SaphTarget(delta="sto-3g", virtuals="valence"),
 }
 
 
@@ -103,7 +111,7 @@ def calculate(
 
 
 def fit_and_test(
-    campaign: Campaign, atoms: list[Atoms], members: list[int], tests: list[int], model: HamiltonianModel, executor: str
+    campaign: Campaign, atoms: list[Atoms], members: list[int], tests: list[int], model: HamiltonianModel, job: Job
 ) -> tuple[dict[str, float], dict[str, np.ndarray]]:
     """Return figures and arrays of one fit; positions are those of ``atoms``.
 
@@ -111,20 +119,19 @@ def fit_and_test(
     """
     train, test = ([build_target(campaign.load(k), model.target) for k in part] for part in (members, tests))
     start = time.perf_counter()
-    model.fit([atoms[k] for k in members], train, print, f"{len(members)} structures", executor)
+    model.fit([atoms[k] for k in members], train, job)
     fitted = time.perf_counter()
     sides = [(target.metric, target.baseline) for target in test]
-    predictions = model.predict([atoms[k] for k in tests], executor, sides, std=model.model.error_bars and "levels")
+    predictions = model.predict([atoms[k] for k in tests], job, sides, std="levels")
     seconds = {"fit_seconds": fitted - start, "predict_seconds": time.perf_counter() - fitted}
     references = [reference_prediction(target) for target in test]
     row = metrics(predictions, references) | {"n_inside": len(tests)} | seconds
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     row["peak_memory_gb"] = peak * 1024e-9
     arrays = {}
-    if model.model.error_bars:
-        for name, (errors, stds) in errors_with_stds(predictions, references).items():
-            arrays |= {f"{name}_errors_ev": errors, f"{name}_stds_ev": stds}
-            row |= {f"{name}_{key}": value for key, value in calibration_metrics(errors, stds).items()}
+    for name, (errors, stds) in errors_with_stds(predictions, references).items():
+        arrays |= {f"{name}_errors_ev": errors, f"{name}_stds_ev": stds}
+        row |= {f"{name}_{key}": value for key, value in calibration_metrics(errors, stds).items()}
     return row, arrays
 
 
@@ -140,21 +147,18 @@ def active_of(chosen: Set, kind: str = "wigner", n: int | None = None) -> int | 
     return chosen.active if isinstance(chosen.active, int) else f"{chosen.active_by}-{sum(chosen.active.values())}"
 
 
-def new_model(
-    chosen: Set, target: str, kind: str, train: Sequence[Atoms], memory_gb: float, scratch: Path
-) -> HamiltonianModel:
-    """Return the model of one fit."""
-    basis = {"basis": "full"} if kind == "wigner" else {}
+def new_model(chosen: Set, target: str, kind: str, train: Sequence[Atoms], memory_gb: float) -> HamiltonianModel:
+    """Return the model of one fit, with error bars."""
+    common = {"memory_gb": memory_gb, "error_bars": True}
+    if kind == "ridge":
+        return HamiltonianModel(chosen.qm, TARGETS[target], RidgeSettings(features=chosen.features, **common))
+    basis: dict = {"basis": "full"}
     if active_of(chosen, kind, len(train)):
-        active = clipped_active(chosen.active, train)
-        basis = {"basis": "sparse", "active": active, "active_by": chosen.active_by}
-    settings = ModelSettings(kind=kind, memory_gb=memory_gb, error_bars=True, **basis)
-    return HamiltonianModel(chosen.qm, TARGETS[target], chosen.features, chosen.wigner, settings, scratch)
+        basis = {"basis": "sparse", "active": clipped_active(chosen.active, train), "active_by": chosen.active_by}
+    return HamiltonianModel(chosen.qm, TARGETS[target], KernelRidgeSettings(kernel=chosen.wigner, **basis, **common))
 
 
-def inside_of(
-    environment: FeatureSettings | WignerSettings, atoms: list[Atoms], train: list[int], tests: list[int]
-) -> list[int]:
+def inside_of(environment: DensitySettings, atoms: list[Atoms], train: list[int], tests: list[int]) -> list[int]:
     """Return the test structures whose pairs of elements, and neighbours in environments, the training set holds."""
     known = Domain.of([atoms[k] for k in train], environment)
     inside = [k for k in tests if not known.lacks(atoms[k])]

@@ -17,9 +17,9 @@ import numpy as np
 from ase import Atoms
 from ase.io import read
 
-from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
-from hamlearn.learning.property_choice import candidates, choose_kernel
-from hamlearn.model.property import PropertyModel, cross_validated_error
+from hamlearn.config import KernelRidgeSettings, KernelSettings, PropertyTarget
+from hamlearn.learning.choice import grid_of
+from hamlearn.model.property import PropertyModel
 from hamlearn.observables.properties import property_metrics
 from hamlearn.plots import save_figure
 from hamlearn.plots.learning import learning_curve
@@ -41,7 +41,7 @@ class PublishedSet:
     """
 
     file: str
-    target: TargetSettings
+    target: PropertyTarget
     kernel: dict[str, object]
     grid: dict[str, list[float | None]]
     loss: str
@@ -54,23 +54,13 @@ class PublishedSet:
     largest: float = float("inf")
 
 
-def scalar(key: str) -> TargetSettings:
-    """Return the target of an energy."""
-    return TargetSettings(kind="property", key=key, unit="hartree")
-
-
-def tensor(key: str, l: int) -> TargetSettings:
-    """Return the target of a vector, or of the trace or the traceless part of a tensor."""
-    return TargetSettings(kind="property", key=key, l=l)
-
-
 MOLECULE = {"cutoff_angstrom": 5.0, "smearing_angstrom": 0.03, "smearing_growth_angstrom": 1.0, "decay_angstrom": 1.0,
             "element_likeness": 3.0}  # fmt: skip
 WATER = {"cutoff_angstrom": 4.0, "smearing_angstrom": 0.3, "smearing_growth_angstrom": None}
 SETS = {
     "methane": PublishedSet(
         "methane_random_10000.extxyz",
-        scalar("energy_hartree"),
+        PropertyTarget(key="energy_hartree", unit="hartree"),
         {"cutoff_angstrom": 6.0},
         {"smearing_angstrom": [0.5, 0.6, 0.7], "smearing_growth_angstrom": [4.0, 5.0]},
         "rmse",
@@ -81,7 +71,7 @@ SETS = {
     ),
     "qm9_energy": PublishedSet(
         "qm9_b3lyp_6000.extxyz",
-        scalar("u0"),
+        PropertyTarget(key="u0", unit="hartree"),
         MOLECULE,
         {"smearing_angstrom": [0.02, 0.03, 0.05]},
         "mae",
@@ -94,7 +84,7 @@ SETS = {
     ),
     "qm9_dipole": PublishedSet(
         "qm9_orca_10000.extxyz",
-        tensor("mu_mp2_au", 1),
+        PropertyTarget(key="mu_mp2_au", l=1),
         MOLECULE,
         {"smearing_angstrom": [0.05, 0.1], "decay_angstrom": [1.0, 3.0]},
         "mae",
@@ -107,16 +97,16 @@ SETS = {
         4.0,  # 18 molecules, most of them zwitterions: with one of 12.5 au, 200 molecules predict worse than 100
     ),
     "water_dipole": PublishedSet(
-        "water_1000.extxyz", tensor("dipole_au", 1), WATER, {"smearing_angstrom": [0.2, 0.3, 0.5]},
+        "water_1000.extxyz", PropertyTarget(key="dipole_au", l=1), WATER, {"smearing_angstrom": [0.2, 0.3, 0.5]},
         "rmse", "e bohr", 1.0, (10, 25, 50, 100, 200, 500), "none", chosen_on=50,
     ),
     "water_polarizability_0": PublishedSet(
-        "water_1000.extxyz", tensor("polarizability_au", 0), WATER, {"smearing_angstrom": [0.2, 0.3, 0.5]},
+        "water_1000.extxyz", PropertyTarget(key="polarizability_au"), WATER, {"smearing_angstrom": [0.2, 0.3, 0.5]},
         "rmse", "bohr^3", 1.0, (10, 25, 50, 100, 200, 500), "none", chosen_on=50,
     ),
     "water_polarizability_2": PublishedSet(
-        "water_1000.extxyz", tensor("polarizability_au", 2), WATER, {"smearing_angstrom": [0.2, 0.3, 0.5]},
-        "rmse", "bohr^3", 1.0, (10, 25, 50, 100, 200), "none", chosen_on=50,
+        "water_1000.extxyz", PropertyTarget(key="polarizability_au", l=2), WATER,
+        {"smearing_angstrom": [0.2, 0.3, 0.5]}, "rmse", "bohr^3", 1.0, (10, 25, 50, 100, 200), "none", chosen_on=50,
     ),
 }  # fmt: skip
 
@@ -128,18 +118,26 @@ def structures_of(chosen: PublishedSet) -> list[Atoms]:
     return [atoms for atoms in known if not np.linalg.norm(atoms.info.get(str(chosen.target.key), 0)) > chosen.largest]
 
 
+def fit(chosen: PublishedSet, kernel: KernelSettings, train: list[Atoms]) -> PropertyModel:
+    """Return a model whose mixture and regulariser are chosen by cross-validation."""
+    settings = KernelRidgeSettings(kernel=kernel, folds=10, loss=chosen.loss, memory_gb=8.0)  # type: ignore[arg-type]
+    return PropertyModel(chosen.target, settings).fit(train)
+
+
 def one_size(chosen: PublishedSet, train: list[Atoms], test: list[Atoms]) -> dict[str, float | str]:
     """Choose a kernel, fit, and return errors on the test set."""
     start = time.perf_counter()
-    model = ModelSettings(kind="kernel", folds=10, loss=chosen.loss, memory_gb=8.0)  # type: ignore[arg-type]
-    options = candidates(KernelSettings(**chosen.kernel, grid=chosen.grid))  # type: ignore[arg-type]
-    kernel = choose_kernel(train[: chosen.chosen_on], chosen.target, options, model, cross_validated_error)
-    fitted = PropertyModel(chosen.target, kernel, model).fit(train)
+    options = grid_of(KernelSettings(**chosen.kernel, grid=chosen.grid))  # type: ignore[arg-type]
+    tried = [fit(chosen, option, train[: chosen.chosen_on]) for option in options]
+    fitted = min(tried, key=lambda model: model.hyperparameters_["cv_error"])
+    kernel = fitted.learner_.kernel
+    if len(train) > chosen.chosen_on:
+        fitted = fit(chosen, kernel, train)
     errors = property_metrics(fitted.predict(test), read_labels(test, chosen.target), chosen.target)
     scaled = {name: value * chosen.factor for name, value in errors.items()}
     return {
         **scaled,
-        "cv_error": fitted.hyperparameters_["cv_error"] * fitted.scale_ * chosen.factor,
+        "cv_error": fitted.hyperparameters_["cv_error"] * fitted.task_.scale * chosen.factor,
         "kernel": " ".join(f"{name}={getattr(kernel, name)}" for name in chosen.grid),
         "b": fitted.hyperparameters_["b"],
         "seconds": time.perf_counter() - start,

@@ -18,7 +18,7 @@ from pathlib import Path
 import numpy as np
 from ase import Atoms
 
-from hamlearn.config import KernelSettings, ModelSettings, TargetSettings
+from hamlearn.config import KernelRidgeSettings, KernelSettings, PropertyTarget
 from hamlearn.model.property import PropertyModel
 from hamlearn.plots import save_figure
 from hamlearn.plots.panels import new_panels
@@ -26,8 +26,8 @@ from hamlearn.plots.style import BLUE, VERMILION
 from hamlearn.testing.benchmark_data import benchmark_file
 
 # widths by cross-validation on 20 training structures of ethanol, the same for all molecules
-KERNEL = {"cutoff_angstrom": 5.0, "smearing_angstrom": 0.2, "smearing_growth_angstrom": 2.0}
-TARGET = TargetSettings(kind="property", key="energy_ev", unit="eV", forces_key="forces_ev_angstrom", baseline="mean")
+KERNEL = KernelSettings(cutoff_angstrom=5.0, smearing_angstrom=0.2, smearing_growth_angstrom=2.0)
+TARGET = PropertyTarget(key="energy_ev", unit="eV", forces_key="forces_ev_angstrom", baseline="mean")
 PUBLISHED = {"ethanol": (5.9, 30.8), "malonaldehyde": (8.9, 43.8), "benzene": (0.131, 1.31)}  # meV, meV/Å
 
 
@@ -56,8 +56,8 @@ def errors(train: list[Atoms], test: list[Atoms], basis: str, active: int) -> di
     """Fit and return errors on the test set, meV and meV/Å."""
     start = time.perf_counter()
     active_counts = active_of(train, active) if basis == "sparse" else None
-    settings = ModelSettings(kind="kernel", basis=basis, active=active_counts, folds=3, memory_gb=8.0)  # type: ignore[arg-type]
-    model = PropertyModel(TARGET, KernelSettings(**KERNEL), settings).fit(train)  # type: ignore[arg-type]
+    settings = KernelRidgeSettings(kernel=KERNEL, basis=basis, active=active_counts, memory_gb=8.0)  # type: ignore[arg-type]
+    model = PropertyModel(TARGET, settings).fit(train)
     fitted = time.perf_counter()
     predicted = model.predict(test, forces=True)
     energy = np.array([p.value for p in predicted]) - [atoms.info["energy_ev"] for atoms in test]

@@ -1,13 +1,13 @@
 """One molecule of every built-in group: its group, the irreps of its orbitals, degeneracies found of those required.
 
-Run: python workflows/symmetry/library.py [OUT], which also gets the JSON and the diagram of every molecule.
+Run: python workflows/symmetry/library.py [OUT], a new folder, which also gets JSON and diagram of every molecule.
 The same for one of them: hamlearn symmetry benzene --qm RHF/def2-SVP -o benzene.json
 """
 
 from random_benzene import output_folder, write_table
 
 from hamlearn import symmetry_report
-from hamlearn.config import TargetSettings
+from hamlearn.config import SaphTarget
 from hamlearn.structures import MOLECULES, molecule
 from hamlearn.symmetry import decompose, point_group
 from hamlearn.targets import target_orbitals
@@ -19,7 +19,7 @@ rows, broken = [], []
 for name in MOLECULES:
     atoms = molecule(name)
     group = point_group(atoms)
-    valence = target_orbitals(TargetSettings(), "def2-SVP", set(atoms.numbers.tolist()))
+    valence = target_orbitals(SaphTarget(), "def2-SVP", set(atoms.numbers.tolist()))
     counts = decompose(group, valence, atoms.numbers)
     gamma = " + ".join(f"{n if n > 1 else ''}{irrep}" for irrep, n in counts.items())
     row = {"molecule": name, "group": group.name, "valence orbitals": gamma, "found of required": "see c60.py"}

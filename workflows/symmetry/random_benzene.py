@@ -6,13 +6,23 @@ from pathlib import Path
 
 import numpy as np
 
-from hamlearn import FeatureSettings, HamiltonianModel, QMSettings, Target, TargetSettings, build_target, molecule
+from hamlearn import (
+    FeatureSettings,
+    FockTarget,
+    HamiltonianModel,
+    QMSettings,
+    RidgeSettings,
+    SaphTarget,
+    Target,
+    build_target,
+    molecule,
+)
 from hamlearn.observables import reference_prediction
 from hamlearn.qm import run_scf
 from hamlearn.targets import target_orbitals
 from hamlearn.units import BOHR_ANGSTROM
 
-FEATURES = FeatureSettings(max_l=6, max_n=6, cutoff_angstrom=6.0, pair_cutoff_angstrom=6.5)
+MODEL = RidgeSettings(features=FeatureSettings(cutoff_angstrom=6.0, pair_cutoff_angstrom=6.5))
 BASIS = QMSettings().basis  # its C 2s, 2p and H 1s are the 30 orbitals
 STO_3G = QMSettings(basis="STO-3G", conv_tol=1e-12)
 
@@ -20,18 +30,18 @@ STO_3G = QMSettings(basis="STO-3G", conv_tol=1e-12)
 def fit_random_benzene(seed=0):
     """Return benzene, a random symmetric matrix of its 30 orbitals, Hartree, and the model trained on this one pair."""
     benzene = molecule("benzene")
-    orbitals = target_orbitals(TargetSettings(), BASIS, [1, 6])
+    orbitals = target_orbitals(SaphTarget(), BASIS, [1, 6])
     n_ao = orbitals.n_ao(benzene.numbers)
     raw = np.random.default_rng(seed).random((n_ao, n_ao))
     raw = raw + raw.T
     target = Target(benzene.numbers, raw, None, orbitals, n_occupied=15)
-    return benzene, raw, HamiltonianModel(features=FEATURES).fit([benzene], [target])
+    return benzene, raw, HamiltonianModel(model=MODEL).fit([benzene], [target])
 
 
 def rhf_sto3g(atoms):
     """Return the Fock matrix of RHF/STO-3G with its overlap, and what follows from it."""
     record = run_scf(atoms.numbers, atoms.positions / BOHR_ANGSTROM, STO_3G)
-    return reference_prediction(build_target(record, TargetSettings(kind="fock")))
+    return reference_prediction(build_target(record, FockTarget()))
 
 
 def output_folder():

@@ -3,7 +3,7 @@
 import numpy as np
 from random_benzene import output_folder, write_table
 
-from hamlearn import HamiltonianModel, QMSettings, TargetSettings, build_target, molecule
+from hamlearn import HamiltonianModel, QMSettings, SaphTarget, build_target, molecule
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
 from hamlearn.plots import new_figure, save_figure
 from hamlearn.plots.style import GREY, OCCUPIED, add_legend
@@ -11,7 +11,7 @@ from hamlearn.qm import run_scf
 from hamlearn.structures import distort, permute, random_rotation, rotate
 from hamlearn.units import BOHR_ANGSTROM, HARTREE_EV
 
-QM, TARGET = QMSettings(basis="def2-SVP"), TargetSettings(kind="saph")
+QM, TARGET = QMSettings(basis="def2-SVP"), SaphTarget()
 TURN = random_rotation(np.random.default_rng(1))
 COPIES = {  # what x' = R x is done to a molecule, and the new order of its atoms
     "turned": (TURN, [0, 1, 2]),

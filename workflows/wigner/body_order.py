@@ -20,12 +20,13 @@ import numpy as np
 
 from hamlearn.config import KernelSettings
 from hamlearn.kernels import EnvironmentKernel
+from hamlearn.learning.mixture import MixtureSearch
 from hamlearn.observables import average_orders, final_slope
 from hamlearn.plots import learning_curve
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, GREEN, GREY, INK, PURPLE, VERMILION, add_legend
-from hamlearn.regression.folds_and_mixtures import fold_indices, grid_mixture
-from hamlearn.regression.kernel_ridge import KernelRidge
+from hamlearn.regression.folds import fold_indices
+from hamlearn.regression.full import RegularisedKernel
 from hamlearn.report.figures import Drawing
 from hamlearn.structures import read_structures, split, training_orders
 
@@ -121,8 +122,9 @@ class Energies:
 
 def choose(alternatives, y):
     """Return (cross-validated error, which alternative, weights of its parts), the best there is."""
-    folds = fold_indices(len(y), FOLDS, seed=0)
-    best = [grid_mixture(k, y, folds, 1.0, "rmse", *(MIXTURE if len(k) > 2 else ONE_KERNEL)) for k in alternatives]
+    order = np.random.default_rng(0).permutation(len(y))
+    folds = [order[fold] for fold in fold_indices(len(y), FOLDS)]
+    best = [MixtureSearch(k, y, folds).on_grid(MIXTURE if len(k) > 2 else ONE_KERNEL) for k in alternatives]
     which = min(range(len(best)), key=lambda k: best[k].loss)
     return best[which].loss, which, best[which].weights
 
@@ -145,7 +147,7 @@ def one_fit(own, to_test, energies, train, test, position):
     square = np.ix_(position, position)
     _, which, weights = choose([k[:, *square] for k in own], y[train])
     kernel, new = (np.tensordot(weights, k[which], 1) for k in (own, to_test))
-    predicted = KernelRidge().fit(kernel[square], y[train], 1.0).predict(new[:, position])
+    predicted = new[:, position] @ RegularisedKernel(kernel[square], 1.0).weights(y[train, None])[:, 0]
     return float(unit * np.sqrt(np.mean((predicted - y[test]) ** 2)))
 
 

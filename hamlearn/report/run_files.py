@@ -1,0 +1,218 @@
+"""What a run folder holds, read for the report: every part but results.json may be missing."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from hamlearn.artifacts import check_format, load_arrays
+from hamlearn.config import FORMAT_VERSION, upgraded
+from hamlearn.errors import ArtifactError
+from hamlearn.model.folder import SPEC, read_spec
+from hamlearn.ties import tied_ranks
+from hamlearn.types import BoolArray, FloatArray, IntArray
+
+LEVEL_ARRAYS = ("reference_ev", "predicted_ev", "occupied", "structure")
+PROPERTY_ARRAYS = ("structure", "reference", "predicted", "std")
+FORCE_ARRAYS = ("reference_forces", "predicted_forces")
+ADVICE = "delete it and run `hamlearn run` on this folder again"
+
+
+@dataclass(frozen=True)
+class Levels:
+    """Levels of all test structures, one after the other.
+
+    Attributes:
+        reference_ev: computed [level], eV.
+        predicted_ev: predicted [level], eV.
+        occupied: [level].
+        structure: position in the test set of the structure the level belongs to [level].
+        std_ev: standard deviation of each predicted level [level], eV; None without error bars.
+        gap_std_ev: of each predicted gap, in the order of the structures [structure], eV.
+    """
+
+    reference_ev: FloatArray
+    predicted_ev: FloatArray
+    occupied: BoolArray
+    structure: IntArray
+    std_ev: FloatArray | None = None
+    gap_std_ev: FloatArray | None = None
+
+    @property
+    def errors_ev(self) -> FloatArray:
+        """Predicted minus computed [level], eV."""
+        return self.predicted_ev - self.reference_ev
+
+    def ranked_structures(self) -> IntArray:
+        """Structures from the smallest to the largest RMSE of their levels, equal ones as they come in the list."""
+        names, place, counts = np.unique(self.structure, return_inverse=True, return_counts=True)
+        mean_squares = np.bincount(place, weights=self.errors_ev**2) / counts
+        return np.asarray(names[np.argsort(tied_ranks(mean_squares), kind="stable")])
+
+    def gap_spread_ev(self) -> float:
+        """Standard deviation of the computed HOMO-LUMO gaps, eV: the error of always answering their mean."""
+        gaps = self._gaps(self.reference_ev)
+        gaps = gaps[np.isfinite(gaps)]
+        return float(np.std(gaps)) if gaps.size else 0.0
+
+    def gap_errors_ev(self) -> FloatArray:
+        """Predicted minus computed HOMO-LUMO gaps, in the order of the structures [structure], eV; nan if none."""
+        return self._gaps(self.predicted_ev) - self._gaps(self.reference_ev)
+
+    def _gaps(self, levels: FloatArray) -> FloatArray:
+        """Return the gaps of structures as they come in the list; nan where a frontier level is missing."""
+        _, first, place = np.unique(self.structure, return_index=True, return_inverse=True)
+        homo, lumo = np.full(len(first), -np.inf), np.full(len(first), np.inf)
+        np.maximum.at(homo, place[self.occupied], levels[self.occupied])
+        np.minimum.at(lumo, place[~self.occupied], levels[~self.occupied])
+        gaps = np.where(np.isfinite(homo) & np.isfinite(lumo), lumo - homo, np.nan)
+        return np.asarray(gaps[np.argsort(first)])
+
+
+@dataclass(frozen=True)
+class ProjectionDiagnostics:
+    """How well the projection on a minimal basis went, one entry per structure: training set, then test set.
+
+    Attributes:
+        smallest_singular_value: of the overlap of minimal basis and accepted orbitals [structure].
+        largest_singular_value: [structure].
+        rejected_gap_hartree: from the last accepted to the first rejected level [structure]; inf if none.
+        smallest_projection: smallest residual norm of an accepted orbital [structure].
+        flags: what is worth knowing about each structure, in words.
+        index: position of each structure in the input file [structure].
+    """
+
+    smallest_singular_value: FloatArray
+    largest_singular_value: FloatArray
+    rejected_gap_hartree: FloatArray
+    smallest_projection: FloatArray
+    flags: list[list[str]]
+    index: IntArray
+
+
+@dataclass(frozen=True)
+class PropertyValues:
+    """A property of all test structures, known and predicted.
+
+    Attributes:
+        structure: position of each structure in the input file [structure].
+        reference: known [structure, ...].
+        predicted: [structure, ...].
+        std: standard deviation of each prediction, NaN where there is none [structure].
+        reference_forces: known [atom, 3]; None if forces were not learned.
+        predicted_forces: [atom, 3].
+    """
+
+    structure: IntArray
+    reference: FloatArray
+    predicted: FloatArray
+    std: FloatArray
+    reference_forces: FloatArray | None = None
+    predicted_forces: FloatArray | None = None
+
+
+@dataclass(frozen=True)
+class RunArtifacts:
+    """Everything the report is made of.
+
+    Attributes:
+        folder: of the run.
+        results: results.json.
+        config: config.yaml; kernels are those of the model, with what was chosen on a grid.
+        chosen: settings of the kernels that were chosen on a grid.
+        in_words: what the learner says of itself.
+        levels: of the test set.
+        diagnostics: of the projection.
+        properties: of the test set.
+    """
+
+    folder: Path
+    results: Mapping[str, Any]
+    config: Mapping[str, Any]
+    chosen: Mapping[str, Any]
+    levels: Levels | None
+    diagnostics: ProjectionDiagnostics | None
+    properties: PropertyValues | None = None
+    in_words: Sequence[str] = ()
+
+
+def read_run(folder: Path) -> RunArtifacts:
+    """Read what a run left in its folder.
+
+    Raises:
+        ArtifactError: if results.json or config.yaml is missing, or a file is damaged or of a newer format.
+    """
+    results, config = read_results(folder), read_settings(folder)
+    grid = (config["model"].get("kernel") or {}).get("grid") or {}
+    model: Mapping[str, Any] = {}
+    if (folder / "model" / SPEC).exists():
+        model = read_spec(folder / "model")
+        if "kernel" in model["learner"]:
+            config = {**config, "model": {**config["model"], "kernel": model["learner"]["kernel"]}}
+    levels = _read_arrays(folder / "test_levels.npz", LEVEL_ARRAYS, ("std_ev", "gap_std_ev"))
+    diagnostics = _read_arrays(folder / "diagnostics.npz", tuple(ProjectionDiagnostics.__dataclass_fields__))
+    properties = _read_arrays(folder / "test_properties.npz", PROPERTY_ARRAYS, FORCE_ARRAYS)
+    if diagnostics:
+        diagnostics["flags"] = [json.loads(str(text)) for text in diagnostics["flags"]]
+    return RunArtifacts(
+        folder=folder,
+        results=results,
+        config=config,
+        chosen={name: config["model"]["kernel"].get(name) for name in grid} if model else {},
+        in_words=model.get("in_words") or (),
+        levels=Levels(**levels) if levels and len(levels["structure"]) else None,
+        diagnostics=ProjectionDiagnostics(**diagnostics) if diagnostics else None,
+        properties=PropertyValues(**properties) if properties else None,
+    )
+
+
+def read_results(folder: Path) -> Mapping[str, Any]:
+    """Return what results.json holds.
+
+    Raises:
+        ArtifactError: if it is missing or damaged.
+    """
+    return _read_text(folder / "results.json", json.loads, ("n_train",))
+
+
+def read_settings(folder: Path) -> Mapping[str, Any]:
+    """Return what config.yaml holds, whether or not the structures of the run are still there.
+
+    Raises:
+        ArtifactError: if it is missing, damaged or of a newer format.
+    """
+    path = folder / "config.yaml"
+    config = _read_text(path, yaml.safe_load, ("kind", "format_version", "target", "model"))
+    check_format(config, "config", FORMAT_VERSION, str(path))
+    return upgraded(config)
+
+
+def _read_text(path: Path, parse: Any, names: tuple[str, ...]) -> Mapping[str, Any]:
+    """The mapping in a text file, which must have the given names."""
+    try:
+        content = parse(path.read_text(encoding="utf-8"))
+    except FileNotFoundError:
+        raise ArtifactError(
+            f"{path} does not exist, but a report needs it; give the folder of a finished `hamlearn run`"
+        ) from None
+    except (ValueError, yaml.YAMLError, UnicodeDecodeError):
+        content = None
+    if not isinstance(content, Mapping) or not set(names) <= set(content):
+        raise ArtifactError(f"{path} is damaged; {ADVICE}")
+    return content
+
+
+def _read_arrays(path: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any] | None:
+    """The named arrays of an npz file, and optional ones that are there; None if there is no such file."""
+    if not path.exists():
+        return None
+    arrays = load_arrays(path, ADVICE)
+    if not set(names) <= set(arrays):
+        raise ArtifactError(f"{path} is damaged; {ADVICE}")
+    return {name: arrays[name] for name in (*names, *optional) if name in arrays}
