@@ -1,6 +1,11 @@
 import numpy as np
+import pytest
+from ase import Atoms
 
-from hamlearn.learning.tasks import MatrixTask
+from hamlearn.config import PropertyTarget
+from hamlearn.learning.groups import Answers
+from hamlearn.learning.tasks import MatrixTask, PropertyTask
+from hamlearn.targets.labels import Labels
 from hamlearn.testing.exact_problems import MatrixProblem, PropertyProblem
 from hamlearn.testing.task_contract import STRUCTURES, TaskContract
 
@@ -47,3 +52,11 @@ class TestVectorTask(TaskContract):
 
 class TestTensorTask(TaskContract):
     problem = PropertyProblem(l=2)
+
+
+def test_a_variance_that_is_negative_by_rounding_is_no_error_bar():
+    task = PropertyTask(PropertyTarget(key="energy"))
+    task.encode([Atoms("He", [[0.0, 0.0, 0.0]])] * 2, Labels(np.array([[1.0], [2.0]])))
+    answers = Answers(2)
+    answers.add(task.group, np.zeros((2, 1)), [np.full((1, 1, 1), v) for v in (-1e-18, 4.0)])
+    assert task.decode_stds(answers) == pytest.approx([0.0, 2.0 * task.scale], abs=0.0)
