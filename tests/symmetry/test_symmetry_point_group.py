@@ -10,7 +10,7 @@ from random_groups import FINITE, LINEAR, random_molecule
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.errors import ConfigError, StructureError
-from hamlearn.qm.molecule import silent_mole
+from hamlearn.qm.molecule import load_basis, silent_mole
 from hamlearn.structures import MOLECULES, distort, molecule
 from hamlearn.symmetry import point_group, representation, require_group, symmetrise, violation
 from hamlearn.testing import TOLERANCE
@@ -103,9 +103,9 @@ def test_representation_commutes_with_overlap(name, seed):
 
 
 def mole_of(atoms):
-    """s and p functions on hydrogen, d functions on the others, whatever the number of electrons."""
+    """s, p and d functions, whatever the number of electrons."""
     symbols = atoms.get_chemical_symbols()
-    shells = {name: [[2, [0.8, 1.0]]] if name != "H" else [[0, [0.8, 1.0]], [1, [0.8, 1.0]]] for name in set(symbols)}
+    shells = {name: [*load_basis("STO-3G", name), [2, [0.8, 1.0]]] for name in set(symbols)}
     mole = silent_mole(symbols, atoms.positions / 0.529177210903, shells, spin=int(sum(atoms.numbers)) % 2)
     return mole, Orbitals.from_mole(mole)
 
