@@ -26,7 +26,6 @@ from hamlearn.learning.limits import refuse_alone
 from hamlearn.learning.mixture import search_mixture
 from hamlearn.learning.sum_fits import (
     SumFit,
-    SumTask,
     fit_active,
     fit_derivatives,
     fit_full_basis,
@@ -34,6 +33,7 @@ from hamlearn.learning.sum_fits import (
     structure_tiles,
 )
 from hamlearn.learning.sum_limits import check_basis
+from hamlearn.learning.sum_task import SumTask
 from hamlearn.regression.alphas import SingularKernel
 from hamlearn.regression.posterior import Posterior
 from hamlearn.structures.arrays import structures_as_arrays, structures_of_arrays

@@ -7,9 +7,10 @@ from hamlearn.config import KernelRidgeSettings, KernelSettings
 from hamlearn.errors import ConfigError
 from hamlearn.job import SILENT, Job
 from hamlearn.kernels.structure_kernel import make_kernel
-from hamlearn.learning import sum_fits
+from hamlearn.learning import sum_task
 from hamlearn.learning.bases import StructureBasis
-from hamlearn.learning.sum_fits import SumTask, fit_active, fit_derivatives, fit_full_basis, parts_of, structure_tiles
+from hamlearn.learning.sum_fits import fit_active, fit_derivatives, fit_full_basis, parts_of, structure_tiles
+from hamlearn.learning.sum_task import SumTask
 from hamlearn.testing.exact_problems import PropertyProblem, small_molecules
 
 KERNEL = KernelSettings(
@@ -69,8 +70,8 @@ def test_the_first_structures_are_taken_with_their_gradients():
 @pytest.mark.parametrize(("most", "n"), [(450, 9), (40, 3), (1, 2)])
 def test_as_many_decide_as_there_is_time_for(most, n, monkeypatch):
     """Rows of the first structures, 10 of a water, 13 of a peroxide; two structures at least."""
-    monkeypatch.setattr(sum_fits, "MOST_DERIVATIVES", most)
-    monkeypatch.setattr(sum_fits, "MOST_VALUES", 5)
+    monkeypatch.setattr(sum_task, "MOST_DERIVATIVES", most)
+    monkeypatch.setattr(sum_task, "MOST_VALUES", 5)
     assert len(task_of(forces=True).first_to_decide().structures) == n
     assert len(task_of().first_to_decide().structures) == 5
 
