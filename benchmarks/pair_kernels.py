@@ -23,8 +23,8 @@ from wigner import in_turn
 from hamlearn.config import SaphTarget, WignerSettings
 from hamlearn.kernels import BlockKernel
 from hamlearn.learning.groups import family_name
-from hamlearn.learning.kernel_rows import wanted_of
 from hamlearn.learning.tasks import targets_of
+from hamlearn.learning.tiles import wanted_of
 from hamlearn.o3 import node_integrals
 from hamlearn.targets import target_orbitals
 

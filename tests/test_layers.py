@@ -28,8 +28,8 @@ SHARED_NAMES = {
     "jahn_teller": {"symmetry", "plots"},
     "levels": {"symmetry", "plots"},
     "walsh": {"symmetry", "plots"},
-    # error bars: scaled, measured, drawn
-    "calibration": {"regression", "observables", "plots"},
+    # error bars: measured, drawn
+    "calibration": {"observables", "plots"},
     # with files what a room does with objects
     "prediction": {"observables", "workflow"},
     "selection": {"model", "workflow"},

@@ -14,13 +14,12 @@ from hamlearn.blocks.keys import families
 from hamlearn.config.learners import ActiveBy
 from hamlearn.errors import ConfigError
 from hamlearn.job import SILENT, Job
-from hamlearn.kernels import BlockKernel, Centres
+from hamlearn.kernels import BlockKernel, Centres, EnvironmentKernel, Environments
 from hamlearn.learning.groups import family_name
-from hamlearn.learning.kernel_rows import results
-from hamlearn.learning.tiles import CHOICE, fingerprint, save_kernels
+from hamlearn.learning.tiles import CHOICE, fingerprint, results, save_kernels
 from hamlearn.regression.farthest import farthest_points
 from hamlearn.structures.families import Family, numbers_of
-from hamlearn.types import IntArray
+from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -28,6 +27,8 @@ if TYPE_CHECKING:
 CANDIDATES = 2.0
 """How many samples, drawn at random, the farthest ones are chosen from, in units of the number chosen: columns of a
 kernel of pairs cost as much as the rest of a fit if all samples were candidates."""
+SMALLEST_DISTANCE = 1e-10
+"""Squared distance, relative to the largest norm, below which environments count as equal."""
 Active = int | Mapping[str, int] | None
 """How many samples of every family are active: one number, numbers by name such as {C: 500, C-H: 2000}, or all."""
 ORDERS = {"max_nu_centre": 2, "max_nu_pair": 1}
@@ -108,17 +109,17 @@ def _farthest_samples(
 def _farthest_of(
     tasks: Mapping[Family, tuple[BlockKernel, Centres, Family, int]], job: Job
 ) -> Iterator[tuple[Family, IntArray]]:
-    """Yield which candidates of each family are farthest from each other."""
-    files, missing, folder = {}, list(tasks), job.scratch
-    if folder is not None:
+    """Yield which candidates of each family are farthest from each other; what was chosen before lies in the folder."""
+    files = {}
+    if job.scratch is not None:
         names = {f: fingerprint(kernel, [own], *rest) for f, (kernel, own, *rest) in tasks.items()}
-        files = {family: folder / f"{CHOICE}{name}.npz" for family, name in names.items()}
-        missing = [f for f in tasks if not files[f].exists()]
+        files = {family: job.scratch / f"{CHOICE}{name}.npz" for family, name in names.items()}
+    missing = [f for f in tasks if f not in files or not files[f].exists()]
     for family in tasks.keys() - missing:
         yield family, load_arrays(files[family], f"delete {files[family]} and run again", ["rows"])["rows"]
     with job.called("").progress("active set, families", len(missing)) as progress:
         for index, rows in results(job.executor, _farthest, [tasks[f] for f in missing]):
-            if folder is not None:
+            if files:
                 save_kernels(files[missing[index]], {"rows": rows})
             yield missing[index], rows
             progress.advance()
@@ -128,6 +129,28 @@ def _farthest(kernel: BlockKernel, candidates: Centres, family: Family, k: int) 
     """Return the rows of the k farthest samples."""
     matrix = kernel.between(candidates, candidates, {family: [(0, 1)]})[family, (0, 1)][:, 0, :, 0]
     return farthest_points(lambda column: matrix[:, column], matrix.diagonal(), k)  # no copies of it
+
+
+def choose_environments(
+    kernel: EnvironmentKernel, env: Environments, most: Active, mixture: FloatArray
+) -> dict[int, IntArray]:
+    """Return which environments of each element are active, ascending: all, or the farthest in the metric of a mixture.
+
+    Source: farthest points as in Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), eq. 9.
+    """
+    out = {}
+    for family, n in active_counts({Family("on_site", z, z): env.count(z) for z in env.species}, most).items():
+        z = family.species_i
+        out[z] = np.arange(env.count(z))
+        if n < len(out[z]):
+            own = env.select({z: out[z]})
+
+            def column(row: int, z: int = z, own: Environments = own) -> FloatArray:
+                return mixture @ kernel.environment_matrix(own, own.select({z: np.array([row])}))[z][:, :, 0]
+
+            diagonal = mixture @ kernel.environment_diagonal(own)[z]
+            out[z] = np.sort(farthest_points(column, diagonal, n, tolerance=SMALLEST_DISTANCE))
+    return out
 
 
 def family_counts(structures: Sequence[Atoms], pairs: bool = True) -> dict[Family, int]:
@@ -159,12 +182,7 @@ def clipped_active(most: Active, structures: Sequence[Atoms], pairs: bool = True
 
 
 def check_active(most: Active, structures: Sequence[Atoms], pairs: bool = True) -> None:
-    """Refuse an active set that a training set does not hold.
-
-    Args:
-        most: one number, or numbers by name.
-        structures: the training set.
-        pairs: whether pairs of atoms may be active, or atoms alone.
+    """Refuse an active set, of atoms and perhaps pairs, that a training set does not hold.
 
     Raises:
         ConfigError: for atoms and pairs that do not occur, or more of them than there are.

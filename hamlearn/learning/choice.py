@@ -11,6 +11,7 @@ import numpy as np
 from hamlearn.config import KernelSettings, WignerSettings, changed_section
 from hamlearn.errors import ConfigError
 from hamlearn.job import Job
+from hamlearn.regression.alphas import SingularKernel
 from hamlearn.ties import first_of_best
 
 Settings = TypeVar("Settings", WignerSettings, KernelSettings)
@@ -34,11 +35,7 @@ def grid_of(settings: Settings) -> list[Settings]:
 def choose(settings: Settings, error_of: Callable[[Settings], float], unit: str, job: Job) -> Settings:
     """Return the settings of the grid with the smallest cross-validated error; as given without a grid.
 
-    Args:
-        settings: kernels, with a grid of other values.
-        error_of: returns the error with some settings, infinite where they cannot be fitted.
-        unit: what the errors are, for the lines about them.
-        job: hears of every choice.
+    Settings whose ``error_of`` raises SingularKernel are passed over; ``unit`` tells the job what the errors are.
 
     Raises:
         ConfigError: if no choice gives a finite error.
@@ -48,7 +45,10 @@ def choose(settings: Settings, error_of: Callable[[Settings], float], unit: str,
         return settings
     errors = []
     for option in options:
-        errors.append(error_of(option))
+        try:
+            errors.append(error_of(option))
+        except SingularKernel:
+            errors.append(np.inf)
         named = ", ".join(f"{name} {_word(getattr(option, name))}" for name in names)
         job.say(f"model.kernel.grid: {named}: cross-validated {unit} {errors[-1]:.4g}")
     if not np.isfinite(errors).any():

@@ -10,6 +10,7 @@ import torch
 from torch import Tensor
 
 from hamlearn.learning.groups import Group
+from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import Posterior
 from hamlearn.types import FloatArray, IntArray
 
@@ -35,6 +36,11 @@ class Fitted:
     cv_mse: FloatArray
     posterior: Posterior | None = None
     columns: IntArray | None = None
+
+    @classmethod
+    def of(cls, fit: Fit, offsets: FloatArray, columns: IntArray | None = None) -> Fitted:
+        """Return what is kept of a fit."""
+        return cls(np.ascontiguousarray(fit.weights), offsets, fit.alphas, fit.cv_mse, fit.posterior, columns)
 
 
 def fitted_tensors(fits: Mapping[Group, Fitted]) -> dict[str, Tensor]:

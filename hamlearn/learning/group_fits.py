@@ -8,20 +8,21 @@ from typing import TypeAlias
 
 import numpy as np
 
+from hamlearn.config import KernelRidgeSettings
 from hamlearn.job import Job
 from hamlearn.kernels import Centres
 from hamlearn.learning.data import Data, number_of_folds
 from hamlearn.learning.groups import Answers, Group, HeldOut
-from hamlearn.learning.kernel_rows import as_matrix, self_kernels
 from hamlearn.learning.limits import refuse_beyond
-from hamlearn.learning.tiles import KernelTiles
+from hamlearn.learning.tiles import KernelTiles, as_matrix, self_kernels
+from hamlearn.regression.fit import Fit, fit_kernel, reaches
 from hamlearn.regression.folds import rows_of
-from hamlearn.regression.kernel_fit import ActiveFit, KernelFit, fit_full
-from hamlearn.regression.sparse import Solver
+from hamlearn.regression.full import FullProblem
+from hamlearn.regression.sparse import SparseProblem
 from hamlearn.structures.families import Family
 from hamlearn.types import IntArray
 
-Fits: TypeAlias = dict[Group, KernelFit]
+Fits: TypeAlias = dict[Group, Fit]
 
 MOST_HELD_OUT = 100
 """Structures of a sparse model that are left out at first, to choose the regularisation and calibrate error bars."""
@@ -38,13 +39,7 @@ def gigabytes(n_columns: int, n_held: int = 0) -> float:
 def check_memory(
     groups: Iterable[Group], basis: Mapping[Family, int], memory_gb: float, held: Mapping[Family, int] | None = None
 ) -> None:
-    """Refuse groups whose fit does not fit into memory.
-
-    Args:
-        groups: of blocks.
-        basis: number of samples in the basis, by family.
-        memory_gb: the bound.
-        held: number of samples kept apart while they are left out, by family.
+    """Refuse groups whose fit does not fit into memory, given the numbers of samples in the basis and kept apart.
 
     Raises:
         ConfigError: naming the first such group.
@@ -81,10 +76,9 @@ def fit_groups(
     tiles: KernelTiles,
     active: Mapping[Family, IntArray] | None,
     data: Data,
-    n_folds: int,
+    settings: KernelRidgeSettings,
     variance: bool,
     job: Job,
-    solver: Solver = "qr",
 ) -> Fits:
     """Compute the kernels, then fit every group.
 
@@ -92,61 +86,55 @@ def fit_groups(
         tiles: kernels of all samples with those of the basis, computed here unless they are in their folder.
         active: which samples of every family are the basis; None: all.
         data: blocks.
-        n_folds: least number of cross-validation folds.
+        settings: least number of cross-validation folds, and solver of fits on an active set.
         variance: also find what error bars need.
         job: where tiles of kernels are computed.
-        solver: of fits on an active set.
     """
     with job.progress("structures", data.n_structures) as progress:
         for start, stop in tiles.compute(job.executor):
             progress.advance(count=stop - start)
-    if active is None:
-        steps = fit_groups_full(tiles, data, n_folds, variance)
-    else:
-        steps = _fit_groups_active(tiles, active, data, n_folds, variance, solver)
     fits = {}
     with job.progress("groups of blocks", len(data.groups)) as progress:
-        for group, fit in steps:
+        for group, fit in fits_of_groups(tiles, active, data, settings, variance):
             fits[group] = fit
             progress.advance()
     return fits
 
 
-def fit_groups_full(tiles: KernelTiles, data: Data, n_folds: int, variance: bool) -> Iterator[tuple[Group, KernelFit]]:
-    """Fit every group on the kernels of all samples, which are in the folder of ``tiles``."""
-    members = data.folds(n_folds) if data.n_structures > 1 else []
-    for group in data.groups:
-        k, owner = tiles.matrix(group.family, group.irrep), data.owner[group]
-        folds = [rows for fold in members if len(rows := rows_of(owner, fold))]
-        unit = tiles.kernel.largest(group.family.kind)
-        yield group, fit_full(k, data.rows(group), folds, owner, variance, unit, group.width)
-
-
-def _fit_groups_active(
+def fits_of_groups(
     tiles: KernelTiles,
-    active: Mapping[Family, IntArray],
+    active: Mapping[Family, IntArray] | None,
     data: Data,
-    n_folds: int,
+    settings: KernelRidgeSettings,
     variance: bool,
-    solver: Solver,
-) -> Iterator[tuple[Group, KernelFit]]:
-    """Fit every group on an active set, rows of the training set tile by tile."""
-    structures = first_held(data, n_folds, tiles.rows)
-    own = self_kernels(tiles.kernel, tiles.rows, structures.tolist(), tiles.wanted) if variance else []
+) -> Iterator[tuple[Group, Fit]]:
+    """Yield the fit of every group on the kernels that are in the folder of ``tiles``, see :func:`fit_groups`."""
+    members = data.folds(settings.folds) if data.n_structures > 1 else []
+    if active is not None:
+        members = [first_held(data, settings.folds, tiles.rows)]
+    out = np.concatenate([np.arange(0), *members])
+    own = self_kernels(tiles.kernel, tiles.rows, out.tolist(), tiles.wanted) if variance and active is not None else []
     for group in data.groups:
-        name = group.family, group.irrep
-        k_mm = tiles.matrix(*name, active[group.family])
-        y, owner = data.rows(group), data.owner[group]
+        name, y, owner = (group.family, group.irrep), data.rows(group), data.owner[group]
         unit = tiles.kernel.largest(group.family.kind)
-        fit = ActiveFit((k_mm + k_mm.T) / 2, y.shape[1], variance, unit, group.width, solver)
-        is_held = np.isin(owner, structures)
-        held = []
-        for where, k in tiles.parts(*name):
-            out = is_held[where]
-            fit.add(k[~out], y[where][~out])
-            held.append(k[out])
-        priors = {s: as_matrix(x[name]) for s, x in zip(structures.tolist(), own, strict=False)}
-        yield group, fit.fit(np.concatenate(held), y[is_held], np.flatnonzero(is_held), owner[is_held], priors)
+        priors = {s: as_matrix(k[name]) for s, k in zip(out.tolist(), own, strict=False)}
+        held = rows_of(owner, out)
+        if active is None:
+            k = tiles.matrix(*name)
+            folds = [rows for fold in members if len(rows := rows_of(owner, fold))]
+            problem: FullProblem | SparseProblem = FullProblem(k, y, folds)
+            if variance:
+                priors = {s: k[np.ix_(rows, rows)] for s in out.tolist() if len(rows := np.flatnonzero(owner == s))}
+        else:
+            k = tiles.matrix(*name, active[group.family])
+            k = (k + k.T) / 2 if reaches(k, unit) else np.zeros_like(k)
+            problem = SparseProblem(k, y.shape[1], solver=settings.solver or "qr")
+            is_held = np.isin(owner, out)
+            for where, k in tiles.parts(*name):
+                apart = is_held[where]
+                problem.add(k[~apart], y[where][~apart])
+                problem.keep(k[apart], y[where][apart], part=1)
+        yield group, fit_kernel(problem, y, held, owner, priors if variance else None, unit, group.width)
 
 
 def held_out_answers(data: Data, fits: Fits) -> HeldOut:
@@ -155,8 +143,6 @@ def held_out_answers(data: Data, fits: Fits) -> HeldOut:
     answers = Answers(len(indices))
     for group, fit in fits.items():
         rows = data.rows(group)[fit.held] - fit.residuals + data.offset(group)
-        scales = fit.scales[:, None, None]
-        nothing = np.zeros((len(fit.scales), 0, 0))
-        known = fit.held_covariances
-        answers.add(group, rows, [scales * known[int(k)] if int(k) in known else nothing for k in indices])
+        scales, nothing = fit.known.scales[:, None, None], np.zeros((0, 0))
+        answers.add(group, rows, [scales * fit.covariances.get(int(k), nothing) for k in indices])
     return HeldOut(indices, answers)

@@ -144,11 +144,11 @@ def check_held_out(numbers: Sequence[IntArray], n_targets: Mapping[Group, int], 
     refuse_beyond(memory_gb, needed, what, "raise memory_gb, or drop model.error_bars")
 
 
-def in_lots(sizes: Sequence[float], most: float) -> Iterator[tuple[int, int]]:
-    """Yield (start, stop) of consecutive parts whose sizes add up to at most a number, or of a single one."""
+def in_lots(sizes: Sequence[float], most: float, longest: int | None = None) -> Iterator[tuple[int, int]]:
+    """Yield (start, stop) of consecutive parts, not too many, whose sizes add up to a number at most, or of one."""
     start, total = 0, 0.0
     for index, size in enumerate(sizes):
-        if index > start and total + size > most:
+        if index > start and (total + size > most or index - start == longest):
             yield start, index
             start, total = index, 0.0
         total += size

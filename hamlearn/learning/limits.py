@@ -6,31 +6,14 @@ from hamlearn.errors import ConfigError
 
 
 def refuse_beyond(memory_gb: float, needed: float, what: str, remedy: str) -> None:
-    """Refuse what does not fit into memory.
-
-    Args:
-        memory_gb: the bound, GB.
-        needed: how much is needed, GB.
-        what: needs it, with the verb.
-        remedy: what to do.
-
-    Raises:
-        ConfigError: if more is needed than there is.
-    """
+    """Raise ConfigError if more GB are needed than there are: by what, with the verb, and what to do about it."""
     if needed > memory_gb:
         raise ConfigError(f"{what} {needed:.2g} GB, more than memory_gb = {memory_gb:g}; {remedy}")
 
 
 def refuse_alone(n_structures: int, what: str, remedy: str = "") -> None:
-    """Refuse to leave out structures of a training set that has no two.
-
-    Args:
-        n_structures: how many there are.
-        what: needs others, with the verb.
-        remedy: what else than more structures helps.
-
-    Raises:
-        ConfigError: for fewer than two structures.
+    """Raise ConfigError if structures shall be left out and there are no two: for what, with the verb, and what helps
+    beside more of them.
     """
     if n_structures < 2:
         raise ConfigError(

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import product
 
 import numpy as np
@@ -16,7 +16,7 @@ from hamlearn.kernels.parts import n_parts
 from hamlearn.regression.alphas import SingularKernel
 from hamlearn.regression.full import RegularisedKernel
 from hamlearn.ties import first_of_best
-from hamlearn.types import BoolArray, FloatArray, IntArray
+from hamlearn.types import FloatArray, IntArray
 
 Axes = Sequence[Sequence[float]]
 """Values, or the lowest and the highest, of log10 a, b and log10 c0."""
@@ -69,13 +69,21 @@ class MixtureSearch:
         y: data [n], of tolerance 1: the scale of the mixture decides.
         folds: rows of each fold, left out together.
         loss: root mean squared (rmse) or mean absolute (mae) error.
-
-    Source: Bigi, Pozdnyakov, Ceriotti, J. Chem. Phys. 161, 044116 (2024), appendix E.
+        n_orders: how many of the parts are orders; all by default.
+        constant: whether order 0 takes part.
     """
 
-    def __init__(self, parts: FloatArray, y: FloatArray, folds: Sequence[IntArray], loss: str = "rmse") -> None:
-        self.max_nu = len(parts) - 1
+    def __init__(
+        self,
+        parts: FloatArray,
+        y: FloatArray,
+        folds: Sequence[IntArray],
+        loss: str = "rmse",
+        n_orders: int | None = None,
+        constant: bool = True,
+    ) -> None:
         self._parts, self._y, self._folds, self._loss = parts.reshape(len(parts), -1), y[:, None], folds, loss
+        self._n_orders, self._constant = n_orders or len(parts), constant
 
     def error(self, weights: FloatArray) -> float:
         """Return the cross-validated error of k = sum_p weights_p k_p, SINGULAR_LOSS if it cannot be inverted."""
@@ -93,14 +101,10 @@ class MixtureSearch:
         Raises:
             SingularKernel: if no mixture can be inverted.
         """
-        return self._best((x, self.error(self._weights(x))) for x in map(np.array, product(*axes)))
+        return self._best((x, self.error(self._mixture(x).weights)) for x in map(np.array, product(*axes)))
 
     def by_annealing(self, bounds: Axes, max_iterations: int = ANNEALED) -> Mixture:
-        """Return the best mixture that dual annealing without local search finds, beginning at the lowest bounds.
-
-        Args:
-            bounds: lowest and highest log10 a, b, log10 c0.
-            max_iterations: six evaluations each.
+        """Return the best mixture that dual annealing without local search finds within bounds, from the lowest on.
 
         Raises:
             SingularKernel: if no mixture can be inverted.
@@ -108,23 +112,50 @@ class MixtureSearch:
         tried: list[tuple[FloatArray, float]] = []
 
         def evaluate(x: FloatArray) -> float:
-            tried.append((np.array(x), self.error(self._weights(x))))
+            tried.append((np.array(x), self.error(self._mixture(x).weights)))
             return tried[-1][1]
 
         start = [low for low, _ in bounds]
         dual_annealing(evaluate, bounds, x0=start, maxiter=max_iterations, no_local_search=True, seed=SEED)
         return self._best(tried)
 
+    def with_others(self, found: Mixture, orders_may_shrink: bool) -> Mixture:
+        """Return the mixture with weights for the parts beyond the orders, found in turns with the scale of these.
+
+        From two starts, the orders as they were found alone and hardly any of them: between them lie worse mixtures.
+        """
+        part, last = np.arange(len(self._parts)), self._n_orders - 1
+        orders = (part >= 1) & (part <= last)
+        turns = [(part == p, np.ones(len(part)), ADDITIVE) for p in part[last + 1 :]]
+        starts = [found.weights]
+        if orders_may_shrink:
+            turns.append((orders, found.weights, REDUCED))
+            starts.append(np.where(orders, REDUCED[0] * found.weights, found.weights))
+
+        def best_of(options: list[FloatArray]) -> FloatArray:
+            return options[int(first_of_best(-np.array([self.error(weights) for weights in options])))]
+
+        reached = []
+        for weights in starts:
+            for chosen, unit, factors in ROUNDS * turns:
+                weights = best_of([np.where(chosen, factor * unit, weights) for factor in factors])
+            reached.append(weights)
+        best = best_of(reached)
+        a = found.a * float(best[last] / found.weights[last])
+        return Mixture(a, found.b, found.c0, best, self.error(best))
+
     def _best(self, tried: Iterable[tuple[FloatArray, float]]) -> Mixture:
         points, errors = zip(*tried, strict=True)
         best = first_of_best(-np.array(errors))
         if errors[best] >= SINGULAR_LOSS:
             raise SingularKernel("no mixture of the kernels can be inverted; give a smaller model.kernel.a or c0")
-        x = points[best]
-        return Mixture(float(10 ** x[0]), float(x[1]), float(10 ** x[2]), self._weights(x), errors[best])
+        return replace(self._mixture(points[best]), loss=errors[best])
 
-    def _weights(self, x: FloatArray) -> FloatArray:
-        return mixture_weights(10.0 ** x[0], x[1], 10.0 ** x[2], self.max_nu)
+    def _mixture(self, x: FloatArray) -> Mixture:
+        """Return the mixture of log10 a, b and log10 c0, of orders alone."""
+        a, b, c0 = float(10 ** x[0]), float(x[1]), float(10 ** x[2]) if self._constant else 0.0
+        weights = mixture_weights(a, b, c0, self._n_orders - 1)
+        return Mixture(a, b, c0, np.pad(weights, (0, len(self._parts) - len(weights))), np.nan)
 
 
 def search_mixture(
@@ -149,60 +180,23 @@ def search_mixture(
     if not (variance == 1.0).all():
         tolerance = np.sqrt(variance)
         parts, y = parts / (tolerance[:, None] * tolerance), y / tolerance
-    everything, parts = parts, parts[: n_parts(kernel)]
-    if kernel.c0 == 0.0:
-        parts = np.concatenate([np.zeros_like(parts[:1]), parts[1:]])
-    constant = parts[0].any()
+    n_orders, constant = n_parts(kernel), kernel.c0 != 0.0 and bool(parts[0].any())
+    search = MixtureSearch(parts, y, folds, settings.measure, n_orders, constant)
     given = [
         None if kernel.a is None else float(np.log10(kernel.a)),
-        1.0 if len(parts) == 2 else kernel.b,
+        1.0 if n_orders == 2 else kernel.b,
         (None if kernel.c0 is None else float(np.log10(kernel.c0))) if constant else 0.0,
     ]
-    search = MixtureSearch(parts, y, folds, settings.measure)
+
+    def axes(of: Axes) -> list[tuple[float, ...]]:
+        return [tuple(axis) if value is None else (value,) for axis, value in zip(of, given, strict=True)]
+
     if settings.optimise == "annealing":
         bounds = [limits if v is None else (v, v + NARROW) for limits, v in zip(BOUNDS, given, strict=True)]
         best = search.by_annealing(bounds)
     else:
-        best = search.on_grid(_axes(COARSE, given))
-        log10_a, log10_c0 = np.log10(best.a), np.log10(best.c0)
+        best = search.on_grid(axes(COARSE))
+        log10_a, log10_c0 = np.log10(best.a), np.log10(best.c0 or 1.0)
         around = [[log10_a + x for x in FINER[0]], [best.b * x for x in FINER[1]], [log10_c0 + x for x in FINER[2]]]
-        best = search.on_grid(_axes(around, given))
-    c0 = best.c0 if constant else 0.0
-    found = Mixture(best.a, best.b, c0, mixture_weights(best.a, best.b, c0, len(parts) - 1), best.loss)
-    if len(everything) == len(parts):
-        return found
-    return _with_additive(found, MixtureSearch(everything, y, folds, settings.measure), kernel.a is None)
-
-
-def _with_additive(found: Mixture, search: MixtureSearch, orders_may_shrink: bool) -> Mixture:
-    """Return the mixture with weights for the parts beyond the orders, found in turns.
-
-    From two starts, the orders as they were found alone and hardly any of them: between them lie worse mixtures.
-    """
-    n, n_all = len(found.weights), search.max_nu + 1
-    start = np.concatenate([found.weights, np.zeros(n_all - n)])
-    part = np.arange(n_all)
-    orders = (part >= 1) & (part < n)
-    turns: list[tuple[BoolArray, FloatArray, tuple[float, ...]]] = [
-        (part == p, np.ones(n_all), ADDITIVE) for p in part[n:]
-    ]
-    starts = [start]
-    if orders_may_shrink:
-        turns.append((orders, start, REDUCED))
-        starts.append(np.where(orders, REDUCED[0] * start, start))
-
-    def best_of(options: list[FloatArray]) -> FloatArray:
-        return options[int(first_of_best(-np.array([search.error(weights) for weights in options])))]
-
-    reached = []
-    for weights in starts:
-        for chosen, unit, factors in ROUNDS * turns:
-            weights = best_of([np.where(chosen, factor * unit, weights) for factor in factors])
-        reached.append(weights)
-    best = best_of(reached)
-    a = found.a * float(best[n - 1] / start[n - 1])
-    return Mixture(a, found.b, found.c0, best, search.error(best))
-
-
-def _axes(axes: Axes, given: Sequence[float | None]) -> list[tuple[float, ...]]:
-    return [tuple(axis) if value is None else (value,) for axis, value in zip(axes, given, strict=True)]
+        best = search.on_grid(axes(around))
+    return best if len(parts) == n_orders else search.with_others(best, kernel.a is None)

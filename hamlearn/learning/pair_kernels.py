@@ -20,12 +20,12 @@ from hamlearn.kernels.block_tiles import reaches
 from hamlearn.learning.active import active_counts, check_active, choose_active, family_counts
 from hamlearn.learning.choice import choose, evenly_spaced, grid_of
 from hamlearn.learning.data import FEWEST_FOLDS, Data
-from hamlearn.learning.domain import Domain, warn_of_far_pairs
+from hamlearn.learning.domain import warn_of_far_pairs
 from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
 from hamlearn.learning.group_fits import (
     check_memory,
     fit_groups,
-    fit_groups_full,
+    fits_of_groups,
     gigabytes,
     held_fraction,
     held_out_answers,
@@ -33,12 +33,9 @@ from hamlearn.learning.group_fits import (
 )
 from hamlearn.learning.groups import VANISHING, Answers, Group, check_held_out, family_name
 from hamlearn.learning.kernel_learner import KernelLearner
-from hamlearn.learning.kernel_rows import as_matrix, kernel_rows, self_kernels, wanted_of
 from hamlearn.learning.limits import refuse_alone
-from hamlearn.learning.tiles import KernelTiles, scratch_folder
-from hamlearn.regression.alphas import SingularKernel
-from hamlearn.regression.kernel_fit import KernelFit
-from hamlearn.regression.posterior import Posterior, variance_columns
+from hamlearn.learning.tiles import KernelTiles, as_matrix, scratch_folder, self_kernels, wanted_of
+from hamlearn.regression.posterior import variance_columns
 from hamlearn.structures.families import numbers_of
 from hamlearn.types import FloatArray
 from hamlearn.units import HARTREE_MEV
@@ -72,7 +69,7 @@ class PairKernelLearner(KernelLearner[WignerSettings]):
     blocks as in Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eq. 28.
     """
 
-    HAS_ERROR_BARS = OF_PAIRS = True
+    OF_PAIRS = True
 
     kernel_: BlockKernel
     active_: Centres
@@ -146,22 +143,13 @@ class PairKernelLearner(KernelLearner[WignerSettings]):
             job.say(f"{job.label}, active set: {', '.join(f'{name} {n}' for name, n in counts.items())}")
         with scratch_folder(job.scratch) as folder:
             tiles = KernelTiles(self.kernel_, centres, self.active_, wanted_of(data.groups), folder, is_full)
-            fits = fit_groups(tiles, active, data, s.folds, variance, job, s.solver or "qr")
-        self.fits_ = {group: _fitted(fit, data.offset(group)) for group, fit in fits.items()}
+            fits = fit_groups(tiles, active, data, s, variance, job)
+        self.fits_ = {group: Fitted.of(fit, data.offset(group)) for group, fit in fits.items()}
+        self.has_posterior_ = variance
         (self.domain_,) = self.domains(structures)
         _warn_of_unreached(chosen, data)
         self.held_out_ = [held_out_answers(data, fits)] if held_out else []
         return self
-
-    def predict(self, structures: Sequence[Atoms], job: Job) -> Answers:
-        """Return h^L_M = sum k^{L sigma}_{MM'} x, Hartree."""
-        return self._predict(structures, job, covariance=False)
-
-    def predict_with_covariance(self, structures: Sequence[Atoms], job: Job) -> Answers:
-        """Return the same with s^2 (k(*, *) - (k F)(k F)^T) of every block and structure."""
-        if not any(fit.posterior for fit in self.fits_.values()):
-            return super().predict_with_covariance(structures, job)
-        return self._predict(structures, job, covariance=True)
 
     def regularisation(self) -> dict[Group, FloatArray]:
         """Return the relative regularisation chosen for every block [block]."""
@@ -184,37 +172,22 @@ class PairKernelLearner(KernelLearner[WignerSettings]):
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return the domain and the settings chosen, and densities, basis, weights and posteriors."""
-        spec = {"domain": self.domain_.state(), "kernel": self.kernel.model_dump(mode="json")}
-        return spec, self.kernel_.tensors() | self.active_.tensors() | fitted_tensors(self.fits_)
+        spec, tensors = super().state()
+        return spec, tensors | self.active_.tensors() | fitted_tensors(self.fits_)
 
-    @classmethod
-    def from_state(
-        cls,
-        settings: KernelRidgeSettings,
-        groups: Mapping[Group, int],
-        spec: Mapping[str, Any],
-        tensors: Mapping[str, Tensor],
-    ) -> Self:
-        """Return the fitted learner whose :meth:`state` this is."""
-        out = cls(settings)
-        out.kernel_ = BlockKernel.from_tensors(WignerSettings(**spec["kernel"]), tensors)
-        out.active_ = Centres.from_tensors(tensors)
-        out.domain_ = Domain.from_state(spec["domain"])
-        out.fits_ = read_fitted(groups, tensors)
-        return out
+    def _restore(self, groups: Mapping[Group, int], spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.kernel_ = BlockKernel.from_tensors(WignerSettings(**spec["kernel"]), tensors)
+        self.active_ = Centres.from_tensors(tensors)
+        self.fits_ = read_fitted(groups, tensors)
+        self.has_posterior_ = any(fit.posterior for fit in self.fits_.values())
 
-    def _predict(self, structures: Sequence[Atoms], job: Job, covariance: bool) -> Answers:
-        self.domain_.check(structures)
-        answers = Answers(len(structures))
-        numbers = numbers_of(structures)
+    def _answers(self, structures: Sequence[Atoms], job: Job, covariance: bool) -> Answers:
+        answers, numbers = Answers(len(structures)), numbers_of(structures)
         present = set(family_counts(structures))
         fits = {group: fit for group, fit in self.fits_.items() if group.family in present}
         wanted, centres = wanted_of(fits), self.kernel_.centres(structures)
-        if job.scratch is None:
-            tiles = kernel_rows(self.kernel_, centres, self.active_, wanted, job.executor)
-        else:
-            tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, job.scratch).tiles(job.executor)
-        for start, stop, kernels in tiles:
+        tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, job.scratch)
+        for start, stop, kernels in tiles.tiles(job.executor):
             own = self_kernels(self.kernel_, centres, range(start, stop), wanted) if covariance else []
             for group, fit in fits.items():
                 name = group.family, group.irrep
@@ -246,7 +219,7 @@ class PairKernelLearner(KernelLearner[WignerSettings]):
         return choose(self.given, error_of, f"{self.settings.measure.upper()} of an element, meV,", job)
 
     def _error(self, settings: WignerSettings, structures: Sequence[Atoms], data: Data, job: Job) -> float:
-        """Return the error of matrix elements left out, meV; infinite for kernels that are singular."""
+        """Return the error of matrix elements left out, meV; SingularKernel for kernels that are."""
         kernel = self.new_kernel(settings).fit(structures)
         centres = kernel.centres(structures)
         power = 2 if self.settings.measure == "rmse" else 1
@@ -255,13 +228,10 @@ class PairKernelLearner(KernelLearner[WignerSettings]):
             tiles = KernelTiles(kernel, centres, centres, wanted_of(data.groups), folder, is_symmetric=True)
             for _ in tiles.compute(job.executor):
                 pass
-            try:
-                for group, fit in fit_groups_full(tiles, data, self.settings.folds, False):
-                    multiplicity = data.multiplicity(group)
-                    total += float((np.abs(fit.residuals) ** power).sum(axis=0) @ multiplicity)
-                    n_elements += len(data.values[group]) * multiplicity.sum()
-            except SingularKernel:
-                return np.inf  # this choice is none, others may be
+            for group, fit in fits_of_groups(tiles, None, data, self.settings, False):
+                multiplicity = data.multiplicity(group)
+                total += float((np.abs(fit.residuals) ** power).sum(axis=0) @ multiplicity)
+                n_elements += len(data.values[group]) * multiplicity.sum()
         return HARTREE_MEV * float((total / n_elements) ** (1 / power))
 
     def _most_active(self, groups: Iterable[Group]) -> int | dict[str, int]:
@@ -276,14 +246,6 @@ class PairKernelLearner(KernelLearner[WignerSettings]):
         if s.basis is None:
             return s.active is None and s.active_by == "farthest" and n_structures <= MOST_FULL
         return s.basis == "full"
-
-
-def _fitted(fit: KernelFit, offsets: FloatArray) -> Fitted:
-    """Return what is kept of a fit of a group."""
-    known = None
-    if fit.variance is not None:
-        known = Posterior.of_factor(np.ascontiguousarray(fit.variance), fit.scales, np.zeros(len(fit.scales)))
-    return Fitted(np.ascontiguousarray(fit.weights), offsets, fit.alphas, fit.cv_mse, known)
 
 
 def _warn_of_unreached(wigner: WignerSettings, data: Data) -> None:

@@ -28,7 +28,7 @@ from hamlearn.regression.columns import choose_columns
 from hamlearn.regression.posterior import Posterior
 from hamlearn.regression.rows import RowFactor
 from hamlearn.regression.sparse import SparseProblem
-from hamlearn.regression.spectral import fit_ridge, refit
+from hamlearn.regression.spectral import Spectrum, fit_ridge
 from hamlearn.structures.families import numbers_of
 from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray, IntArray
@@ -255,7 +255,10 @@ class RidgeLearner(Learner[RidgeSettings]):
             kept = self.columns_.get(group)
             self.fits_[group] = Fitted(fit.weights, data.offset(group), fit.alphas, fit.cv_mse, known, kept)
         for part, (test, answer) in enumerate(tests):
-            others = {g: refit(p.factor([part]), p.n_rows([part]), found[g].posterior) for g, p in problems.items()}
+            others = {}
+            for group, problem in problems.items():
+                whole = found[group].known
+                others[group] = Spectrum.of(problem, [part]).solve(whole.alphas, whole.scales)
             chosen = [structures[k] for k in test]
             for start, stop in self._budget.tiles(chosen, lot, sizes, len(parts)):
                 rows = self._rows(chosen[start:stop])

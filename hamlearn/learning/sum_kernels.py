@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -13,28 +13,17 @@ from torch import Tensor
 
 from hamlearn.config import KernelRidgeSettings, KernelSettings
 from hamlearn.errors import ConfigError, HamlearnWarning
-from hamlearn.job import SILENT, Job
+from hamlearn.job import Job
 from hamlearn.kernels import EnvironmentKernel, Environments
 from hamlearn.kernels.structure_kernel import kernel_class, make_kernel
-from hamlearn.learning.bases import Basis, DerivativeBasis, Functional, StructureBasis, make_basis, self_kernels_of
+from hamlearn.learning.bases import Basis, Energies, self_kernels_of
 from hamlearn.learning.choice import choose
 from hamlearn.learning.data import Data
-from hamlearn.learning.domain import Domain
 from hamlearn.learning.groups import Answers, Group
 from hamlearn.learning.kernel_learner import KernelLearner
 from hamlearn.learning.limits import refuse_alone
 from hamlearn.learning.mixture import search_mixture
-from hamlearn.learning.sum_fits import (
-    SumFit,
-    fit_active,
-    fit_derivatives,
-    fit_full_basis,
-    parts_of,
-    structure_tiles,
-)
-from hamlearn.learning.sum_limits import check_basis
-from hamlearn.learning.sum_task import SumTask
-from hamlearn.regression.alphas import SingularKernel
+from hamlearn.learning.sum_fits import SumFit, SumTask, check_basis, fit_active, fit_data, parts_of, structure_tiles
 from hamlearn.regression.posterior import Posterior
 from hamlearn.structures.arrays import structures_as_arrays, structures_of_arrays
 from hamlearn.types import FloatArray
@@ -75,7 +64,7 @@ class SumKernelLearner(KernelLearner[KernelSettings]):
     Willatt, Csányi, Handbook of Materials Modeling (2018).
     """
 
-    HAS_ERROR_BARS = LEARNS_FUNCTIONALS = True
+    LEARNS_FUNCTIONALS = True
     OF_PAIRS = False
 
     kernel_: EnvironmentKernel
@@ -86,7 +75,7 @@ class SumKernelLearner(KernelLearner[KernelSettings]):
     def __init__(self, settings: KernelRidgeSettings) -> None:
         super().__init__(settings)
         self.hyperparameters_: dict[str, float] = {}
-        self._functional: Functional | None = None
+        self._energies: Energies | None = None
 
     @property
     def differentiable(self) -> bool:
@@ -114,18 +103,15 @@ class SumKernelLearner(KernelLearner[KernelSettings]):
         task = SumTask(bare, data, group, self.settings)
         chosen = self._chosen(task, job)
         kernel = make_kernel(chosen, self.settings.memory_gb).fit(bare)
-        deciding = task if kind == "derivatives" else task.without_gradients()
-        deciding = deciding if kind == "full" else deciding.first_to_decide()
+        deciding = task.deciding(kind)
         parts = parts_of(kernel, deciding)
         _check_not_vanishing(parts, kernel, group)
         y, variance, folds = deciding.rows()
         found = search_mixture(parts, y, variance, self.settings.with_kernel(chosen), folds)
-        if kind == "full":
-            basis, fit = fit_full_basis(kernel, task, parts, found.weights)
-        elif kind == "derivatives":
-            basis, fit = fit_derivatives(kernel, task, found.weights)
-        else:
+        if kind == "sparse":
             basis, fit = fit_active(kernel, task, found.weights, job)
+        else:
+            basis, fit = fit_data(kernel, task, kind, parts, found.weights)
         last = kernel.n_parts - 1
         factor = float(fit.mixture[last] / found.weights[last])
         extra = dict(zip(chosen.additive, fit.mixture[last + 1 :].tolist(), strict=True))
@@ -135,17 +121,10 @@ class SumKernelLearner(KernelLearner[KernelSettings]):
         if found.loss >= 1.0 and len(structures) >= LEAST_TO_JUDGE:
             warnings.warn(NOTHING_LEARNED, HamlearnWarning, stacklevel=3)
         self.kernel_, self.basis_, self.fit_, self.group_ = kernel, basis, fit, group
+        self.has_posterior_ = fit.posterior is not None
         (self.domain_,) = self.domains(bare)
-        self._functional = None
+        self._energies = None
         return self
-
-    def predict(self, structures: Sequence[Atoms], job: Job) -> Answers:
-        """Return y(A) = sum_B K(A, B) x_B [structure x m, 1]."""
-        return self._predict(structures)[0]
-
-    def predict_with_covariance(self, structures: Sequence[Atoms], job: Job) -> Answers:
-        """Return the same with the posterior covariance of every structure, noise included."""
-        return self._predict(structures, covariance=True)[0]
 
     def predict_with_gradients(
         self, structures: Sequence[Atoms], job: Job, covariance: bool = False
@@ -153,18 +132,18 @@ class SumKernelLearner(KernelLearner[KernelSettings]):
         """Return the same with derivatives with respect to positions [atom, 3], Å^-1."""
         if not self.differentiable:
             return super().predict_with_gradients(structures, job, covariance)
+        self.domain_.check(structures)
+        if covariance and not self.has_posterior_:
+            super().predict_with_covariance(structures, job)  # refuses
         answers, gradients = self._predict(structures, gradients=True, covariance=covariance)
         return answers, np.concatenate([np.zeros((0, 3)), *gradients])
 
     def predict_parts(self, structures: Sequence[Atoms]) -> FloatArray:
         """Return what every part of the kernel adds [n_parts, structure, 2L+1]; they add up to the prediction."""
         self.domain_.check(structures)
-        env = self.kernel_.environments(structures, gradients=isinstance(self.basis_, DerivativeBasis))
-        mixture, weights = self.fit_.mixture, self.fit_.weights
-        if isinstance(self.basis_, StructureBasis):
-            parts = mixture[:, None] * (self.basis_.parts(env) @ weights)
-        else:
-            parts = np.stack([self.basis_.values(env, part) @ weights for part in np.diag(mixture)])
+        env = self.kernel_.environments(structures, gradients=self.basis_.has_derivatives)
+        rows = self.basis_.parts(env)[:, : self.group_.width * len(structures)]  # without derivatives
+        parts = self.fit_.mixture[:, None] * (rows @ self.fit_.weights)
         return parts.reshape(len(parts), len(structures), -1)
 
     def chosen_numbers(self) -> dict[str, float]:
@@ -177,46 +156,35 @@ class SumKernelLearner(KernelLearner[KernelSettings]):
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
         """Return domain, settings chosen and hyperparameters, and densities, basis, weights and posterior."""
-        spec = {
-            "domain": self.domain_.state(),
-            "kernel": self.kernel.model_dump(mode="json"),
-            "basis": self.basis_.kind,
-            "hyperparameters": dict(self.hyperparameters_),
-        }
+        spec, tensors = super().state()
+        spec |= {"basis": self.basis_.kind, "hyperparameters": dict(self.hyperparameters_)}
         arrays: dict[str, FloatArray | IntArray] = {
             **{f"basis.{name}": x for name, x in structures_as_arrays(self.basis_.structures).items()},
-            **{f"active.{z}": rows for z, rows in getattr(self.basis_, "rows", {}).items()},
+            **{f"active.{z}": rows for z, rows in (self.basis_.rows or {}).items()},
             "fit.weights": self.fit_.weights,
             "fit.mixture": self.fit_.mixture,
         }
         if self.fit_.posterior is not None:
             arrays |= {f"posterior.{name}": array for name, array in self.fit_.posterior.arrays().items()}
         # copies: safetensors refuses tensors that share memory, and views of larger arrays
-        return spec, {**self.kernel_.tensors(), **{name: torch.from_numpy(np.array(x)) for name, x in arrays.items()}}
+        return spec, tensors | {name: torch.from_numpy(np.array(x)) for name, x in arrays.items()}
 
-    @classmethod
-    def from_state(
-        cls,
-        settings: KernelRidgeSettings,
-        groups: Mapping[Group, int],
-        spec: Mapping[str, Any],
-        tensors: Mapping[str, Tensor],
-    ) -> Self:
-        """Return the fitted learner whose :meth:`state` this is."""
-        out = cls(settings)
+    def _restore(self, groups: Mapping[Group, int], spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        def named(prefix: str) -> dict[str, Any]:
+            return {name.removeprefix(prefix): t.numpy() for name, t in tensors.items() if name.startswith(prefix)}
+
         chosen = KernelSettings(**spec["kernel"])
-        (out.group_,) = groups
-        out.kernel_ = kernel_class(chosen).from_tensors(chosen, settings.memory_gb, tensors)
-        out.domain_ = Domain.from_state(spec["domain"])
-        out.hyperparameters_ = dict(spec["hyperparameters"])
-        basis = {n.removeprefix("basis."): t.numpy() for n, t in tensors.items() if n.startswith("basis.")}
-        structures = structures_of_arrays(basis)
-        rows = {int(name.split(".")[1]): t.numpy() for name, t in tensors.items() if name.startswith("active.")}
-        out.basis_ = make_basis(str(spec["basis"]), out.kernel_, structures, out.group_.irrep, rows)
-        known = {n.removeprefix("posterior."): t.numpy() for n, t in tensors.items() if n.startswith("posterior.")}
-        posterior = Posterior.from_arrays(known) if known else None
-        out.fit_ = SumFit(tensors["fit.weights"].numpy(), tensors["fit.mixture"].numpy(), posterior)
-        return out
+        (self.group_,) = groups
+        self.kernel_ = kernel_class(chosen).from_tensors(chosen, self.settings.memory_gb, tensors)
+        self.hyperparameters_ = dict(spec["hyperparameters"])
+        structures, rows = structures_of_arrays(named("basis.")), {int(z): own for z, own in named("active.").items()}
+        self.basis_ = Basis(str(spec["basis"]), self.kernel_, structures, self.group_.irrep, rows or None)
+        known = named("posterior.")
+        self.fit_ = SumFit(**named("fit."), posterior=Posterior.from_arrays(known) if known else None)
+        self.has_posterior_ = bool(known)
+
+    def _answers(self, structures: Sequence[Atoms], job: Job, covariance: bool) -> Answers:
+        return self._predict(structures, covariance=covariance)[0]
 
     def _chosen(self, task: SumTask, job: Job) -> KernelSettings:
         """Return the settings of the grid with the smallest error of values left out; forces take no part."""
@@ -224,29 +192,25 @@ class SumKernelLearner(KernelLearner[KernelSettings]):
         y, variance, folds = some.rows()
 
         def error_of(option: KernelSettings) -> float:
-            kernel = make_kernel(option, self.settings.memory_gb).fit(some.structures)
-            try:
-                return search_mixture(
-                    parts_of(kernel, some), y, variance, self.settings.with_kernel(option), folds
-                ).loss
-            except SingularKernel:
-                return np.inf  # this choice is none, others may be
+            parts = parts_of(make_kernel(option, self.settings.memory_gb).fit(some.structures), some)
+            return search_mixture(parts, y, variance, self.settings.with_kernel(option), folds).loss
 
         return choose(self.given, error_of, f"{self.settings.measure} in spreads", job)
 
     def _predict(
         self, structures: Sequence[Atoms], gradients: bool = False, covariance: bool = False
     ) -> tuple[Answers, list[FloatArray]]:
-        self.domain_.check(structures)
-        if covariance and self.fit_.posterior is None:
-            super().predict_with_covariance(structures, SILENT)  # refuses
         answers, slopes = Answers(len(structures)), []
-        with_gradients = gradients or (covariance and isinstance(self.basis_, DerivativeBasis))
+        with_gradients = gradients or (covariance and self.basis_.has_derivatives)
         for tile in structure_tiles(structures, self.kernel, self.settings.memory_gb, len(self.fit_.weights)):
             own = structures[tile]
             env = self.kernel_.environments(own, gradients=with_gradients)
             values, slope = self._evaluate(env)
-            covariances = list(self._covariances(env, own)) if covariance else []
+            covariances: list[FloatArray] = []
+            if covariance and self.fit_.posterior:
+                rows, sizes = self.basis_.values(env, self.fit_.mixture), [self.group_.width] * len(own)
+                priors = self_kernels_of(self.kernel_, own, self.group_.irrep, self.fit_.mixture)
+                covariances = self.fit_.posterior.covariances(rows, sizes, priors)
             answers.add(self.group_, values, covariances, tile.start)
             slopes += [] if slope is None else [slope]
         return answers, slopes
@@ -256,25 +220,10 @@ class SumKernelLearner(KernelLearner[KernelSettings]):
         fit = self.fit_
         if self.group_.irrep != (0, 1) or not self.kernel_.differentiable:
             return (self.basis_.values(env, fit.mixture) @ fit.weights)[:, None], None
-        if self._functional is None:
-            self._functional = self.basis_.functional(fit.weights)
-        f = self._functional
-        energies, gradients = self.kernel_.energies_and_gradients(
-            env, f.environments, f.coefficients, f.directions, fit.mixture.tolist()
-        )
+        if self._energies is None:
+            self._energies = self.basis_.energies(fit.weights, fit.mixture)
+        energies, gradients = self._energies(env)
         return energies[:, None], gradients
-
-    def _covariances(self, env: Environments, structures: Sequence[Atoms]) -> Iterator[FloatArray]:
-        """Yield the covariance of every structure [1, m, m]; no variance falls below that of a datum."""
-        posterior = self.fit_.posterior
-        assert posterior is not None
-        priors = self_kernels_of(self.kernel_, structures, self.group_.irrep, self.fit_.mixture)
-        rows, m = self.basis_.values(env, self.fit_.mixture), self.group_.width
-        least = posterior.noise * posterior.scales * posterior.alphas
-        for matrix in posterior.covariances(rows, [m] * len(structures), priors):
-            diagonal = np.maximum(np.diagonal(matrix, axis1=1, axis2=2), least[:, None])
-            matrix[:, np.arange(m), np.arange(m)] = diagonal
-            yield matrix
 
 
 def _check_not_vanishing(parts: FloatArray, kernel: EnvironmentKernel, group: Group) -> None:
@@ -291,14 +240,7 @@ def _check_not_vanishing(parts: FloatArray, kernel: EnvironmentKernel, group: Gr
 
 
 def sums_in_words(kernel: KernelSettings, hyperparameters: Mapping[str, float], basis: str, size: int) -> list[str]:
-    """Return which kernel and basis a model of sums is made of.
-
-    Args:
-        kernel: settings, those chosen on a grid included.
-        hyperparameters: mixture and cross-validated error.
-        basis: its kind.
-        size: number of its functions.
-    """
+    """Return which kernel, mixture and basis, of a kind and a size, a model of sums is made of."""
     mixture = ", ".join(f"{name} {value:.3g}" for name, value in hyperparameters.items() if name != "cv_error")
     settings = ", ".join(f"{name} {_setting(value)}" for name, value in kernel if name not in ("grid", "a", "b", "c0"))
     return [

@@ -9,7 +9,7 @@ import numpy as np
 
 from hamlearn.job import SILENT, Job
 from hamlearn.kernels import BlockKernel, Centres
-from hamlearn.learning.kernel_rows import kernel_rows, self_kernels
+from hamlearn.learning.tiles import KernelTiles, self_kernels
 from hamlearn.structures.families import Family
 from hamlearn.types import FloatArray
 
@@ -57,7 +57,8 @@ class Coverage:
     def add_known(self, known: Centres) -> None:
         """Take in atoms that are known."""
         norms = self._norms(known)
-        for start, stop, kernels in kernel_rows(self.kernel, self._centres, known, self._wanted, self._job.executor):
+        tiles = KernelTiles(self.kernel, self._centres, known, self._wanted)
+        for start, stop, kernels in tiles.tiles(self._job.executor):
             where = self._centres.part(start, stop)[1]
             for family in self._wanted:
                 self._approach(family, where[family], kernels[family, SCALAR], norms[family])

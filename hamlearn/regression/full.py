@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from functools import cached_property
 
 import numpy as np
 from scipy.linalg import LinAlgError, cho_factor, cho_solve, solve_triangular
 from scipy.linalg.lapack import dpotrf, dtrtri
 
-from hamlearn.regression.positive import SINGULAR
-from hamlearn.types import FloatArray, IntArray
+from hamlearn.regression.positive import SINGULAR, eigen_root
+from hamlearn.types import BoolArray, FloatArray, IntArray
+
+SMALLEST = 1e-11
+"""Eigenvalues of a kernel below this fraction of the largest count as zero where there is no regularisation."""
 
 
 class RegularisedKernel:
@@ -79,3 +82,47 @@ class RegularisedKernel:
 def _inverse_block(own: FloatArray) -> tuple[FloatArray, bool]:
     """Return the Cholesky factor of C_ff from the columns f of L^-1 as rows."""
     return cho_factor(own @ own.T, lower=True, check_finite=False)
+
+
+class FullProblem:
+    """(K + alpha) x = y with the data themselves as basis, every fold left out in closed form.
+
+    Args:
+        gram: K, kernel of all rows [row, row].
+        y: data [row, target].
+        folds: rows left out together, disjoint: all of them, or none.
+    """
+
+    def __init__(self, gram: FloatArray, y: FloatArray, folds: Sequence[IntArray]) -> None:
+        self.gram, self._y, self._folds = gram, y, folds
+        self._weights: dict[float, FloatArray] = {}
+
+    def reached(self, smallest: float) -> BoolArray:
+        """Return which rows have a kernel that does not vanish [row]."""
+        return self.gram.diagonal() > smallest
+
+    def left_out(self, alpha: float) -> FloatArray:
+        """Return data minus predictions of every fold by the others [row, target]; LinAlgError if K is singular."""
+        kernel = RegularisedKernel(self.gram, alpha)
+        self._weights[alpha] = kernel.weights(self._y)
+        return kernel.residuals(self._y, self._folds)
+
+    def weights(self, alpha: float) -> FloatArray:
+        """Return x [row, target] for an alpha that :meth:`left_out` had, or K^+ y for alpha = 0."""
+        if alpha == 0:
+            root = eigen_root(self.gram, SMALLEST, "the kernel of the training structure")
+            return root @ (root.T @ self._y)
+        return self._weights[alpha]
+
+    def take_in_kept(self) -> None:
+        """Do nothing: all rows are in the basis."""
+
+    def rows(self, columns: IntArray) -> FloatArray:
+        """Return R with R^T R = K_SN K_NS, of all data and some columns S [k, column]."""
+        return self.gram[:, columns]
+
+    def rows_apart(self, columns: IntArray) -> Iterator[tuple[IntArray, IntArray, FloatArray, FloatArray]]:
+        """Yield the rows of every fold, the columns S not among them, k(*, S) of these rows, and R of all others."""
+        for fold in self._folds:
+            rest, own = np.setdiff1d(np.arange(len(self.gram)), fold), np.setdiff1d(columns, fold)
+            yield fold, own, self.gram[np.ix_(fold, own)], self.gram[np.ix_(rest, own)]

@@ -40,6 +40,11 @@ def eigen_root(k: FloatArray, tolerance: float, name: str) -> FloatArray:
     return vectors[:, kept] / np.sqrt(values[kept])
 
 
+def active_root(k: FloatArray) -> FloatArray:
+    """Return P [column, r] with P^T K P = 1 for the kernel of an active set, without directions that are rounding."""
+    return eigen_root(k, RELATIVE_EIGENVALUE, "the kernel of the active set")
+
+
 def solve_positive(a: FloatArray, b: FloatArray, name: str) -> FloatArray:
     """Return A^-1 B [n, t] by Cholesky, or A^+ B by the eigenvectors above rounding of a singular A [n, n].
 

@@ -8,7 +8,6 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.linalg import eigh
 
-from hamlearn.regression.positive import RELATIVE_EIGENVALUE, eigen_root
 from hamlearn.types import FloatArray, IntArray
 
 MOST_FOR_VARIANCE = 1500
@@ -69,7 +68,8 @@ class Posterior:
             else:
                 unseen = np.repeat(unseen[None], len(self.alphas), axis=0)
             if self.noise:
-                unseen = unseen + self.noise * self.alphas[:, None, None] * np.eye(len(own))
+                rows, noise = np.arange(len(own)), self.noise * self.alphas[:, None]
+                unseen[:, rows, rows] = np.maximum(unseen[:, rows, rows], 0.0) + noise  # no less than that of a datum
             out.append(self.scales[:, None, None] * unseen)
         return out
 
@@ -88,11 +88,11 @@ def damping(squares: FloatArray, alphas: FloatArray) -> FloatArray:
     return alphas[:, None] / (squares + alphas[:, None])
 
 
-def variance_factor(k_ss: FloatArray, rows: FloatArray, alpha: float) -> FloatArray:
+def variance_factor(root: FloatArray, rows: FloatArray, alpha: float) -> FloatArray:
     """Return F with K_SS^-1 - alpha (R^T R + alpha K_SS)^-1 = F F^T [column, r].
 
     Args:
-        k_ss: kernel of the columns with themselves.
+        root: of the kernel of the columns with themselves, by :func:`active_root`.
         rows: R, the kernel K_NS of data and columns or any R with R^T R = K_SN K_NS.
         alpha: regularisation.
 
@@ -100,16 +100,6 @@ def variance_factor(k_ss: FloatArray, rows: FloatArray, alpha: float) -> FloatAr
 
     Source: Quiñonero-Candela, Rasmussen, J. Mach. Learn. Res. 6, 1939 (2005), eq. 20 without noise.
     """
-    return factor_by_root(variance_root(k_ss), rows, alpha)
-
-
-def variance_root(k_ss: FloatArray) -> FloatArray:
-    """Return P [column, r] with P^T K_SS P = 1, which serves several sets of rows."""
-    return eigen_root(k_ss, RELATIVE_EIGENVALUE, "the kernel of the active set")
-
-
-def factor_by_root(root: FloatArray, rows: FloatArray, alpha: float) -> FloatArray:
-    """Return :func:`variance_factor` from :func:`variance_root`."""
     whitened = rows @ root  # before it is squared: K_SN K_NS has lost what alpha tells apart
     value, vector = eigh(whitened.T @ whitened, check_finite=False)
     value = value.clip(min=0.0)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from hamlearn.errors import ConfigError
+from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import Posterior, damping
 from hamlearn.regression.rows import in_other_basis, merged, squared_error
 from hamlearn.regression.sparse import SparseProblem
@@ -22,24 +24,7 @@ RELATIVE_RANK = 1e-12
 on the whole training set, so that the bound is global: features that vanish by symmetry vanish here too."""
 
 
-@dataclass(frozen=True)
-class RidgeFit:
-    """Fitted weights of targets that share rows.
-
-    Attributes:
-        weights: [column, target].
-        posterior: how uncertain they are.
-        alphas: relative regularisation chosen for every target [target].
-        cv_mse: cross-validated mean squared error per row at that choice [target]; NaN if nothing could be left out.
-    """
-
-    weights: FloatArray
-    posterior: Posterior
-    alphas: FloatArray
-    cv_mse: FloatArray
-
-
-def fit_ridge(problem: SparseProblem, n_folds: int) -> RidgeFit:
+def fit_ridge(problem: SparseProblem, n_folds: int) -> Fit:
     """Minimise |A w - y|^2 + alpha |w|^2 for every target, alpha by cross-validation over folds of the parts.
 
     Fold k consists of the parts k, k + n_folds, ... All components M of a sample share one weight vector, which makes
@@ -63,11 +48,11 @@ def fit_ridge(problem: SparseProblem, n_folds: int) -> RidgeFit:
     folds = [merged(p.factor for p in problem.parts[k::n_folds]) for k in range(min(n_folds, len(problem.parts)))]
     folds = [fold for fold in folds if len(fold)]
     total, rows = problem.factor(), max(problem.n_rows(), 1)
-    spectrum = Spectrum.of(total, rows, r)
+    spectrum = Spectrum.of(problem)
     n_targets = total.shape[1] - r
     if not spectrum.basis.shape[1]:
         nothing, squares = np.full(n_targets, np.nan), (total[:, r:] ** 2).sum(axis=0) / rows
-        return RidgeFit(*spectrum.solve(np.ones(n_targets), squares), nothing, nothing.copy())
+        return Fit(*spectrum.solve(np.ones(n_targets), squares), nothing, nothing.copy())
     absolute = RELATIVE_ALPHAS * float((total[:, :r] ** 2).sum()) / rows
     rank = spectrum.basis.shape[1]
     if rank < r:  # what was dropped as rounding must not be fitted within folds either
@@ -78,18 +63,7 @@ def fit_ridge(problem: SparseProblem, n_folds: int) -> RidgeFit:
     weights, posterior = spectrum.solve(absolute[best], least / (variances + rows * absolute)[best])
     if len(folds) < 2:  # the mean square of the weights is what maximum likelihood gives without noise
         posterior = replace(posterior, scales=(weights**2).sum(axis=0) / rank)
-    return RidgeFit(weights, posterior, RELATIVE_ALPHAS[best], least / rows)
-
-
-def refit(factor: FloatArray, n_rows: int, known: Posterior) -> tuple[FloatArray, Posterior]:
-    """Return the weights and their posterior for other rows, with the alphas and prior variances of a fit.
-
-    Args:
-        factor: of [A y] [k, r + target].
-        n_rows: number of rows behind it.
-        known: posterior of the fit.
-    """
-    return Spectrum.of(factor, max(n_rows, 1), len(known.directions)).solve(known.alphas, known.scales)
+    return Fit(weights, posterior, RELATIVE_ALPHAS[best], least / rows)
 
 
 @dataclass(frozen=True)
@@ -107,11 +81,12 @@ class Spectrum:
     projected: FloatArray
 
     @classmethod
-    def of(cls, factor: FloatArray, n_rows: int, n_columns: int) -> Spectrum:
-        """Return the spectrum of the rows behind a factor of [A y]."""
-        u, s, vt = np.linalg.svd(factor[:, :n_columns], full_matrices=False)
-        kept = s > RELATIVE_RANK * n_rows**0.5
-        return cls(np.ascontiguousarray(vt[kept].T), s[kept], (u.T @ factor[:, n_columns:])[kept])
+    def of(cls, problem: SparseProblem, without: Sequence[int] = ()) -> Spectrum:
+        """Return the spectrum of the rows of all parts but some, in the basis where K = 1."""
+        factor, r = problem.factor(without), problem.rank
+        u, s, vt = np.linalg.svd(factor[:, :r], full_matrices=False)
+        kept = s > RELATIVE_RANK * max(problem.n_rows(without), 1) ** 0.5
+        return cls(np.ascontiguousarray(vt[kept].T), s[kept], (u.T @ factor[:, r:])[kept])
 
     def solve(self, alphas: FloatArray, scales: FloatArray) -> tuple[FloatArray, Posterior]:
         """Return V S / (S^2 + alpha) U^T y [q, target] and its posterior, for an alpha and prior variance of each."""

@@ -19,14 +19,14 @@ def known(waters, water_lowdin):
 
 def test_one_choice_of_a_grid_may_be_singular(known, monkeypatch):
     """The other one is taken, whatever its error."""
-    fit_groups = pair_kernels.fit_groups_full
+    fit_groups = pair_kernels.fits_of_groups
 
     def sometimes(tiles, *rest):
         if tiles.kernel.settings.rate == 1.0:
             raise SingularKernel("not this one")
         return fit_groups(tiles, *rest)
 
-    monkeypatch.setattr(pair_kernels, "fit_groups_full", sometimes)
+    monkeypatch.setattr(pair_kernels, "fits_of_groups", sometimes)
     told = []
     grid = SMALL.model_copy(update={"grid": {"rate": (1.0, 1e-3)}})
     fitted = fit(known, PLAIN, Job(echo=told.append), kernel=grid)

@@ -26,6 +26,10 @@ def test_lots_are_as_large_as_fits(sizes, most, parts):
     assert list(in_lots(sizes, most)) == parts
 
 
+def test_lots_have_no_more_parts_than_are_allowed():
+    assert list(in_lots([1.0, 1.0, 1.0, 5.0, 1.0], 4.0, 2)) == [(0, 2), (2, 3), (3, 4), (4, 5)]
+
+
 def test_memory_of_covariances_is_that_of_their_numbers():
     """Water in a minimal basis: O on-site (s-s, s-s, s-s, s-p, s-p, p-p L = 0, 2), H, H-H, O-H (s-s, s-s, s-p)."""
     groups = targets_of(target_orbitals(LowdinTarget(), "sto-3g", [1, 8]))

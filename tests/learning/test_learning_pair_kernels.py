@@ -96,8 +96,8 @@ def test_held_out_predictions_are_those_of_models_that_have_not_seen_them(known,
 @pytest.mark.parametrize("messages", [False, True])
 def test_sparse_with_everything_active_is_full(known, waters, messages, monkeypatch):
     """For the same alphas, whatever is left out first."""
-    monkeypatch.setattr("hamlearn.regression.kernel_fit.RELATIVE_ALPHAS", (1e-6,))
-    monkeypatch.setattr("hamlearn.regression.kernel_fit.FIRST_TRIED", 0)
+    monkeypatch.setattr("hamlearn.regression.fit.RELATIVE_ALPHAS", (1e-6,))
+    monkeypatch.setattr("hamlearn.regression.fit.FIRST_TRIED", 0)
     kernel = SMALL.model_copy(update={"message_passing": messages})
     one, other = (fit(known, BARS.model_copy(update={"basis": b}), kernel=kernel) for b in ("full", "sparse"))
     assert one.active_.count(Family("cross", 1, 8)) == other.active_.count(Family("cross", 1, 8)) == 2 * N
@@ -121,8 +121,8 @@ def in_any_order(executor, function, arguments):
 
 
 def assert_executor_changes_nothing(known, waters, settings, executor, monkeypatch):
-    monkeypatch.setattr("hamlearn.learning.kernel_rows.SMALLEST_TASKS", 6)
-    monkeypatch.setattr("hamlearn.learning.kernel_rows.ENTRIES_OF_A_TASK", 1e3)
+    monkeypatch.setattr("hamlearn.learning.tiles.SMALLEST_TASKS", 6)
+    monkeypatch.setattr("hamlearn.learning.tiles.ENTRIES_OF_A_TASK", 1e3)
     serial, spread = fit(known, settings), fit(known, settings, Job(executor=executor))
     before = serial.predict_with_covariance(waters[N:], SILENT)
     for one, tolerance in ((spread, 1e-7), (serial, EXACT)):
@@ -137,7 +137,7 @@ def assert_executor_changes_nothing(known, waters, settings, executor, monkeypat
 
 @pytest.mark.parametrize("settings", [BARS, SPARSE], ids=["full", "sparse"])
 def test_tasks_in_any_order_change_nothing(known, waters, settings, monkeypatch):
-    monkeypatch.setattr("hamlearn.learning.kernel_rows.run_tasks", in_any_order)
+    monkeypatch.setattr("hamlearn.learning.tiles.run_tasks", in_any_order)
     assert_executor_changes_nothing(known, waters, settings, "serial", monkeypatch)
 
 

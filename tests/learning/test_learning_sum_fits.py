@@ -7,10 +7,9 @@ from hamlearn.config import KernelRidgeSettings, KernelSettings
 from hamlearn.errors import ConfigError
 from hamlearn.job import SILENT, Job
 from hamlearn.kernels.structure_kernel import make_kernel
-from hamlearn.learning import sum_task
-from hamlearn.learning.bases import StructureBasis
-from hamlearn.learning.sum_fits import fit_active, fit_derivatives, fit_full_basis, parts_of, structure_tiles
-from hamlearn.learning.sum_task import SumTask
+from hamlearn.learning import sum_fits
+from hamlearn.learning.bases import Basis
+from hamlearn.learning.sum_fits import SumTask, fit_active, fit_data, parts_of, structure_tiles
 from hamlearn.testing.exact_problems import PropertyProblem, small_molecules
 
 KERNEL = KernelSettings(
@@ -70,10 +69,12 @@ def test_the_first_structures_are_taken_with_their_gradients():
 @pytest.mark.parametrize(("most", "n"), [(450, 9), (40, 3), (1, 2)])
 def test_as_many_decide_as_there_is_time_for(most, n, monkeypatch):
     """Rows of the first structures, 10 of a water, 13 of a peroxide; two structures at least."""
-    monkeypatch.setattr(sum_task, "MOST_DERIVATIVES", most)
-    monkeypatch.setattr(sum_task, "MOST_VALUES", 5)
-    assert len(task_of(forces=True).first_to_decide().structures) == n
-    assert len(task_of().first_to_decide().structures) == 5
+    monkeypatch.setattr(sum_fits, "MOST_DERIVATIVES", most)
+    monkeypatch.setattr(sum_fits, "MOST_VALUES", 5)
+    assert len(task_of(forces=True).deciding("derivatives").structures) == n
+    assert len(task_of(forces=True).deciding("sparse").structures) == 5
+    assert task_of(forces=True).deciding("sparse").data.gradients is None
+    assert len(task_of().deciding("full").structures) == len(STRUCTURES)
 
 
 def test_tiles_hold_every_structure_within_the_memory():
@@ -90,7 +91,7 @@ def test_tiles_hold_every_structure_within_the_memory():
 def test_all_environments_active_are_the_basis_of_structures(kernel, l):
     """With the mixture of both fixed, predictions and variances are the same."""
     task = task_of(l)
-    full, one = fit_full_basis(kernel, task, parts_of(kernel, task), MIXTURE)
+    full, one = fit_data(kernel, task, "full", parts_of(kernel, task), MIXTURE)
     sparse, other = fit_active(kernel, task, MIXTURE, SILENT)
     env = kernel.environments(small_molecules(3, seed=5))
     expected = full.values(env, one.mixture) @ one.weights
@@ -100,7 +101,7 @@ def test_all_environments_active_are_the_basis_of_structures(kernel, l):
 
 def test_derivatives_solve_the_regularised_kernel(kernel):
     task = task_of(forces=True)
-    basis, fit = fit_derivatives(kernel, task, MIXTURE)
+    basis, fit = fit_data(kernel, task, "derivatives", parts_of(kernel, task), MIXTURE)
     y, variance, _ = task.rows()
     gram = basis.gram(fit.mixture)
     np.testing.assert_allclose(fit.weights, np.linalg.solve(gram + np.diag(variance), y), rtol=1e-6, atol=1e-8)
@@ -113,7 +114,7 @@ def test_a_singular_kernel_is_told(kernel):
     task, data = PropertyProblem().encode(twice)
     many = SumTask(twice, data, task.group, SETTINGS)
     with pytest.raises(ConfigError, match=r"singular to rounding; give smaller model.kernel.a and c0"):
-        fit_full_basis(kernel, many, parts_of(kernel, many), 1e17 * MIXTURE)
+        fit_data(kernel, many, "full", parts_of(kernel, many), 1e17 * MIXTURE)
 
 
 @pytest.mark.parametrize("solver", ["normal", "rkhs", "qr", "rkhs-qr"])
@@ -134,7 +135,7 @@ def test_active_environments_are_farthest_of_their_element(kernel):
     task = task_of(settings=SETTINGS.model_copy(update={"active": {"H": 4, "O": 2}}))
     basis, fit = fit_active(kernel, task, MIXTURE, Job(echo=told.append))
     assert {z: len(rows) for z, rows in basis.rows.items()} == {1: 4, 8: 2} and len(fit.weights) == 6
-    env = StructureBasis(kernel, basis.structures, (0, 1)).environments
+    env = Basis("full", kernel, basis.structures, (0, 1)).environments
     assert all(rows.max() < env.count(z) for z, rows in basis.rows.items())
     held = {s for z, rows in basis.rows.items() for s in env.structure[z][rows]}
     assert held == set(range(len(basis.structures)))

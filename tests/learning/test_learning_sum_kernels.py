@@ -7,8 +7,8 @@ from ase import Atoms
 from hamlearn.config import KernelRidgeSettings, KernelSettings
 from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.job import SILENT, Job
-from hamlearn.learning import sum_kernels
-from hamlearn.learning.bases import StructureBasis
+from hamlearn.learning import sum_fits, sum_kernels
+from hamlearn.learning.bases import Basis
 from hamlearn.learning.data import Data
 from hamlearn.learning.groups import Answers
 from hamlearn.learning.sum_kernels import SumKernelLearner
@@ -76,6 +76,19 @@ def values_of(answers):
     return rows[:, 0]
 
 
+def test_derivatives_are_fitted_on_all_data_where_the_first_decide(monkeypatch):
+    """On the mixture; the basis are all structures and coordinates."""
+    monkeypatch.setattr(sum_fits, "MOST_DERIVATIVES", 40)
+    _, data = PropertyProblem(forces=True).encode(KNOWN)
+    learner = fit(data, FIXED.model_copy(update={"basis": "derivatives"}))
+    (y,) = (rows[:, 0] for rows in data.values.values())
+    y = np.concatenate([y, data.gradients.ravel()])
+    k = learner.basis_.gram(learner.fit_.mixture)
+    variance = np.repeat(data.variances, [len(KNOWN), len(y) - len(KNOWN)])
+    assert len(k) == len(y) > 40
+    np.testing.assert_allclose(k @ learner.fit_.weights + variance * learner.fit_.weights, y, atol=1e-6)
+
+
 def test_weights_solve_the_regularised_kernel(encoded):
     """(K + 1) x = y, and y(A) = sum_B K(A, B) x_B, with the kernel of the fit; variances are those of the process."""
     _, data = encoded
@@ -91,7 +104,7 @@ def test_weights_solve_the_regularised_kernel(encoded):
     scale = float(learner.fit_.posterior.scales[0])
     for s, atoms in enumerate(NEW[:2]):
         m = len(rows) // len(NEW)
-        own = type(learner.basis_)(learner.kernel_.uncontracted(), [atoms], learner.group_.irrep).gram(mixture)
+        own = Basis("full", learner.kernel_.uncontracted(), [atoms], learner.group_.irrep).gram(mixture)
         r = rows[m * s : m * (s + 1)]
         expected = scale * (own - r @ np.linalg.solve(k + np.eye(len(k)), r.T) + np.eye(m))
         found = answers.covariances[s][learner.group_][0]
@@ -276,7 +289,7 @@ def test_sums_of_structures_are_learned(l, error_bars):
     rows = learner.basis_.values(learner.kernel_.environments(NEW), learner.fit_.mixture)
     np.testing.assert_allclose(values_of(learner.predict(NEW, SILENT)), rows @ f.T @ z, atol=1e-7)
     if error_bars:
-        own = StructureBasis(learner.kernel_.uncontracted(), NEW[:1], learner.group_.irrep).gram(learner.fit_.mixture)
+        own = Basis("full", learner.kernel_.uncontracted(), NEW[:1], learner.group_.irrep).gram(learner.fit_.mixture)
         r = (rows @ f.T)[: 2 * l + 1]
         solved = np.linalg.solve(f @ k @ f.T + np.eye(len(f)), r.T)
         expected = float(learner.fit_.posterior.scales[0]) * (own - r @ solved + np.eye(len(own)))

@@ -4,7 +4,7 @@ import pytest
 
 from hamlearn.config import KernelRidgeSettings, KernelSettings
 from hamlearn.errors import ConfigError
-from hamlearn.learning.sum_limits import check_basis
+from hamlearn.learning.sum_fits import check_basis
 from hamlearn.testing.exact_problems import small_molecules
 
 STRUCTURES = small_molecules(6)  # 3 waters, 3 peroxides: 12 H, 9 O

@@ -12,9 +12,8 @@ from noisy_waters import BARS, SMALL, SPARSE, N, fit, noisy_waters
 from hamlearn.errors import ArtifactError, ConfigError
 from hamlearn.job import SILENT, Job
 from hamlearn.kernels import BlockKernel
-from hamlearn.learning.kernel_rows import as_matrix
 from hamlearn.learning.pair_kernels import PairKernelLearner
-from hamlearn.learning.tiles import KernelTiles, fingerprint, remove_kernels
+from hamlearn.learning.tiles import KernelTiles, as_matrix, fingerprint, remove_kernels
 from hamlearn.structures.families import Family
 
 HO = Family("cross", 1, 8)
@@ -33,8 +32,18 @@ def kernel(known):
 @pytest.fixture
 def small_tasks(monkeypatch):
     """Three tiles of the waters in place of one."""
-    monkeypatch.setattr("hamlearn.learning.kernel_rows.SMALLEST_TASKS", 6)
-    monkeypatch.setattr("hamlearn.learning.kernel_rows.ENTRIES_OF_A_TASK", 1e3)
+    monkeypatch.setattr("hamlearn.learning.tiles.SMALLEST_TASKS", 6)
+    monkeypatch.setattr("hamlearn.learning.tiles.ENTRIES_OF_A_TASK", 1e3)
+
+
+MADE = KernelTiles._made
+
+
+def none_made(self, ranges, executor):
+    """Stands for the computation of kernels, of which those that are kept are all there."""
+    if self.folder is not None and ranges:
+        pytest.fail("kernels were computed")
+    return MADE(self, ranges, executor)
 
 
 @pytest.mark.usefixtures("small_tasks")
@@ -59,7 +68,7 @@ def test_tiles_that_are_there_are_not_computed_again(known, waters, settings, tm
     for one in (again, predicted(job=SILENT)):
         for group, values in before.items():
             np.testing.assert_allclose(one[group], values, atol=1e-8)
-    monkeypatch.setattr("hamlearn.learning.tiles.kernel_rows", lambda *a: [] if not a[5] else pytest.fail())
+    monkeypatch.setattr(KernelTiles, "_made", none_made)
     twice = replace(known.data, values={group: 2 * values for group, values in known.data.values.items()})
     for group, values in predicted(twice).items():
         np.testing.assert_allclose(values, 2 * before[group], atol=1e-7)
@@ -113,7 +122,7 @@ def test_predictions_keep_their_kernels_where_they_are_told_to(known, waters, tm
         found = learner.predict(waters[N : N + 3], Job(scratch=tmp_path)).values()
         for group, values in expected.items():
             np.testing.assert_allclose(found[group], values, atol=1e-10)
-        monkeypatch.setattr("hamlearn.learning.tiles.kernel_rows", lambda *a: [] if not a[5] else pytest.fail())
+        monkeypatch.setattr(KernelTiles, "_made", none_made)
 
 
 def test_other_settings_structures_and_kernels_have_other_tiles(known):
@@ -168,6 +177,6 @@ def test_temporary_kernels_leave_nothing(known, tmp_path, monkeypatch):
             assert list(tmp_path.rglob("*.npz"))
             raise KeyboardInterrupt
 
-        patched.setattr("hamlearn.learning.group_fits.fit_groups_full", killed)
+        patched.setattr("hamlearn.learning.group_fits.fits_of_groups", killed)
         fit(known)
     assert not list(tmp_path.iterdir())

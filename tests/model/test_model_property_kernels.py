@@ -10,7 +10,7 @@ import hamlearn
 from hamlearn.config import KernelRidgeSettings, PropertyTarget, build_config
 from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.job import Job
-from hamlearn.learning.bases import StructureBasis, self_kernels_of
+from hamlearn.learning.bases import Basis, self_kernels_of
 from hamlearn.learning.choice import grid_of
 from hamlearn.model.property import PropertyModel
 from hamlearn.observables.properties import property_metrics
@@ -78,7 +78,7 @@ def test_forces_without_weight_change_nothing():
 
 def test_uncertainty_is_that_of_a_gaussian_process(full):
     learner, mixture = full.learner_, full.learner_.fit_.mixture
-    basis = StructureBasis(learner.kernel_, TRAIN, (0, 1))
+    basis = Basis("full", learner.kernel_, TRAIN, (0, 1))
     rows = basis.values(learner.kernel_.environments(NEW), mixture)
     inverse = np.linalg.inv(basis.gram(mixture) + np.eye(len(TRAIN)))
     prior = np.ravel(self_kernels_of(learner.kernel_, NEW, (0, 1), mixture))

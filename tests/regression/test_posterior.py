@@ -6,11 +6,17 @@ import numpy as np
 import pytest
 
 from hamlearn.regression.full import RegularisedKernel
-from hamlearn.regression.posterior import MOST_FOR_VARIANCE, Posterior, damping, variance_columns, variance_factor
+from hamlearn.regression.positive import active_root
+from hamlearn.regression.posterior import MOST_FOR_VARIANCE, Posterior, damping, variance_columns
+from hamlearn.regression.posterior import variance_factor as factor_by_root
 from hamlearn.regression.sparse import SparseProblem
 from hamlearn.testing import TOLERANCE
 
 EXACT = TOLERANCE["float64"]["exact"]
+
+
+def variance_factor(k_ss, rows, alpha):
+    return factor_by_root(active_root(k_ss), rows, alpha)
 
 
 def gaussian(a, b):

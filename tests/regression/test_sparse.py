@@ -245,3 +245,33 @@ def test_memory_does_not_grow_with_the_data(well):
 def test_a_kernel_that_is_not_positive_is_refused(well, solver):
     with pytest.raises(ConfigError, match="not positive semi-definite"):
         solve_sparse(-well[0], *well[1:], solver=solver)
+
+
+@each_solver
+def test_rows_kept_are_predicted_from_the_other_parts(well, solver):
+    """Those of every part from the rest, of one without a factor from all; afterwards they may be taken in."""
+    k_mm, k_nm, y, variance = well
+    problem = filled(well, solver, tile=50, n_parts=3)
+    rows = [np.arange(100, 110), np.arange(0, 20), np.arange(3)]
+    for part, kept in zip((2, 0, 7), rows, strict=True):
+        for half in np.array_split(kept, 2):
+            problem.keep(k_nm[half], y[half], part)
+    assert problem.n_rows() == 150
+    rests = [np.arange(100), np.arange(50, 150), np.arange(150)]
+    weights = [formula(k_mm, k_nm[rest], y[rest], variance[rest]) for rest in rests]
+    expected = [y[kept] - k_nm[kept] @ w for kept, w in zip(rows, weights, strict=True)]
+    np.testing.assert_allclose(problem.left_out(1.0), np.concatenate(expected), atol=1e-9)
+    columns = np.array([0, 4, 29])
+    apart = list(problem.rows_apart(columns))
+    assert np.concatenate([where for where, *_ in apart]).tolist() == list(range(33))
+    for (_, own, k, rest), kept, others in zip(apart, rows, rests, strict=True):
+        assert own.tolist() == columns.tolist()
+        np.testing.assert_allclose(k, k_nm[np.ix_(kept, columns)], atol=1e-8)
+        among = k_nm[np.ix_(others, columns)]
+        np.testing.assert_allclose(rest.T @ rest, (among.T / variance[others]) @ among, atol=1e-8)
+    assert problem.reached().all()
+    problem.take_in_kept()
+    assert problem.n_rows() == 183
+    more = np.concatenate([np.arange(150), *rows])
+    noise = np.append(variance, np.ones(33))
+    np.testing.assert_allclose(problem.weights(1.0), formula(k_mm, k_nm[more], y[more], noise), atol=1e-9)

@@ -6,9 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hamlearn.errors import ConfigError
-from hamlearn.regression.posterior import Posterior
 from hamlearn.regression.sparse import SparseProblem
-from hamlearn.regression.spectral import RELATIVE_ALPHAS, fit_ridge, refit
+from hamlearn.regression.spectral import RELATIVE_ALPHAS, Spectrum, fit_ridge
 from hamlearn.testing import TOLERANCE
 
 EXACT = TOLERANCE["float64"]["exact"]
@@ -190,8 +189,7 @@ def test_closed_form_is_the_posterior_of_a_gaussian_process(rows):
     rng = np.random.default_rng(rows)
     x, y, new = rng.normal(size=(rows, 15)), rng.normal(size=(rows, 2)), rng.normal(size=(7, 15))
     alphas, scales = np.array([0.3, 1e-3]), np.array([2.0, 0.7])
-    known = Posterior(np.zeros((15, 0)), np.zeros(0), alphas, scales)
-    weights, posterior = refit(problem(x, y, np.arange(rows) % 2).factor(), rows, known)
+    weights, posterior = Spectrum.of(problem(x, y, np.arange(rows) % 2)).solve(alphas, scales)
     found = posterior.covariances(new, [3, 0, 4])
     assert [v.shape for v in found] == [(2, 3, 3), (2, 0, 0), (2, 4, 4)]
     for target in (0, 1):
@@ -205,7 +203,7 @@ def test_refitting_all_rows_is_the_fit():
     x, y = data(9)
     all_rows = problem(x, y, np.arange(60) % 3)
     fit = fit_ridge(all_rows, 3)
-    weights, posterior = refit(all_rows.factor(), 60, fit.posterior)
+    weights, posterior = Spectrum.of(all_rows).solve(fit.posterior.alphas, fit.posterior.scales)
     np.testing.assert_allclose(weights, fit.weights, atol=EXACT)
     np.testing.assert_array_equal(posterior.scales, fit.posterior.scales)
 

@@ -38,7 +38,7 @@ def test_a_killed_fit_goes_on_with_the_kernels_it_has(waters, tmp_path, monkeypa
         def killed(*arguments):
             raise KeyboardInterrupt
 
-        patched.setattr(group_fits, "_fit_groups_active", killed)
+        patched.setattr(group_fits, "fits_of_groups", killed)
         with pytest.raises(KeyboardInterrupt):
             run(config, out, executor="serial")
         patched.undo()
@@ -46,14 +46,14 @@ def test_a_killed_fit_goes_on_with_the_kernels_it_has(waters, tmp_path, monkeypa
         with pytest.raises(KeyboardInterrupt):
             run(config, out, executor="serial")
     assert list((out / "kernels").rglob("*.npz"))
-    rows = kernel_tiles.kernel_rows
+    made = kernel_tiles.KernelTiles._made
     computed = []
 
-    def counted(kernel, a, basis, wanted, executor, ranges, is_symmetric):
-        computed.extend(ranges)
-        return rows(kernel, a, basis, wanted, executor, ranges, is_symmetric)
+    def counted(self, ranges, executor):
+        computed.extend(ranges if self.folder is not None else [])
+        return made(self, ranges, executor)
 
-    monkeypatch.setattr(kernel_tiles, "kernel_rows", counted)
+    monkeypatch.setattr(kernel_tiles.KernelTiles, "_made", counted)
     result = run(config, out, executor="serial", until="curve")
     assert not computed
     assert not (out / "kernels").exists()

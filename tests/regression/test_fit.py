@@ -4,13 +4,33 @@ import numpy as np
 import pytest
 
 from hamlearn.regression.alphas import SingularKernel
-from hamlearn.regression.kernel_fit import FIRST_TRIED, RELATIVE_ALPHAS, ActiveFit, fit_full
+from hamlearn.regression.fit import FIRST_TRIED, RELATIVE_ALPHAS, fit_kernel, reaches
+from hamlearn.regression.full import FullProblem
+from hamlearn.regression.sparse import SparseProblem
 from hamlearn.testing import TOLERANCE
 
 EXACT = TOLERANCE["float64"]["exact"]
 N, WIDTH = 10, 3  # structures, rows of each
 OWNER = np.repeat(np.arange(N), WIDTH)
 FOLDS = [np.flatnonzero(np.isin(OWNER, range(fold, N, 3))) for fold in range(3)]
+
+
+def fit_full(k, y, folds, owner, variance=False, width=1):
+    """Fit with all data as basis."""
+
+    priors = {int(s): k[np.ix_(owner == s, owner == s)] for s in np.unique(owner)} if variance else None
+    held = np.arange(len(k) if len(folds) else 0)
+    return fit_kernel(FullProblem(k, y, folds), y, held, owner, priors, width=width)
+
+
+def fit_active(k_mm, k, y, held, owner=None, priors=None, width=1, solver="qr", tiles=1):
+    """Fit on an active set; the rows held are left out at first."""
+    problem = SparseProblem(k_mm if reaches(k_mm) else np.zeros_like(k_mm), y.shape[1], solver=solver)
+    for rows in np.array_split(np.setdiff1d(np.arange(len(k)), held), tiles):
+        problem.add(k[rows], y[rows])
+    problem.keep(k[held], y[held], 1)
+    owner = np.arange(len(k)) if owner is None else owner
+    return fit_kernel(problem, y, held, owner, priors, width=width)
 
 
 def rows_of(structure):
@@ -76,8 +96,8 @@ def test_covariances_are_those_of_a_gaussian_process():
     fit = fit_full(k, y, FOLDS, OWNER, variance=True)
     noise = fit.alphas[0]  # the one in the middle, not the larger one of the noisier target
     assert noise < fit.alphas[2]
-    assert sorted(fit.held_covariances) == list(range(N))
-    for structure, found in fit.held_covariances.items():
+    assert sorted(fit.covariances) == list(range(N))
+    for structure, found in fit.covariances.items():
         rows = rows_of(structure)
         fold = next(f for f in FOLDS if rows[0] in f)
         rest = np.setdiff1d(np.arange(len(k)), fold)
@@ -86,16 +106,16 @@ def test_covariances_are_those_of_a_gaussian_process():
         )
         np.testing.assert_allclose(found, expected, atol=1e-9)
     _, expected = gaussian_process(k, cross, prior, y, noise)
-    reduced = cross @ fit.variance
+    reduced = cross @ fit.posterior.directions
     np.testing.assert_allclose(prior - reduced @ reduced.T, expected, atol=1e-8)
 
 
 def test_prior_variance_makes_left_out_rows_as_wrong_as_they_are_said_to_be():
     k, _, _, y = problem(3)
     fit = fit_full(k, y, FOLDS, OWNER, variance=True)
-    expected = sum(np.trace(c) for c in fit.held_covariances.values())
-    np.testing.assert_allclose(fit.scales * expected, (fit.residuals**2).sum(axis=0))
-    assert (fit_full(k, y, FOLDS, OWNER).scales == 0).all()
+    expected = sum(np.trace(c) for c in fit.covariances.values())
+    np.testing.assert_allclose(fit.posterior.scales * expected, (fit.residuals**2).sum(axis=0))
+    assert fit_full(k, y, FOLDS, OWNER).posterior is None
 
 
 def test_one_structure_is_projected_on_what_the_kernel_can_be():
@@ -116,7 +136,7 @@ def test_a_kernel_that_vanishes_by_symmetry_predicts_nothing(exactly):
     noise = np.random.default_rng(4).normal(size=(len(y), len(y)))
     k = 0.0 * noise if exactly else 1e-17 * (noise + noise.T)
     for fit in (fit_full(k, y, FOLDS, OWNER, variance=True), sparse(k, y, np.arange(0, len(k), 2))):
-        assert not fit.weights.any() and (fit.scales == 0).all() and not fit.variance.any()
+        assert not fit.weights.any() and (fit.posterior.scales == 0).all() and not fit.posterior.directions.any()
         np.testing.assert_array_equal(fit.residuals, y[fit.held])
         np.testing.assert_allclose(fit.cv_mse, (y[fit.held] ** 2).mean(axis=0))
 
@@ -125,12 +145,11 @@ def test_rows_of_a_single_fold_are_as_uncertain_as_they_are_large():
     """Left out together, nothing is known of them: the prediction is zero, the covariance the prior one."""
     k, _, _, y = problem(9)
     everything = np.arange(len(k))
-    group = ActiveFit(k, 2, variance=True)
-    group.add(k[:0], y[:0])
     priors = {s: k[np.ix_(rows_of(s), rows_of(s))] for s in range(N)}
-    for fit in (fit_full(k, y, [everything], OWNER, variance=True), group.fit(k, y, everything, OWNER, priors)):
+    active = fit_active(k, k, y, everything, OWNER, priors)
+    for fit in (fit_full(k, y, [everything], OWNER, variance=True), active):
         np.testing.assert_allclose(fit.residuals, y, atol=1e-9)
-        np.testing.assert_allclose(fit.scales, (y**2).mean(axis=0), rtol=1e-6)
+        np.testing.assert_allclose(fit.posterior.scales, (y**2).mean(axis=0), rtol=1e-6)
         np.testing.assert_allclose(fit.alphas, RELATIVE_ALPHAS[FIRST_TRIED])
         np.testing.assert_allclose(k @ fit.weights, y, atol=0.3)
 
@@ -138,12 +157,8 @@ def test_rows_of_a_single_fold_are_as_uncertain_as_they_are_large():
 def sparse(k, y, columns, tiles=3, variance=True, solver="qr", width=1):
     """Fit on an active set, the first fold left out at first."""
     out = FOLDS[0]
-    rest = np.setdiff1d(np.arange(len(k)), out)
-    group = ActiveFit(k[np.ix_(columns, columns)], y.shape[1], variance, width=width, solver=solver)
-    for rows in np.array_split(rest, tiles):
-        group.add(k[np.ix_(rows, columns)], y[rows])
-    priors = {int(s): k[np.ix_(rows_of(s), rows_of(s))] for s in np.unique(OWNER[out])}
-    return group.fit(k[np.ix_(out, columns)], y[out], out, OWNER[out], priors)
+    priors = {int(s): k[np.ix_(rows_of(s), rows_of(s))] for s in np.unique(OWNER[out])} if variance else None
+    return fit_active(k[np.ix_(columns, columns)], k[:, columns], y, out, OWNER, priors, width, solver, tiles)
 
 
 @pytest.mark.parametrize("solver", ["qr", "rkhs-qr"])
@@ -160,7 +175,7 @@ def test_sparse_with_everything_active_is_full(solver):
     noise = fit.alphas[0]  # the one in the middle
     assert noise != fit.alphas[2]
     _, expected = gaussian_process(k, cross, prior, y, noise)
-    reduced = cross @ fit.variance
+    reduced = cross @ fit.posterior.directions
     np.testing.assert_allclose(prior - reduced @ reduced.T, expected, atol=1e-7)
 
 
@@ -169,11 +184,11 @@ def test_sparse_variances_are_too_large_rather_than_too_small():
     k, cross, prior, y = problem(6)
     fit = sparse(k, y, np.arange(0, len(k), 4))
     columns = np.arange(0, len(k), 4)
-    reduced = cross[:, columns] @ fit.variance
+    reduced = cross[:, columns] @ fit.posterior.directions
     found = np.diag(prior - reduced @ reduced.T)
     _, exact = gaussian_process(k, cross, prior, y, sorted(fit.alphas)[1])
     assert (found >= np.diag(exact) - 1e-9).all() and (found <= np.diag(prior)).all()
-    for structure, covariance in fit.held_covariances.items():
+    for structure, covariance in fit.covariances.items():
         assert structure % 3 == 0 and np.linalg.eigvalsh(covariance)[0] > -1e-9
 
 
@@ -182,7 +197,7 @@ def test_tiles_do_not_matter():
     columns = np.arange(0, len(k), 2)
     one, many = (sparse(k, y, columns, tiles, variance=False) for tiles in (1, 6))
     np.testing.assert_allclose(many.weights, one.weights, rtol=1e-5)
-    assert one.variance is None and not one.held_covariances and (one.scales == 0).all()
+    assert one.posterior is None and not one.covariances
 
 
 def test_weights_reproduce_the_data_where_the_kernel_is_nearly_singular():
@@ -201,15 +216,14 @@ def test_rows_left_out_beyond_the_cut_off_decide_nothing():
     k, _, _, y = problem(3)
     out = FOLDS[0]
     rest = np.setdiff1d(np.arange(len(k)), out)
-    group = ActiveFit(k[np.ix_(rest, rest)], 2, variance=True)
-    group.add(k[np.ix_(rest, rest)], y[rest])
-    nothing = np.zeros((len(out), len(rest)))
+    k_mm, k_nm = k[np.ix_(rest, rest)], k[:, rest].copy()
+    k_nm[out] = 0.0
     priors = {int(s): np.zeros((len(rows_of(s)),) * 2) for s in np.unique(OWNER[out])}
-    fit = group.fit(nothing, y[out], out, OWNER[out], priors)
+    fit = fit_active(k_mm, k_nm, y, out, OWNER, priors)
     np.testing.assert_allclose(fit.alphas, RELATIVE_ALPHAS[FIRST_TRIED])
     np.testing.assert_allclose(fit.residuals, y[out])
     unit = np.trace(k[np.ix_(rest, rest)]) / len(rest)
-    np.testing.assert_allclose(fit.scales, (y**2).mean(axis=0) / unit)
+    np.testing.assert_allclose(fit.posterior.scales, (y**2).mean(axis=0) / unit)
 
 
 def test_rows_beyond_the_cut_off_do_not_widen_error_bars():
@@ -224,7 +238,7 @@ def test_rows_beyond_the_cut_off_do_not_widen_error_bars():
     together = fit_full(
         k, np.vstack([y, np.ones((6, 1))]), [np.append(f, 60 + n) for n, f in enumerate(folds)], np.arange(66), True
     )
-    assert together.scales == pytest.approx(alone.scales, rel=0.3)
+    assert together.posterior.scales == pytest.approx(alone.posterior.scales, rel=0.3)
     assert together.cv_mse == pytest.approx(alone.cv_mse, rel=0.3)
 
 
@@ -235,9 +249,9 @@ def test_points_that_are_active_twice_change_nothing():
     twice = np.append(columns, columns[:4])
     one, two = sparse(k, y, columns), sparse(k, y, twice)
     np.testing.assert_array_equal(two.alphas, one.alphas)
-    np.testing.assert_allclose(two.scales, one.scales, rtol=1e-6)
+    np.testing.assert_allclose(two.posterior.scales, one.posterior.scales, rtol=1e-6)
     np.testing.assert_allclose(cross[:, twice] @ two.weights, cross[:, columns] @ one.weights, atol=1e-7)
-    known = [cross[:, c] @ fit.variance for c, fit in ((columns, one), (twice, two))]
+    known = [cross[:, c] @ fit.posterior.directions for c, fit in ((columns, one), (twice, two))]
     np.testing.assert_allclose(known[1] @ known[1].T, known[0] @ known[0].T, atol=1e-7)
 
 
@@ -253,7 +267,7 @@ def test_variances_of_many_columns_are_from_some_of_them(monkeypatch):
         np.testing.assert_array_equal(fit.weights, one.weights)
         k_ss, k_ns, alpha = k[np.ix_(columns, columns)], k[:, columns], sorted(fit.alphas)[1]
         expected = np.linalg.inv(k_ss) - alpha * np.linalg.inv(k_ns.T @ k_ns + alpha * k_ss)
-        reduced = cross[:, columns] @ fit.variance
+        reduced = cross[:, columns] @ fit.posterior.directions
         np.testing.assert_allclose(reduced @ reduced.T, cross[:, columns] @ expected @ cross[:, columns].T, atol=1e-6)
 
 
@@ -270,15 +284,15 @@ def test_rows_left_out_beyond_the_cut_off_do_not_count():
     rest = np.setdiff1d(np.arange(len(k)), out)
 
     def fit(n_beyond):
-        active = ActiveFit(k[np.ix_(rest, rest)], 2)
-        active.add(k[np.ix_(rest, rest)], y[rest])
-        k_held = np.vstack([k[np.ix_(out, rest)], np.zeros((n_beyond, len(rest)))])
-        held = np.arange(len(k_held))
-        return active.fit(k_held, np.vstack([y[out], 9.0 * np.ones((n_beyond, 2))]), held, held, {})
+        k_nm = np.vstack([k[:, rest], np.zeros((n_beyond, len(rest)))])
+        held = np.concatenate([out, np.arange(len(k), len(k) + n_beyond)])
+        return fit_active(k[np.ix_(rest, rest)], k_nm, np.vstack([y, 9.0 * np.ones((n_beyond, 2))]), held)
 
     np.testing.assert_array_equal(fit(5).alphas, fit(0).alphas)
     np.testing.assert_allclose(fit(5).cv_mse, fit(0).cv_mse)
-    assert fit(5).reached.tolist() == [True] * len(out) + [False] * 5
+    sparse = SparseProblem(np.eye(2))
+    sparse.keep(np.array([[0.5, 0.0], [0.0, 0.0]]), np.ones((2, 1)), 1)
+    assert sparse.reached().tolist() == [True, False]
 
 
 def test_a_target_that_is_zero_is_predicted_as_zero():
@@ -287,4 +301,4 @@ def test_a_target_that_is_zero_is_predicted_as_zero():
     y[:, 0] = 0.0
     for fit in (fit_full(k, y, FOLDS, OWNER, variance=True), sparse(k, y, np.arange(0, len(k), 2))):
         assert fit.alphas[0] == RELATIVE_ALPHAS[FIRST_TRIED]
-        assert not fit.weights[:, 0].any() and fit.scales[0] == 0 and fit.cv_mse[0] == 0
+        assert not fit.weights[:, 0].any() and fit.posterior.scales[0] == 0 and fit.cv_mse[0] == 0

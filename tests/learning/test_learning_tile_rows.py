@@ -7,15 +7,7 @@ from noisy_waters import SMALL, N
 from hamlearn.errors import ConfigError
 from hamlearn.kernels import BlockKernel
 from hamlearn.learning.groups import Group
-from hamlearn.learning.kernel_rows import (
-    as_matrix,
-    entries_of,
-    kernel_rows,
-    results,
-    row_ranges,
-    self_kernels,
-    wanted_of,
-)
+from hamlearn.learning.tiles import KernelTiles, as_matrix, results, self_kernels, wanted_of
 from hamlearn.parallel import WorkerDied
 from hamlearn.structures.families import Family
 
@@ -39,22 +31,25 @@ def test_groups_want_their_irreps():
 
 
 def test_entries_are_counted(centres):
-    assert entries_of(centres, centres, WANTED) == (2 * N) ** 2 * (9 + 1) + N**2 * 25
+    assert KernelTiles(None, centres, centres, WANTED).n_entries == (2 * N) ** 2 * (9 + 1) + N**2 * 25
 
 
 def test_large_molecules_travel_in_smaller_tiles(centres, monkeypatch):
     wanted = {HO: [(1, 1)]}
-    assert row_ranges(centres, centres, wanted) == [(0, N)]
-    monkeypatch.setattr("hamlearn.learning.kernel_rows.ENTRIES_OF_A_TASK", 1)
-    monkeypatch.setattr("hamlearn.learning.kernel_rows.MOST_ENTRIES", 5 * 18 * N)  # those of five of N, nine a pair
-    assert row_ranges(centres, centres, wanted)[0][1] < 5
+    assert KernelTiles(None, centres, centres, wanted)._ranges == [(0, N)]
+    monkeypatch.setattr("hamlearn.learning.tiles.ENTRIES_OF_A_TASK", 1)
+    monkeypatch.setattr("hamlearn.learning.tiles.MOST_ENTRIES", 5 * 18 * N)  # those of five of N, nine a pair
+    assert KernelTiles(None, centres, centres, wanted)._ranges[0][1] < 5
 
 
 @pytest.mark.parametrize("is_symmetric", [False, True])
 def test_chunks_are_rows_of_the_kernel(kernel, centres, is_symmetric):
     """From the first column, or from that of the chunk's first structure on."""
     whole = kernel.between(centres, centres, WANTED)
-    found = list(kernel_rows(kernel, centres, centres, WANTED, ranges=[(3, 5), (9, N)], is_symmetric=is_symmetric))
+    tiles = KernelTiles(kernel, centres, centres, WANTED, is_symmetric=is_symmetric)
+    (all_rows,) = tiles.tiles()
+    assert all_rows[:2] == (0, N)
+    found = list(tiles._made([(3, 5), (9, N)], "serial"))
     assert [(start, stop) for start, stop, _ in found] == [(3, 5), (9, N)]
     for start, stop, kernels in found:
         for name, k in kernels.items():
@@ -72,7 +67,7 @@ def test_kernels_of_structures_with_themselves(kernel, centres):
 
 
 def test_workers_that_die_are_told_of(monkeypatch):
-    monkeypatch.setattr("hamlearn.learning.kernel_rows.run_tasks", lambda *a: [(0, 1.0), (1, WorkerDied())])
+    monkeypatch.setattr("hamlearn.learning.tiles.run_tasks", lambda *a: [(0, 1.0), (1, WorkerDied())])
     found = results("local:2", print, [(), ()])
     assert next(found) == (0, 1.0)
     with pytest.raises(ConfigError, match=r"killed its worker twice .* smaller model.active"):

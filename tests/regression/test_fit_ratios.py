@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from hamlearn.regression.calibration import ratio_of_active, ratio_of_data
+from hamlearn.regression.fit import ratio_of_active, ratio_of_data
 from hamlearn.regression.full import RegularisedKernel
 from hamlearn.regression.sparse import SparseProblem
 
@@ -39,21 +39,15 @@ def active():
     y, owner, noise = np.sin(x[:, 0]), np.arange(9) % N_FOLDS, 0.05
     problem = SparseProblem(gaussian(m, m), 1, N_FOLDS, "rkhs-qr")
     for fold in range(N_FOLDS):
-        problem.add(gaussian(x[fold::3], m) / np.sqrt(noise), y[fold::3] / np.sqrt(noise), fold)
-    values = [np.column_stack([gaussian(x[f::3], m) @ problem.root, y[f::3]]) for f in range(N_FOLDS)]
-    features = problem.root.T @ gaussian(m, m)
-    maps = []
-    for fold in range(N_FOLDS):
-        kept = owner != fold
-        lower = np.linalg.cholesky(gaussian(m[kept], m[kept]))
-        maps.append(features[:, kept] @ np.linalg.inv(lower).T)
-    return x, m, y, owner, noise, problem, values, maps
+        problem.add(gaussian(x[fold::3], m), y[fold::3], fold, noise)
+        problem.keep(gaussian(x[fold::3], m), y[fold::3], fold)
+    return x, m, y, owner, noise, problem
 
 
 @pytest.mark.parametrize("alpha", [1.0, 1e-6])
 def test_ratio_of_active_is_that_of_models_without_the_fold(active, alpha):
     """Neither its data nor its active points, the kernel divided by alpha."""
-    x, m, y, owner, noise, problem, values, maps = active
+    x, m, y, owner, noise, problem = active
     ratios = []
     for fold in range(N_FOLDS):
         rest, kept = np.arange(45) % 3 != fold, m[owner != fold]
@@ -62,21 +56,24 @@ def test_ratio_of_active_is_that_of_models_without_the_fold(active, alpha):
         error = y[~rest] - k_new @ np.linalg.solve(a, k_nm.T @ y[rest] / noise)
         known = k_new @ (np.linalg.inv(k_mm) - np.linalg.inv(a)) @ k_new.T
         ratios += list(error**2 / (1 / alpha - known.diagonal() + noise))
-    found = ratio_of_active(problem, values, maps, alpha, np.ones(45), noise)
+    found = ratio_of_active(problem, owner, alpha, np.ones(45), noise)
     assert found == pytest.approx(np.mean(ratios), rel=1e-6)
 
 
 def test_nothing_to_compare_is_a_ratio_of_one(active):
-    """One fold alone, or no active point of other folds; a fold of which this is so is passed over."""
-    *_, noise, problem, values, maps = active
-    assert ratio_of_active(problem, values[:1], maps[:1], 1.0, np.ones(15), noise) == 1.0
-    none = [a[:, :0] for a in maps]
-    assert ratio_of_active(problem, values, none, 1.0, np.ones(45), noise) == 1.0
-    some = ratio_of_active(problem, values, [none[0], *maps[1:]], 1.0, np.append(np.zeros(15), np.ones(30)), noise)
-    every = [
-        ratio_of_active(
-            problem, values, [a if f == k else none[f] for f, a in enumerate(maps)], 1.0, np.ones(45), noise
-        )
-        for k in (1, 2)
-    ]
-    assert some == pytest.approx(np.mean(every), rel=1e-12)
+    """One fold alone, or all active points in the only fold of data; a fold of which this is so is passed over."""
+    x, m, y, _, noise, problem = active
+    alone = SparseProblem(gaussian(m, m), 1, 1, "rkhs-qr")
+    alone.add(gaussian(x, m), y, 0, noise)
+    alone.keep(gaussian(x, m), y, 0)
+    assert ratio_of_active(alone, np.ones(9), 1.0, np.ones(45), noise) == 1.0
+    assert ratio_of_active(alone, np.zeros(9), 1.0, np.ones(45), noise) == 1.0
+    some = ratio_of_active(problem, np.zeros(9), 1.0, np.append(np.full(15, np.nan), np.ones(30)), noise)
+    others = []
+    for fold in (1, 2):
+        out = np.arange(45) % 3 == fold
+        a = gaussian(m, m) + gaussian(m, x[~out]) @ gaussian(x[~out], m) / noise
+        error = y[out] - gaussian(x[out], m) @ np.linalg.solve(a, gaussian(m, x[~out]) @ y[~out] / noise)
+        known = gaussian(x[out], m) @ (np.linalg.inv(gaussian(m, m)) - np.linalg.inv(a)) @ gaussian(m, x[out])
+        others += list(error**2 / (1 - known.diagonal() + noise))
+    assert some == pytest.approx(np.mean(others), rel=1e-8)
