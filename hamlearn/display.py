@@ -31,6 +31,12 @@ def counted(n: int, noun: str) -> str:
     return f"{n} {noun}{'' if n == 1 else 's'}"
 
 
+def listed(parts: Sequence[str], most: int, between: str) -> str:
+    """Return the first of some parts, and how many more there are."""
+    more = [f"... {len(parts) - most} more"] if len(parts) > most else []
+    return between.join([*parts[:most], *more])
+
+
 class Shown:
     """An object whose repr is ``ClassName(key=value, ...)`` in at most ten lines, arrays by shape and range.
 

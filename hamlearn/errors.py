@@ -20,6 +20,10 @@ class SettingError(ConfigError, ValueError):
     """A setting is not acceptable; also a ValueError, as for any wrong argument in Python."""
 
 
+class NotFittedError(ConfigError, AttributeError):
+    """What only a fit finds was asked for before there was one."""
+
+
 class StructureError(HamlearnError):
     """A geometry or a file of geometries is not acceptable."""
 

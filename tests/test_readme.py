@@ -18,7 +18,6 @@ from hamlearn import cli
 from hamlearn.config import learners
 from hamlearn.errors import ConfigError
 from hamlearn.learning import registry
-from hamlearn.model.equivariance import equivariance_error
 from hamlearn.structures import read_structures, split
 
 ROOT = Path(__file__).parents[1]
@@ -116,7 +115,7 @@ def test_a_learner_of_ones_own_is_saved_and_loaded(nearest: dict[str, Any], scra
     loaded.save("runs/again")
     again = hamlearn.load_model("runs/again").predict(tested[:1])[0]
     np.testing.assert_allclose(again.hamiltonian, predicted[0].hamiltonian, atol=1e-10)
-    assert equivariance_error(loaded, tested[:2]) < 1e-9
+    assert loaded.equivariance_error(tested[:2]) < 1e-9
 
 
 def test_a_learner_of_ones_own_is_refused_in_words(nearest: dict[str, Any], scratch: Path) -> None:

@@ -10,15 +10,15 @@ import numpy as np
 from ase.data import atomic_numbers
 
 from hamlearn.artifacts import load_arrays
-from hamlearn.blocks.keys import families
 from hamlearn.config.learners import ActiveBy
 from hamlearn.errors import ConfigError
 from hamlearn.job import SILENT, Job
 from hamlearn.kernels import BlockKernel, Centres, EnvironmentKernel, Environments
+from hamlearn.learning.domain import family_counts
 from hamlearn.learning.groups import family_name
 from hamlearn.learning.tiles import CHOICE, fingerprint, results, save_kernels
 from hamlearn.regression.farthest import farthest_points
-from hamlearn.structures.families import Family, numbers_of
+from hamlearn.structures.families import Family
 from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -151,13 +151,6 @@ def choose_environments(
             diagonal = mixture @ kernel.environment_diagonal(own)[z]
             out[z] = np.sort(farthest_points(column, diagonal, n, tolerance=SMALLEST_DISTANCE))
     return out
-
-
-def family_counts(structures: Sequence[Atoms], pairs: bool = True) -> dict[Family, int]:
-    """Return the number of samples of every family that occurs, of atoms and, if asked for, of pairs."""
-    numbers = numbers_of(structures)
-    known = families(sorted({int(z) for zs in numbers for z in zs}))
-    return {f: n for f in known if (pairs or f.kind == "on_site") and (n := len(f.samples(numbers)))}
 
 
 def sample_counts(structures: Sequence[Atoms], pairs: bool = True) -> dict[str, int]:

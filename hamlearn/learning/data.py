@@ -83,25 +83,23 @@ class Data:
     @classmethod
     def of_arrays(cls, groups: Sequence[Group], n_structures: int, arrays: Mapping[str, Any]) -> Data:
         """Return the data of these groups whose :meth:`arrays` these are."""
-        values, owner, often = (
-            {group: arrays[f"{name}.{k}"] for k, group in enumerate(groups)}
-            for name in ("values", "owner", "multiplicities")
-        )
-        value, gradient = (float(variance) for variance in arrays["variances"])
-        sums = arrays.get("functional")
-        n_data = n_structures if sums is None else len(sums)
-        return cls(values, owner, n_data, arrays.get("gradients"), (value, gradient), often, sums)
+        names = ("values", "owner", "multiplicities")
+        known: dict[str, Any] = {n: {g: arrays[f"{n}.{k}"] for k, g in enumerate(groups)} for n in names}
+        known |= {name: arrays.get(name) for name in ("gradients", "functional")}
+        known["variances"] = tuple(map(float, arrays["variances"]))
+        n_data = n_structures if known["functional"] is None else len(known["functional"])
+        return cls(n_structures=n_data, **known)
 
     @cached_property
     def order(self) -> IntArray:
         """Random position of every structure, by a fixed seed."""
         return random_order(self.n_structures)
 
-    def folds(self, n_folds: int, fewest: int = FEWEST_FOLDS) -> list[IntArray]:
+    def folds(self, n_folds: int) -> list[IntArray]:
         """Return the structures of every fold, dealt at random with a fixed seed."""
-        return random_folds(self.n_structures, number_of_folds(self.n_structures, n_folds, fewest))
+        return random_folds(self.n_structures, number_of_folds(self.n_structures, n_folds))
 
 
-def number_of_folds(n_structures: int, n_folds: int, fewest: int = FEWEST_FOLDS) -> int:
+def number_of_folds(n_structures: int, n_folds: int) -> int:
     """Return how many folds some structures are dealt out to."""
-    return min(max(n_folds, fewest), n_structures)
+    return min(max(n_folds, FEWEST_FOLDS), n_structures)

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import warnings
+from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -12,8 +13,9 @@ import numpy as np
 from hamlearn.angular.elements import symbol
 from hamlearn.blocks.keys import families
 from hamlearn.config import DensitySettings
-from hamlearn.display import counted
+from hamlearn.display import counted, listed
 from hamlearn.errors import DomainError, FarPairsWarning
+from hamlearn.learning.groups import family_name
 from hamlearn.structures.families import Family
 from hamlearn.structures.samples import Samples
 from hamlearn.types import IntArray, SpeciesPair
@@ -39,122 +41,88 @@ class Domain:
     remedy: str = ""
 
     @classmethod
-    def of(
-        cls,
-        structures: Sequence[Atoms],
-        settings: DensitySettings,
-        pairs: bool = True,
-    ) -> Domain:
+    def of(cls, structures: Sequence[Atoms], settings: DensitySettings | None, pairs: bool = True) -> Domain:
         """Return the domain of a model of some structures.
 
         Args:
             structures: training set.
-            settings: of the densities; alike elements stand for each other as neighbours.
+            settings: of the densities; alike elements stand for each other as neighbours. None: any neighbour will do.
             pairs: whether pairs of atoms are learned, or atoms alone.
         """
-        families = {f for f in families_of(structures) if pairs or f.kind == "on_site"}
-        if settings.element_likeness is not None:
-            return cls(families)
+        found = families_of(structures, pairs)
+        if settings is None or settings.element_likeness is not None:
+            return cls(found)
         cutoff = settings.cutoff_angstrom
         remedy = " (element_likeness lets them be like others)" if settings.max_channels is not None else ""
-        return cls(families, neighbours_of(structures, cutoff), cutoff, remedy)
+        return cls(found, Samples.of(structures).neighbours(cutoff), cutoff, remedy)
 
     @property
     def elements(self) -> list[int]:
         """Elements that occurred, ascending."""
         return sorted({family.species_i for family in self.families if family.kind == "on_site"})
 
-    def lacks(self, atoms: Atoms) -> str:
-        """Return what of a structure did not occur in training, in words; empty if nothing."""
-        missing = sorted(_families_in(atoms.numbers) - set(self.families))
-        elements = [symbol(f.species_i) for f in missing if f.kind == "on_site"]
+    def lacks(self, *structures: Atoms) -> str:
+        """Return what of some structures did not occur in training, in words; empty if nothing."""
+        pairs = any(family.kind != "on_site" for family in self.families)
+        missing = sorted(families_of(structures, pairs) - set(self.families))
+        elements = [family_name(f) for f in missing if f.kind == "on_site"]
         if elements:
             return f"element {', '.join(elements)} not in the training set"
-        if missing and any(family.kind != "on_site" for family in self.families):
-            pairs = (f"{symbol(f.species_i)}-{symbol(f.species_j)}" for f in missing)
-            return f"pair {', '.join(pairs)} not in the training set"
+        if missing:
+            return f"pair {', '.join(map(family_name, missing))} not in the training set"
         if self.neighbours is None:
             return ""
-        unseen = sorted(neighbours_of([atoms], self.cutoff) - set(self.neighbours))
+        unseen = sorted(Samples.of(structures).neighbours(self.cutoff) - set(self.neighbours))
         named = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen)
         return f"{named} within {self.cutoff:g} Å not in the training set{self.remedy}" if named else ""
 
     def state(self) -> dict[str, Any]:
         """Return everything as plain values."""
         near = None if self.neighbours is None else [list(pair) for pair in sorted(self.neighbours)]
-        families = [[f.kind, f.species_i, f.species_j] for f in sorted(self.families)]
-        return {"families": families, "neighbours": near, "cutoff": self.cutoff, "remedy": self.remedy}
+        known = [list(astuple(family)) for family in sorted(self.families)]
+        return {"families": known, "neighbours": near, "cutoff": self.cutoff, "remedy": self.remedy}
 
     @classmethod
     def from_state(cls, state: Mapping[str, Any]) -> Domain:
         """Return the domain whose :meth:`state` this is."""
-        near = state["neighbours"]
-        return cls(
-            {Family(*family) for family in state["families"]},
-            None if near is None else {(int(z), int(a)) for z, a in near},
-            float(state["cutoff"]),
-            str(state["remedy"]),
-        )
+        known, near = {Family(*family) for family in state["families"]}, state["neighbours"]
+        pairs = None if near is None else {(int(z), int(a)) for z, a in near}
+        return cls(known, pairs, float(state["cutoff"]), str(state["remedy"]))
 
     def check(self, structures: Sequence[Atoms], indices: Sequence[int] | IntArray | None = None) -> None:
-        """Refuse what did not occur in training.
-
-        Args:
-            structures: geometries to predict.
-            indices: what to call the structures; by default 0, 1, 2, ...
+        """Refuse structures with what did not occur in training; they are called by their indices, or 0, 1, 2, ...
 
         Raises:
             DomainError: listing every structure that is outside, with the reason.
         """
-        if self._holds(structures):
+        if not self.lacks(*structures):  # one look at all of them
             return
-        problems = []
-        for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
-            if problem := self.lacks(atoms):
-                problems.append(f"structure {index} ({atoms.get_chemical_formula()}): {problem}")
-        if problems:
-            listed = "\n  ".join(problems[:20]) + (f"\n  ... {len(problems) - 20} more" if len(problems) > 20 else "")
-            raise DomainError(
-                f"the model was trained on elements {[symbol(z) for z in self.elements]}; train on molecules that "
-                f"contain what is missing:\n  {listed}"
-            )
-
-    def _holds(self, structures: Sequence[Atoms]) -> bool:
-        """Return whether all that occurs in some structures, looked at together, occurred in training."""
-        of_pairs = any(family.kind != "on_site" for family in self.families)
-        found = {family for family in families_of(structures) if of_pairs or family.kind == "on_site"}
-        near = self.neighbours
-        return found <= set(self.families) and (near is None or neighbours_of(structures, self.cutoff) <= set(near))
+        found = [(index, atoms, self.lacks(atoms)) for index, atoms in _named(structures, indices)]
+        problems = [f"structure {index} ({atoms.get_chemical_formula()}): {why}" for index, atoms, why in found if why]
+        known = [symbol(z) for z in self.elements]
+        what = f"the model was trained on elements {known}; train on molecules that contain what is missing:"
+        raise DomainError(listed([what, *problems], 21, "\n  "))
 
 
-def families_of(structures: Sequence[Atoms]) -> set[Family]:
-    """Return the families of atoms and pairs that occur in some structures."""
-    out: set[Family] = set()
-    for numbers in {tuple(sorted(atoms.numbers.tolist())) for atoms in structures}:
-        out |= _families_in(np.array(numbers))
-    return out
+def family_counts(structures: Sequence[Atoms], pairs: bool = True) -> dict[Family, int]:
+    """Return the number of samples of every family that occurs, of atoms and, if asked for, of pairs."""
+    compositions = Counter(tuple(sorted(atoms.numbers.tolist())) for atoms in structures)
+    known = [f for f in families([z for numbers in compositions for z in numbers]) if pairs or f.kind == "on_site"]
+    counts = {f: sum(n * f.count(np.array(numbers)) for numbers, n in compositions.items()) for f in known}
+    return {family: n for family, n in counts.items() if n}
 
 
-def neighbours_of(structures: Sequence[Atoms], cutoff: float) -> set[tuple[int, int]]:
-    """Return the elements (centre, neighbour) of all pairs of atoms within a cut-off, Å."""
-    return Samples.of(structures).neighbours(cutoff)
+def families_of(structures: Sequence[Atoms], pairs: bool = True) -> set[Family]:
+    """Return the families that occur; plus stands for minus, whose blocks may all vanish."""
+    return {family for family in family_counts(structures, pairs) if family.kind != "minus"}
 
 
 def warn_of_far_pairs(
     structures: Sequence[Atoms], pair_cutoff: float, indices: Sequence[int] | IntArray | None = None
 ) -> None:
-    """Warn of pairs beyond the pair cut-off, Å, whose blocks are zero.
-
-    Args:
-        structures: geometries, Å.
-        pair_cutoff: largest distance of pairs that have blocks, Å.
-        indices: positions of the structures in their file; by default they are counted as given.
-    """
-    beyond = []
-    for index, atoms in zip(range(len(structures)) if indices is None else indices, structures, strict=True):
-        distances = np.linalg.norm(atoms.positions[:, None] - atoms.positions, axis=-1)
-        if distances.max(initial=0.0) >= pair_cutoff:
-            beyond.append(int(index))
+    """Warn of structures, by indices in a file if given, with pairs beyond the cut-off, Å, whose blocks are zero."""
+    named = ((k, atoms.positions) for k, atoms in _named(structures, indices))
+    beyond = [k for k, x in named if np.linalg.norm(x[:, None] - x, axis=-1).max(initial=0.0) >= pair_cutoff]
     if beyond:
         first = f"first{'' if indices is None else ' in the file'}: {sorted(beyond)[:10]}"
         warnings.warn(
@@ -165,7 +133,7 @@ def warn_of_far_pairs(
         )
 
 
-def _families_in(numbers: IntArray) -> set[Family]:
-    """Return the families of one molecule; plus stands for minus, whose blocks may all vanish."""
-    counts = {int(z): int((numbers == z).sum()) for z in np.unique(numbers)}
-    return {f for f in families(list(counts)) if f.kind != "minus" and (f.kind != "plus" or counts[f.species_i] > 1)}
+def _named(structures: Sequence[Atoms], indices: Sequence[int] | IntArray | None) -> list[tuple[int, Atoms]]:
+    """Return structures with what to call them; by default 0, 1, 2, ..."""
+    names = range(len(structures)) if indices is None else map(int, indices)
+    return list(zip(names, structures, strict=True))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields
 
 import numpy as np
 import torch
@@ -13,8 +13,6 @@ from hamlearn.learning.groups import Group
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import Posterior
 from hamlearn.types import FloatArray, IntArray
-
-PLAIN = ("weights", "offsets", "alphas", "cv_mse", "columns")
 
 
 @dataclass(frozen=True)
@@ -41,6 +39,9 @@ class Fitted:
     def of(cls, fit: Fit, offsets: FloatArray, columns: IntArray | None = None) -> Fitted:
         """Return what is kept of a fit."""
         return cls(np.ascontiguousarray(fit.weights), offsets, fit.alphas, fit.cv_mse, fit.posterior, columns)
+
+
+PLAIN = [field.name for field in fields(Fitted) if field.name != "posterior"]
 
 
 def fitted_tensors(fits: Mapping[Group, Fitted]) -> dict[str, Tensor]:

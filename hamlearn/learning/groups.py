@@ -59,12 +59,7 @@ class Group:
 
     def n_rows(self, numbers: IntArray) -> int:
         """Return how many rows a structure of these atomic numbers has."""
-        if self.is_sum:
-            return self.width
-        first, second = (int(np.count_nonzero(numbers == z)) for z in (self.family.species_i, self.family.species_j))
-        if self.family.kind == "on_site":
-            return self.width * first
-        return self.width * (first * second if self.family.kind == "cross" else first * (first - 1) // 2)
+        return self.width * (1 if self.is_sum else self.family.count(numbers))
 
 
 def family_name(family: Family) -> str:
@@ -118,23 +113,14 @@ class HeldOut:
 
 
 def covariance_gigabytes(numbers: IntArray, n_targets: Mapping[Group, int]) -> float:
-    """Return the memory of the covariances of one structure, GB.
-
-    Args:
-        numbers: atomic numbers [atom].
-        n_targets: number of targets of every group.
-    """
+    """Return the memory of the covariances of a structure of these atomic numbers [atom], GB."""
     return 8e-9 * sum(n * group.n_rows(numbers) ** 2 for group, n in n_targets.items())
 
 
 def check_held_out(numbers: Sequence[IntArray], n_targets: Mapping[Group, int], n_held: int, memory_gb: float) -> None:
-    """Refuse to calibrate error bars on structures left out whose covariances do not fit into memory.
+    """Refuse to calibrate error bars on some structures left out whose covariances do not fit into memory.
 
-    Args:
-        numbers: atomic numbers of the training structures.
-        n_targets: number of targets of every group.
-        n_held: how many structures are left out; the largest ones count.
-        memory_gb: the bound.
+    Which of these atomic numbers they will be is not known yet; the largest ones count.
 
     Raises:
         ConfigError: saying how much is needed.

@@ -17,10 +17,10 @@ from hamlearn.job import Job
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.kernels.block_kernel import check_mixtures
 from hamlearn.kernels.block_tiles import reaches
-from hamlearn.learning.active import active_counts, check_active, choose_active, family_counts
+from hamlearn.learning.active import active_counts, check_active, choose_active
 from hamlearn.learning.choice import choose, evenly_spaced, grid_of
 from hamlearn.learning.data import FEWEST_FOLDS, Data
-from hamlearn.learning.domain import warn_of_far_pairs
+from hamlearn.learning.domain import family_counts, warn_of_far_pairs
 from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
 from hamlearn.learning.group_fits import (
     check_memory,

@@ -4,18 +4,18 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Generic, Self, TypeVar
+from typing import TYPE_CHECKING, Any, ClassVar, Generic, NoReturn, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hamlearn.config import ModelSettings, WignerSettings
-from hamlearn.errors import ConfigError
+from hamlearn.errors import ConfigError, NotFittedError
 from hamlearn.job import SILENT, Job
 from hamlearn.kernels import BlockKernel, Centres
 from hamlearn.learning.data import Data
-from hamlearn.learning.domain import Domain, families_of
+from hamlearn.learning.domain import Domain
 from hamlearn.learning.groups import Answers, Group, HeldOut
 from hamlearn.structures.arrays import structures_as_arrays, structures_of_arrays
 from hamlearn.types import FloatArray
@@ -26,7 +26,19 @@ if TYPE_CHECKING:
 Settings = TypeVar("Settings", bound=ModelSettings)
 
 
-class Learner(ABC, Generic[Settings]):
+class FoundByFit:
+    """An object with attributes that a fit finds, whose names end in an underscore; before it they are refused."""
+
+    if not TYPE_CHECKING:
+
+        def __getattr__(self, name: str) -> NoReturn:
+            what = type(self).__name__
+            if name.startswith("_") or not name.endswith("_"):
+                raise AttributeError(f"{what} has no attribute {name}")
+            raise NotFittedError(f"this {what} was not fitted; call fit first, or load a saved model")
+
+
+class Learner(FoundByFit, ABC, Generic[Settings]):
     """Learns rows of groups, blocks of matrices or sums over structures, from geometries.
 
     ``fit`` and ``predict`` must be written; all else has defaults: no error bars, no derivatives, no parts, and a state
@@ -40,6 +52,7 @@ class Learner(ABC, Generic[Settings]):
         settings: of the kind the learner is registered for.
 
     Attributes:
+        domain_: what occurred in training. Every prediction begins with a check of it.
         structures_: training geometries, and
         data_: their rows, of a learner that remembers them.
         held_out_: predictions of structures by a model that has not seen them, where the last fit was asked for them.
@@ -56,27 +69,11 @@ class Learner(ABC, Generic[Settings]):
     data_: Data
     held_out_: list[HeldOut]
     feature_seconds_: float
-    _domain: Domain | None = None
+    domain_: Domain
 
     def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.held_out_, self.feature_seconds_ = [], 0.0
-
-    @property
-    def domain_(self) -> Domain:
-        """What occurred in training; ConfigError before a fit. Every prediction begins with a check of it."""
-        self.check_fitted()
-        assert self._domain is not None
-        return self._domain
-
-    @domain_.setter
-    def domain_(self, domain: Domain) -> None:
-        self._domain = domain
-
-    def check_fitted(self) -> None:
-        """Raise ConfigError before a fit."""
-        if self._domain is None:
-            raise ConfigError(f"this {type(self).__name__} was not fitted; call fit first")
 
     @property
     def max_l(self) -> int:
@@ -93,13 +90,10 @@ class Learner(ABC, Generic[Settings]):
         """
 
     def domains(self, structures: Sequence[Atoms], pairs: bool = True) -> list[Domain]:
-        """Return the domain of a model of some structures; several where a grid leaves open what atoms see.
-
-        Args:
-            structures: training geometries.
-            pairs: whether pairs of atoms are learned, or atoms alone.
+        """Return the domain of a model of some structures, with or without pairs of atoms; several where a grid leaves
+        open what atoms see.
         """
-        return [Domain({f for f in families_of(structures) if pairs or f.kind == "on_site"})]
+        return [Domain.of(structures, None, pairs)]
 
     def chosen(self) -> Settings:
         """Return the settings with all that the last fit chose frozen in."""
@@ -197,7 +191,6 @@ class Learner(ABC, Generic[Settings]):
 
         By default the training set, as :meth:`remember` kept it.
         """
-        self.check_fitted()
         arrays = {**structures_as_arrays(self.structures_), **self.data_.arrays()}
         return {}, {name: torch.from_numpy(np.array(x)) for name, x in arrays.items()}
 

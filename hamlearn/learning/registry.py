@@ -44,14 +44,11 @@ def register_learner(name: str, settings_class: type[ModelSettings], learner_cla
         missing = ", ".join(sorted(learner_class.__abstractmethods__))
         raise ConfigError(f"learner '{name}': {learner_class.__name__} lacks {missing}; define what is abstract")
     known = _LEARNERS.get(name, learner_class)
-    if _place(known) != _place(learner_class):  # the same, defined again, replaces itself
+    places = {(learner.__module__, learner.__qualname__) for learner in (known, learner_class)}
+    if len(places) > 1:  # the same, defined again, replaces itself
         raise ConfigError(f"learner '{name}' exists already; choose another name for {learner_class.__name__}")
     register_settings(name, settings_class)
     _LEARNERS[name] = learner_class
-
-
-def _place(learner: type[Learner] | ClassOf) -> tuple[str, str]:
-    return learner.__module__, learner.__qualname__
 
 
 def new_learner(settings: ModelSettings) -> Learner:

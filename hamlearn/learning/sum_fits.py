@@ -14,9 +14,10 @@ from hamlearn.errors import ConfigError
 from hamlearn.job import Job
 from hamlearn.kernels import EnvironmentKernel, Environments
 from hamlearn.kernels.parts import n_parts
-from hamlearn.learning.active import active_counts, check_active, choose_environments, family_counts
+from hamlearn.learning.active import active_counts, check_active, choose_environments
 from hamlearn.learning.bases import Basis, self_kernels_of
 from hamlearn.learning.data import Data
+from hamlearn.learning.domain import family_counts
 from hamlearn.learning.groups import Group, in_lots
 from hamlearn.learning.limits import refuse_beyond
 from hamlearn.regression.alphas import SingularKernel, choose_alphas

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
@@ -14,7 +14,7 @@ from hamlearn.blocks.keys import block_keys, families
 from hamlearn.config import PropertyTarget
 from hamlearn.learning.data import Data
 from hamlearn.learning.groups import Answers, Group
-from hamlearn.structures.families import Family
+from hamlearn.structures.families import Family, numbers_of
 from hamlearn.targets.composition import Baseline, baseline_kind
 from hamlearn.targets.labels import Labels
 from hamlearn.types import FloatArray, IntArray
@@ -30,10 +30,17 @@ class MatrixTask:
     Attributes:
         orbitals: shells and order of every species.
         keys: blocks of every group that has samples, in the order of its targets.
+        calibration: factors of the standard deviations of levels and gap.
     """
 
     orbitals: Orbitals
     keys: dict[Group, list[BlockKey]] = field(default_factory=dict)
+    calibration: tuple[float, float] = (1.0, 1.0)
+
+    @property
+    def n_targets(self) -> dict[Group, int]:
+        """Number of targets of every group."""
+        return {group: len(keys) for group, keys in self.keys.items()}
 
     def encode(self, matrices: Sequence[FloatArray], numbers: Sequence[IntArray]) -> Data:
         """Return the blocks of matrices as rows (sample, M).
@@ -82,12 +89,13 @@ class MatrixTask:
             }
             for group, keys in self.keys.items()
         ]
-        return {"orbitals": self.orbitals.to_dict(), "groups": groups}
+        return {"orbitals": self.orbitals.to_dict(), "groups": groups, "calibration": list(self.calibration)}
 
     @classmethod
-    def from_state(cls, state: Mapping[str, Any]) -> MatrixTask:
+    def from_state(cls, target: Any, state: Mapping[str, Any]) -> MatrixTask:
         """Return the task whose :meth:`state` this is."""
-        out = cls(Orbitals.from_dict(state["orbitals"]))
+        levels, gap = map(float, state["calibration"])
+        out = cls(Orbitals.from_dict(state["orbitals"]), calibration=(levels, gap))
         for entry in state["groups"]:
             group = Group((Family(entry["kind"], *entry["species"]),), entry["L"], entry["sigma"])
             channels = entry.get("channels", [0] * len(entry["shells"]))  # absent from older folders
@@ -114,26 +122,28 @@ class PropertyTask:
     scale: float = field(init=False, default=1.0)
     group: Group = field(init=False)
 
-    def encode(self, structures: Sequence[Atoms], labels: Labels, functional: FloatArray | None = None) -> Data:
-        """Return labels as rows (structure, M); gradients are minus the forces.
+    @property
+    def n_targets(self) -> dict[Group, int]:
+        """Number of targets of every group."""
+        return {self.group: 1}
 
-        Args:
-            structures: geometries.
-            labels: of the structures, or of sums of them.
-            functional: weights of these sums [datum, structure].
-        """
+    def encode(self, structures: Sequence[Atoms], labels: Labels) -> Data:
+        """Return labels of structures, or of sums of them, as rows (datum, M); gradients are minus the forces."""
+        functional = labels.functional
         self.baseline = Baseline(baseline_kind(self.target)).fit(structures, labels.values[:, 0], functional)
         values, known = labels.values.copy(), self.baseline.values(structures)
         values[:, 0] -= known if functional is None else functional @ known
         centre = values.mean() if self.target.irrep == (0, 1) and functional is None else 0.0
         spread = float(np.sqrt(np.mean((values - centre) ** 2)))
         self.scale = spread if spread > 1e-12 * np.abs(labels.values).max(initial=0.0) else 1.0
-        species = sorted({int(z) for atoms in structures for z in atoms.numbers})
-        self.group = sum_group(species, self.target)
-        gradients = None if labels.forces is None else -labels.forces / self.scale
+        self.group = sum_group(np.concatenate(numbers_of(structures)), self.target)
+        gradients, variances = None, (1.0, 1.0)
+        if labels.forces is not None:
+            gradients = -labels.forces / self.scale
+            slope = float(np.mean(gradients**2)) or 1.0
+            variances = 1.0 / self.target.energy_weight, slope / self.target.force_weight  # spreads over weights
         owner = {self.group: np.repeat(np.arange(len(values)), self.group.width)}
         rows = {self.group: (values / self.scale).reshape(-1, 1)}
-        variances = self._variances(gradients)
         return Data(rows, owner, len(values), gradients, variances, functional=functional)
 
     def decode(self, answers: Answers, structures: Sequence[Atoms]) -> FloatArray:
@@ -156,7 +166,7 @@ class PropertyTask:
         }
 
     @classmethod
-    def from_state(cls, target: PropertyTarget, state: Mapping[str, Any]) -> PropertyTask:
+    def from_state(cls, target: Any, state: Mapping[str, Any]) -> PropertyTask:
         """Return the task whose :meth:`state` this is."""
         out = cls(target)
         out.baseline = Baseline(state["baseline"]["kind"], dict(state["baseline"]["coefficients"]))
@@ -164,17 +174,11 @@ class PropertyTask:
         out.group = sum_group(state["elements"], target)
         return out
 
-    def _variances(self, gradients: FloatArray | None) -> tuple[float, float]:
-        """Return the variance of a value and of a component of a gradient: their spreads over their weights."""
-        if gradients is None:
-            return 1.0, 1.0
-        spread = float(np.mean(gradients**2)) or 1.0
-        return 1.0 / self.target.energy_weight, spread / self.target.force_weight
 
-
-def sum_group(species: Sequence[int], target: PropertyTarget) -> Group:
+def sum_group(species: Iterable[int], target: PropertyTarget) -> Group:
     """Return the group of a property of structures made of some elements."""
-    return Group(tuple(Family("on_site", z, z) for z in sorted(species)), *target.irrep, is_sum=True)
+    known = sorted({int(z) for z in species})
+    return Group(tuple(Family("on_site", z, z) for z in known), *target.irrep, is_sum=True)
 
 
 def by_group(keys: Sequence[BlockKey]) -> dict[Group, list[BlockKey]]:

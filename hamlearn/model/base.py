@@ -2,75 +2,90 @@
 
 from __future__ import annotations
 
-import copy
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar, Self
 
-from hamlearn.config import ModelSettings, TargetSettings, installed_versions
+import numpy as np
+
+from hamlearn.config import ModelSettings, Section, TargetSettings, installed_versions
 from hamlearn.display import Shown, Words, html_table
 from hamlearn.errors import ConfigError, check_type
-from hamlearn.job import SILENT, Job
-from hamlearn.learning.groups import Group
-from hamlearn.learning.protocols import Learner
+from hamlearn.job import SILENT, Job, check_job
+from hamlearn.learning.protocols import FoundByFit, Learner
 from hamlearn.learning.registry import learner_class
-from hamlearn.model.card import model_card
+from hamlearn.learning.tasks import MatrixTask, PropertyTask
 from hamlearn.model.folder import FORMAT_VERSION, write_model_folder
-from hamlearn.structures import Structures
+from hamlearn.structures import Structures, as_structures, check_structures, permute, random_rotation, rotate
+from hamlearn.structures.transforms import shuffle_like_atoms
 from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
     from torch import Tensor
 
-Move = tuple[IntArray, FloatArray]
-"""Order of the atoms [atom], and R in O(3) [3, 3]."""
+
+LEARNER = (
+    ModelSettings,
+    "settings of a learner: ModelSettings(kind='ridge', features=...) or ModelSettings(kind='kernel', kernel=...)",
+)
 
 
-class Model(Shown, ABC):
+class Model(FoundByFit, Shown, ABC):
     """What :class:`HamiltonianModel` and :class:`PropertyModel` share: parameters, state, manners.
 
     Constructor parameters are stored as they are and never changed; what a fit finds ends in an underscore.
 
     Attributes:
+        task_: what is learned as rows, and how answers become predictions.
         learner_: the fitted learner.
         training_: size, formulas and hash of the training set.
     """
 
     KIND: ClassVar[str]
-    PARAMETERS: ClassVar[tuple[str, ...]]
-    """Names of the constructor's parameters, in order."""
+    PARAMETERS: ClassVar[dict[str, tuple[type[Section], str]]]
+    """The constructor's parameters in order: sections of a workflow file, and what to give, in words."""
+    TASK: ClassVar[type[MatrixTask] | type[PropertyTask]]
 
     target: TargetSettings
     model: ModelSettings
+    task_: MatrixTask | PropertyTask
     learner_: Learner
     training_: dict[str, Any]
 
-    def _check_learner(self) -> None:
-        """Raise ConfigError unless the settings of the learner are some, and can learn the target."""
-        if not isinstance(self.model, ModelSettings):
-            raise ConfigError(
-                f"model is a {type(self.model).__name__}, expected settings of a learner: "
-                "ModelSettings(kind='ridge', features=...) or ModelSettings(kind='kernel', kernel=...)"
-            )
+    def _check_parameters(self) -> None:
+        """Raise ConfigError unless all parameters are such sections, and the learner can learn the target."""
+        for name, (section, expected) in self.PARAMETERS.items():
+            check_type(getattr(self, name), section, name, expected, ConfigError)
         self.model.check_target(self.target)
+
+    def _given(
+        self, structures: Structures, job: Job = SILENT, source: str = "the structures to predict"
+    ) -> list[Atoms]:
+        """Return structures as a list; StructureError for what the target does not have."""
+        check_job(job)
+        structures = as_structures(structures)
+        check_structures(structures, source, closed_shell=not self.target.is_property)
+        return structures
+
+    @property
+    def has_error_bars(self) -> bool:
+        """Whether predictions have standard deviations: if asked for; those of properties unless told not to."""
+        asked = self.model.error_bars
+        if asked is None:
+            return self.target.is_property and learner_class(self.model).HAS_ERROR_BARS
+        return asked
 
     @property
     def is_fitted(self) -> bool:
         """Whether there was a fit."""
         return hasattr(self, "learner_")
 
-    def check_fitted(self) -> None:
-        """Raise ConfigError before a fit."""
-        if not self.is_fitted:
-            raise ConfigError(f"this {type(self).__name__} was not fitted; call fit first, or load a saved model")
-
     @property
     def elements_(self) -> list[int]:
         """Elements of the training set, ascending."""
-        self.check_fitted()
         return self.learner_.domain_.elements
 
     def save(self, folder: str | Path) -> None:
@@ -80,32 +95,30 @@ class Model(Shown, ABC):
             ConfigError: before a fit.
             ArtifactError: if the folder exists and is not empty; nothing is overwritten.
         """
-        self.check_fitted()
-        check_type(folder, (str, os.PathLike), "folder", "the path of a new folder")
         learned, tensors = self.learner_.state()
-        sections = {name: getattr(self, name).model_dump(mode="json") for name in self.PARAMETERS}
+        check_type(folder, (str, os.PathLike), "folder", "the path of a new folder")
         spec = {
             "kind": self.KIND,
             "format_version": FORMAT_VERSION,
-            **sections,
-            "training": dict(self.training_),
+            **{name: section.model_dump(mode="json") for name, section in self.get_params().items()},
+            "training": self.training_,
             "versions": installed_versions(),
             "in_words": self.learner_.in_words(),
             "elements": self.elements_,
-            "task": self._task_state(),
+            "task": self.task_.state(),
             "learner": learned,
         }
-        write_model_folder(Path(folder), spec, tensors, model_card(spec), self.learner_.max_l)
+        write_model_folder(Path(folder), spec, tensors, self.learner_.max_l)
 
     @classmethod
-    def from_state(cls, spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> tuple[Self, int]:
-        """Return the model that a folder describes, and the largest l of its harmonics."""
-        out = cls._of_sections(spec)
+    def from_state(cls, spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
+        """Return the model that a folder describes."""
+        out = cls(**{name: section(**spec[name]) for name, (section, _) in cls.PARAMETERS.items()})
         out.training_ = dict(spec["training"])
-        groups = out._restore_task(spec["task"])
+        out.task_ = cls.TASK.from_state(out.target, spec["task"])
         restore = learner_class(out.model).from_state
-        out.learner_ = restore(out.model, groups, spec["learner"], tensors)
-        return out, out.learner_.max_l
+        out.learner_ = restore(out.model, out.task_.n_targets, spec["learner"], tensors)
+        return out
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters by name, as scikit-learn asks for them."""
@@ -131,10 +144,6 @@ class Model(Shown, ABC):
     def __sklearn_is_fitted__(self) -> bool:
         return self.is_fitted
 
-    def __sklearn_clone__(self) -> Self:
-        """Return an unfitted model of the same parameters, for scikit-learn."""
-        return type(self)(**copy.copy(self.get_params()))
-
     def __sklearn_tags__(self) -> Any:
         """Say what this is to scikit-learn: a regressor of structures, whose targets may be in them."""
         from sklearn.utils import InputTags, RegressorTags, Tags, TargetTags
@@ -146,15 +155,10 @@ class Model(Shown, ABC):
             input_tags=InputTags(two_d_array=False),
         )
 
-    def __eq__(self, other: object) -> bool:
-        """Return whether both are the same model; two fits are compared by what they predict."""
-        return self is other
-
-    __hash__ = object.__hash__
-
     def shown(self) -> dict[str, object]:
         """Return the parameters, and what was fitted."""
-        return {**self.get_params(), "fit": Words(self._fit_in_words())}
+        fit = f"{self.training_['n_structures']} structures" if self.is_fitted else "none"
+        return {**self.get_params(), "fit": Words(fit)}
 
     def _repr_html_(self) -> str:
         """Return the same as a small table, with the learner in words."""
@@ -162,32 +166,31 @@ class Model(Shown, ABC):
         rows += [("", line) for line in self.learner_.in_words()] if self.is_fitted else []
         return html_table(type(self).__name__, rows)
 
-    def _fit_in_words(self) -> str:
-        return f"{self.training_['n_structures']} structures" if self.is_fitted else "none"
+    def equivariance_error(self, structures: Structures, seed: int = 0) -> float:
+        """Return how far predictions are from following rotations, inversion and permutations, at most.
+
+        Every structure is turned by its own random improper rotation R, and like atoms are shuffled by P.
+
+        Args:
+            structures: geometries inside the domain.
+            seed: of rotations and permutations.
+
+        Returns:
+            The largest |H(R P A) - P T H(A) T^T P^T|, Hartree; of properties and forces |y(R P A) - s R y(A)|,
+            s = sigma, in units of the spread of the training set (per Å).
+        """
+        structures, rng = as_structures(structures), np.random.default_rng(seed)
+        rotations = [random_rotation(rng, improper=True) for _ in structures]
+        orders = [shuffle_like_atoms(atoms.numbers, rng) for atoms in structures]
+        moves = zip(structures, orders, rotations, strict=True)
+        moved = [rotate(permute(atoms, order), rotation) for atoms, order, rotation in moves]
+        both = (self.predict_all(some, error_bars=False) for some in (structures, moved))
+        return max(map(self._deviation, *both, orders, rotations))
 
     @abstractmethod
-    def predict_all(self, structures: Structures, job: Job = SILENT) -> list[Any]:
+    def predict_all(self, structures: Structures, job: Job = SILENT, error_bars: bool = True) -> list[Any]:
         """Predict everything that was learned, of as many molecules as there are, with error bars if there are any."""
 
     @abstractmethod
-    def symmetry_error(self, structures: Sequence[Atoms], moved: Sequence[Atoms], moves: Sequence[Move]) -> float:
-        """Return how far predictions of moved structures are from moved predictions, at most.
-
-        Args:
-            structures: geometries.
-            moved: the same, permuted and then turned.
-            moves: which atom of each was put k-th, and how it was turned.
-        """
-
-    @abstractmethod
-    def _task_state(self) -> dict[str, Any]:
-        """Return what the task found, as plain values."""
-
-    @abstractmethod
-    def _restore_task(self, state: Mapping[str, Any]) -> dict[Group, int]:
-        """Take over what the task found; return the number of targets of every group."""
-
-    @classmethod
-    @abstractmethod
-    def _of_sections(cls, spec: Mapping[str, Any]) -> Self:
-        """Return an unfitted model with the settings of a folder."""
+    def _deviation(self, before: Any, after: Any, order: IntArray, rotation: FloatArray) -> float:
+        """Return how far a prediction, after atoms were reordered [atom] and turned by R [3, 3], is from the moved."""

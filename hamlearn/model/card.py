@@ -15,87 +15,71 @@ LEVELS = {
     "gap_mae_mev": "HOMO-LUMO gap, MAE",
     "hamiltonian_rmse_mev": "matrix, RMSE",
 }
+OF_CURVE = {"eigenvalue RMSE, meV": "eigenvalue_rmse_mev", "gap RMSE, meV": "gap_rmse_mev"}
 TENSORS = {0: "scalar", 1: "vector", 2: "symmetric traceless tensor"}
+VALID = {
+    "hamiltonian_model": "neutral closed-shell molecules of these elements and pairs of elements, near the training "
+    "geometries; other elements, pairs or neighbours are refused.",
+    "property_model": "molecules of these elements, near the training geometries; other elements are refused.",
+}
+MOST_FORMULAS = 20
 
 
 def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None) -> str:
-    """Return the card as Markdown.
-
-    Args:
-        spec: content of model.yaml.
-        results: content of results.json, once errors were measured.
-    """
-    of_property = spec["kind"] == "property_model"
-    lines = [
-        "# Model card",
-        "",
-        *(_property_lines(spec) if of_property else _matrix_lines(spec)),
-        f"- Elements: {', '.join(symbol(int(z)) for z in spec['elements'])}",
-        *[f"- {line}" for line in spec["in_words"]],
-        *_training_lines(spec),
-        _valid(of_property),
-        "",
+    """Return the card as Markdown, from model.yaml, and from results.json once errors were measured."""
+    is_property = spec["kind"] == "property_model"
+    training = spec["training"]
+    smallest, largest = training["atoms_per_structure"]
+    formulas = [f"{formula} ({n})" for formula, n in training["formulas"].items()]
+    more = f" and {len(formulas) - MOST_FORMULAS} more" if len(formulas) > MOST_FORMULAS else ""
+    said = [
+        *(_about_property(spec["target"]) if is_property else _about_matrix(spec["qm"], spec["target"])),
+        f"Elements: {', '.join(symbol(int(z)) for z in spec['elements'])}",
+        *spec["in_words"],
+        f"Training set: {training['n_structures']} structures of {smallest} to {largest} atoms, "
+        f"SHA-256 {training['sha256'][:16]}",
+        f"Formulas: {', '.join(formulas[:MOST_FORMULAS])}{more}",
+        f"Versions: {', '.join(f'{name} {version}' for name, version in spec['versions'].items())}",
+        f"Valid for {VALID[spec['kind']]}",
     ]
+    lines = ["# Model card", "", *(f"- {line}" for line in said), ""]
     if not results or not results.get("n_test"):
         return "\n".join([*lines, "Errors: not measured on a test set.", ""])
     lines += [f"## Errors on {counted(results['n_test'], 'test structure')}", ""]
-    names = [name for name in ("value", "force") if f"{name}_rmse" in results]
-    if of_property:
-        titles = [_quantity(name, spec["target"]) for name in names]
-        pairs = [[results[f"{name}_rmse"], results[f"{name}_mae"]] for name in names]
-        rows = [[title, *map(_number, pair)] for title, pair in zip(titles, pairs, strict=True)]
+    if is_property:
+        unit = _unit(spec["target"])
+        titles = {"value": f"{spec['target']['key']}, {unit}", "force": f"forces, {unit}/Å"}
+        titles = {name: title for name, title in titles.items() if f"{name}_rmse" in results}
+        rows = [[title, *(results[f"{name}_{e}"] for e in ("rmse", "mae"))] for name, title in titles.items()]
         lines += _table(["quantity", "RMSE", "MAE"], rows)
-        columns = {f"{title}: {error.upper()}": f"{name}_{error}" for title, name in zip(titles, names, strict=True)
-                   for error in ("rmse", "mae")}  # fmt: skip
+        columns = {f"{titles[name]}: {e.upper()}": f"{name}_{e}" for name in titles for e in ("rmse", "mae")}
     else:
-        rows = [[words, _number(results[key])] for key, words in LEVELS.items() if results.get(key) is not None]
+        rows = [[words, results[key]] for key, words in LEVELS.items() if results.get(key) is not None]
         lines += _table(["quantity", "meV"], rows) + _error_bars(results.get("error_bars") or {})
-        columns = {"eigenvalue RMSE, meV": "eigenvalue_rmse_mev", "gap RMSE, meV": "gap_rmse_mev"}
-    curve = results.get("learning_curve") or []
-    if curve:
-        rows = [[row["n_train"], row["order"], *(_number(row[key]) for key in columns.values())] for row in curve]
+        columns = OF_CURVE
+    if curve := results.get("learning_curve"):
+        rows = [[row[key] for key in ("n_train", "order", *columns.values())] for row in curve]
         lines += ["## Errors by training-set size", "", *_table(["structures", "order", *columns], rows)]
     return "\n".join(lines)
 
 
-def _matrix_lines(spec: Mapping[str, Any]) -> list[str]:
-    qm, target = spec["qm"], spec["target"]
+def _about_matrix(qm: Mapping[str, Any], target: Mapping[str, Any]) -> list[str]:
     method = qm["method"] + (f" ({qm['xc']})" if qm.get("xc") else "")
     form = f", virtuals {target['virtuals']}, {target['form']} form" if target["kind"] == "saph" else ""
     return [
-        f"- Predicts: {target['kind']} matrices, delta baseline {target['delta']}{form}",
-        f"- Reference: {method}/{qm['basis']}, SCF threshold {qm['conv_tol']:g} Hartree",
+        f"Predicts: {target['kind']} matrices, delta baseline {target['delta']}{form}",
+        f"Reference: {method}/{qm['basis']}, SCF threshold {qm['conv_tol']:g} Hartree",
     ]
 
 
-def _property_lines(spec: Mapping[str, Any]) -> list[str]:
-    target = spec["target"]
+def _about_property(target: Mapping[str, Any]) -> list[str]:
     forces = ", learned with forces" if target["forces_key"] else ""
     parity = "" if target["sigma"] == 1 else ", odd (pseudo)"
-    return [f"- Predicts: {target['key']}, a {TENSORS[target['l']]}{parity}, {_unit(target)}{forces}"]
+    return [f"Predicts: {target['key']}, a {TENSORS[target['l']]}{parity}, {_unit(target)}{forces}"]
 
 
-def _training_lines(spec: Mapping[str, Any]) -> list[str]:
-    training = spec["training"]
-    smallest, largest = training["atoms_per_structure"]
-    counts = training["formulas"]
-    listed = [f"{formula} ({n})" for formula, n in list(counts.items())[:20]]
-    more = f" and {len(counts) - 20} more" if len(counts) > 20 else ""
-    return [
-        f"- Training set: {training['n_structures']} structures of {smallest} to {largest} atoms, "
-        f"SHA-256 {training['sha256'][:16]}",
-        f"- Formulas: {', '.join(listed)}{more}",
-        f"- Versions: {', '.join(f'{name} {version}' for name, version in spec['versions'].items())}",
-    ]
-
-
-def _valid(of_property: bool) -> str:
-    if of_property:
-        return "- Valid for molecules of these elements, near the training geometries; other elements are refused."
-    return (
-        "- Valid for neutral closed-shell molecules of these elements and pairs of elements, near the training "
-        "geometries; other elements, pairs or neighbours are refused."
-    )
+def _unit(target: Mapping[str, Any]) -> str:
+    return target["unit"] or "unit of the data"
 
 
 def _error_bars(found: Mapping[str, Any]) -> list[str]:
@@ -107,17 +91,6 @@ def _error_bars(found: Mapping[str, Any]) -> list[str]:
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
-    lines = [f"| {' | '.join(header)} |", "|---" * len(header) + "|"]
-    return [*lines, *(f"| {' | '.join(map(str, row))} |" for row in rows), ""]
-
-
-def _unit(target: Mapping[str, Any]) -> str:
-    return target["unit"] or "unit of the data"
-
-
-def _quantity(name: str, target: Mapping[str, Any]) -> str:
-    return f"{target['key']}, {_unit(target)}" if name == "value" else f"forces, {_unit(target)}/Å"
-
-
-def _number(value: float | None) -> str:
-    return "-" if value is None else f"{value:.3g}"
+    """Return the lines of a table; numbers to three digits, - for those that are missing."""
+    shown = [["-" if x is None else f"{x:.3g}" if isinstance(x, float) else str(x) for x in row] for row in rows]
+    return [f"| {' | '.join(header)} |", "|---" * len(header) + "|", *(f"| {' | '.join(row)} |" for row in shown), ""]

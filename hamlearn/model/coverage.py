@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hamlearn.job import SILENT, Job
 from hamlearn.kernels import BlockKernel, Centres
+from hamlearn.kernels.block_tiles import Kernels
 from hamlearn.learning.tiles import KernelTiles, self_kernels
 from hamlearn.structures.families import Family
 from hamlearn.types import FloatArray
@@ -40,46 +41,39 @@ class Coverage:
         self.kernel, self._job = kernel, job
         self._centres = kernel.centres(candidates)
         self._wanted = {Family("on_site", z, z): [SCALAR] for z in self._centres.sites}
+        self._owners = np.concatenate([self._centres.owners(family) for family in self._wanted])
         self._own = self._norms(self._centres)
         self._nearest = {family: own.copy() for family, own in self._own.items()}
         self.smallest = SAME * float(np.sqrt(np.mean(np.concatenate(list(self._own.values())))))
 
     def distances(self) -> FloatArray:
         """Return D of every candidate [candidate]."""
-        n = self._centres.n_structures
-        total, count = np.zeros(n), np.zeros(n)
-        for family, nearest in self._nearest.items():
-            owners = self._centres.owners(family)
-            np.add.at(total, owners, nearest.clip(min=0.0))
-            np.add.at(count, owners, 1)
-        return np.sqrt(total / count)
+        nearest = np.concatenate(list(self._nearest.values())).clip(min=0.0)
+        return np.sqrt(np.bincount(self._owners, nearest) / np.bincount(self._owners))
 
     def add_known(self, known: Centres) -> None:
         """Take in atoms that are known."""
-        norms = self._norms(known)
         tiles = KernelTiles(self.kernel, self._centres, known, self._wanted)
-        for start, stop, kernels in tiles.tiles(self._job.executor):
-            where = self._centres.part(start, stop)[1]
-            for family in self._wanted:
-                self._approach(family, where[family], kernels[family, SCALAR], norms[family])
+        self._approach(known, tiles.tiles(self._job.executor))
 
     def add(self, index: int) -> None:
         """Take in the atoms of a candidate."""
-        part, where = self._centres.part(index, index + 1)
-        kernels = self.kernel.between(self._centres, part, self._wanted)
-        for family, own in self._own.items():
-            self._approach(family, slice(None), kernels[family, SCALAR], own[where[family]])
+        one = self._centres.part(index, index + 1)[0]
+        self._approach(one, [(0, self._centres.n_structures, self.kernel.between(self._centres, one, self._wanted))])
 
-    def _approach(self, family: Family, rows: slice, k: FloatArray, norms: FloatArray) -> None:
-        """Lower the squared distances of some atoms to those from others, k their kernel [row, 1, column, 1]."""
-        to_nearest = (norms - 2 * k[:, 0, :, 0]).min(axis=1, initial=np.inf)
-        nearest = self._nearest[family]
-        nearest[rows] = np.minimum(nearest[rows], self._own[family][rows] + to_nearest)
+    def _approach(self, others: Centres, tiles: Iterable[tuple[int, int, Kernels]]) -> None:
+        """Lower the squared distances of all atoms to those from others, given their kernels tile by tile."""
+        norms = self._norms(others)
+        for start, stop, kernels in tiles:
+            for family, nearest in self._nearest.items():
+                rows = slice(*np.searchsorted(self._centres.owners(family), [start, stop]))
+                to_nearest = (norms[family] - 2 * kernels[family, SCALAR][:, 0, :, 0]).min(axis=1, initial=np.inf)
+                nearest[rows] = np.minimum(nearest[rows], self._own[family][rows] + to_nearest)
 
     def _norms(self, centres: Centres) -> dict[Family, FloatArray]:
         """Return k(i, i) of all atoms of the candidates' elements."""
-        present = np.unique(np.concatenate([centres.owners(family) for family in self._wanted]))
-        parts = self_kernels(self.kernel, centres, present.tolist(), self._wanted)
+        present = sorted({int(k) for family in self._wanted for k in centres.owners(family)})
+        parts = self_kernels(self.kernel, centres, present, self._wanted)
         return {
             family: np.concatenate([np.zeros(0), *(part[family, SCALAR][:, 0, :, 0].diagonal() for part in parts)])
             for family in self._wanted

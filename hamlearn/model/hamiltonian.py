@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from copy import copy
+from collections.abc import Sequence
 from functools import partial
-from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
 import numpy as np
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
-from hamlearn.blocks import BlockCovariance, BlockKey, Blocks, assemble_matrices
+from hamlearn.blocks import BlockKey, assemble_matrices
 from hamlearn.config import MatrixTarget, ModelSettings, QMSettings, RidgeSettings, SaphTarget
 from hamlearn.errors import ConfigError
-from hamlearn.job import SILENT, Job, check_job
+from hamlearn.job import SILENT, Job
 from hamlearn.learning.domain import warn_of_far_pairs
-from hamlearn.learning.groups import Group, covariance_gigabytes, in_lots
+from hamlearn.learning.groups import Answers, covariance_gigabytes, in_lots
+from hamlearn.learning.protocols import Learner
 from hamlearn.learning.registry import new_learner
 from hamlearn.learning.tasks import MatrixTask
-from hamlearn.model.base import Model, Move
+from hamlearn.model.base import LEARNER, Model
 from hamlearn.model.folder import describe_training
 from hamlearn.observables import (
     Prediction,
@@ -29,10 +29,9 @@ from hamlearn.observables import (
     metrics,
     reference_prediction,
 )
-from hamlearn.structures import Structures, as_structures, check_structures
+from hamlearn.structures import Structures
 from hamlearn.structures.families import numbers_of
-from hamlearn.targets import Origin, Target, n_occupied, needs_calculation, predict_side
-from hamlearn.targets.origin import SAME_ANGSTROM
+from hamlearn.targets import Side, Target, check_targets, n_occupied, needs_calculation, predict_side
 from hamlearn.types import FloatArray, IntArray
 from hamlearn.units import BOHR_ANGSTROM
 
@@ -42,9 +41,6 @@ if TYPE_CHECKING:
 DEFAULT_QM, SAPH, RIDGE = QMSettings(), SaphTarget(), RidgeSettings()
 FEW = 20
 """Structures left out below which the 68 % quantile of as many errors is wrong by a fifth or more."""
-
-Side = tuple[FloatArray | None, FloatArray | None]
-"""Metric and baseline of a molecule, None where the target has none."""
 
 
 class HamiltonianModel(Model):
@@ -56,11 +52,8 @@ class HamiltonianModel(Model):
         model: the learner and its settings.
 
     Attributes:
-        learner_: the fitted learner.
-        task_: orbitals of every species, and the blocks of every group.
-        training_: size, formulas and hash of the training set.
-        calibration_: factors of the standard deviations of levels and gap, from structures left out in
-            cross-validation; 1 without error bars.
+        task_: orbitals of every species, the blocks of every group, and factors of error bars.
+        learner_, training_: the fitted learner; size, formulas and hash of the training set.
 
     Predictions obey H(R A) = T H(A) T^T for R in O(3), T block-diagonal in Wigner matrices, follow permutations of
     the atoms and do not change under translations.
@@ -70,37 +63,29 @@ class HamiltonianModel(Model):
     """
 
     KIND: ClassVar[str] = "hamiltonian_model"
-    PARAMETERS: ClassVar[tuple[str, ...]] = ("qm", "target", "model")
+    PARAMETERS: ClassVar = {
+        "qm": (QMSettings, "QMSettings()"),
+        "target": (MatrixTarget, "SaphTarget(), LowdinTarget() or FockTarget(); use PropertyModel for properties"),
+        "model": LEARNER,
+    }
+    TASK: ClassVar = MatrixTask
 
     target: MatrixTarget
     task_: MatrixTask
 
-    def __init__(
-        self,
-        qm: QMSettings = DEFAULT_QM,
-        target: MatrixTarget = SAPH,
-        model: ModelSettings = RIDGE,
-    ) -> None:
-        if not isinstance(target, MatrixTarget):
-            kind = getattr(target, "kind", None)
-            raise ConfigError(
-                f"target is a {type(target).__name__}, expected SaphTarget(), LowdinTarget() or FockTarget()"
-                if kind is None
-                else f"a HamiltonianModel got target.kind {kind}, expected fock, lowdin or saph; use PropertyModel "
-                "for properties"
-            )
-        if not isinstance(qm, QMSettings):
-            raise ConfigError(f"qm is a {type(qm).__name__}, expected QMSettings")
+    def __init__(self, qm: QMSettings = DEFAULT_QM, target: MatrixTarget = SAPH, model: ModelSettings = RIDGE) -> None:
         self.qm, self.target, self.model = qm, target, model
-        self._check_learner()
-        self.training_: dict[str, Any] = {}
-        self.calibration_ = (1.0, 1.0)
+        self._check_parameters()
 
     @property
     def orbitals_(self) -> Orbitals:
         """Shells and order of every species."""
-        self.check_fitted()
         return self.task_.orbitals
+
+    @property
+    def calibration_(self) -> tuple[float, float]:
+        """Factors of the standard deviations of levels and gap, from structures left out in cross-validation."""
+        return self.task_.calibration
 
     def fit(self, structures: Structures, targets: Sequence[Target], job: Job = SILENT) -> Self:
         """Fit on matrices of known molecules.
@@ -111,23 +96,18 @@ class HamiltonianModel(Model):
             job: who hears of the progress, where kernels are computed and kept.
 
         Raises:
-            ConfigError: if there are no structures, or not one target for each, made for it by the same settings.
-            StructureError: if a geometry is not acceptable.
+            StructureError: if there are no structures, or a geometry is not acceptable.
+            ConfigError: if there is not one target for each, made for it by the same settings.
         """
-        check_job(job)
-        structures = as_structures(structures)
-        if not structures or len(structures) != len(targets):
-            raise ConfigError(f"fit got {len(structures)} structures and {len(targets)} targets; give one target each")
-        check_structures(structures, source="the training set")
-        _check_targets(structures, targets, self.target, self.qm)
+        structures = self._given(structures, job, "the training set")
+        check_targets(targets, structures, self.target, self.qm)
         task = MatrixTask(Orbitals.merge(target.orbitals for target in targets))
-        data = task.encode([target.matrix for target in targets], [target.numbers for target in targets])
-        error_bars = bool(self.model.error_bars)
-        fitted = copy(self)
-        fitted.task_, fitted.learner_ = task, new_learner(self.model).fit(structures, data, job, error_bars)
-        fitted.calibration_ = fitted._calibrate(targets, job) if error_bars else (1.0, 1.0)
-        fitted.training_ = describe_training(structures, [target.matrix for target in targets])
-        vars(self).update(vars(fitted))  # a fit that is refused leaves the model as it was
+        matrices = [target.matrix for target in targets]
+        data = task.encode(matrices, [target.numbers for target in targets])
+        learner = new_learner(self.model).fit(structures, data, job, self.has_error_bars)
+        if self.has_error_bars:
+            task.calibration = self._calibration(task, learner, targets, job)
+        self.task_, self.learner_, self.training_ = task, learner, describe_training(structures, matrices)
         return self
 
     def predict(
@@ -152,92 +132,76 @@ class HamiltonianModel(Model):
             ConfigError: before a fit, or if error bars are asked of a model that was fitted without.
             SCFError, BasisError: if the guess of a delta model cannot be computed.
         """
-        self.check_fitted()
-        check_job(job)
+        learner = self.learner_
         if std not in (False, True, "levels"):
             raise ConfigError(f"std is {std!r}; expected False, True or 'levels'")
-        if std and not self.model.error_bars:
+        if std and not self.has_error_bars:
             raise ConfigError("the model was fitted without error bars; set model.error_bars: true and fit it again")
-        structures = as_structures(structures)
-        check_structures(structures, source="the structures to predict")
-        self.learner_.domain_.check(structures)
-        warn_of_far_pairs(structures, self.learner_.pair_cutoff)
-        numbers = numbers_of(structures)
-        sides = sides or self._sides(numbers, [atoms.positions / BOHR_ANGSTROM for atoms in structures], job)
-        if not std:
-            blocks = self.task_.decode(self.learner_.predict(structures, job), numbers)
-            return self._predictions(numbers, blocks, sides)
-        n_targets = {group: len(keys) for group, keys in self.task_.keys.items()}
-        sizes = [covariance_gigabytes(z, n_targets) for z in numbers]
-        out: list[Prediction] = []
-        most = self.model.memory_gb / 2 if std == "levels" else np.inf  # half: the last lot is still there
-        for start, stop in in_lots(sizes, most):
-            answers, lot = self.learner_.predict_with_covariance(structures[start:stop], job), slice(start, stop)
-            blocks = self.task_.decode(answers, numbers[lot])
-            known = self.task_.decode_covariances(answers, numbers[lot])
-            predictions = self._predictions(numbers[lot], blocks, sides[lot], known, self.calibration_)
-            out += [p.without_covariance() for p in predictions] if std == "levels" else predictions
+        structures = self._given(structures, job)
+        learner.domain_.check(structures)
+        warn_of_far_pairs(structures, learner.pair_cutoff)
+        numbers, sides = numbers_of(structures), sides or self._sides(structures, job)
+        predict = learner.predict_with_covariance if std else learner.predict
+        lots, out = [slice(None)], []
+        if std == "levels":
+            sizes = [covariance_gigabytes(z, self.task_.n_targets) for z in numbers]
+            lots = [slice(*ends) for ends in in_lots(sizes, self.model.memory_gb / 2)]  # half: the last is still there
+        for lot in lots:
+            answers = predict(structures[lot], job)
+            found = self._predictions(self.task_, answers, numbers[lot], sides[lot], covariance=bool(std))
+            out += [p.without_covariance() for p in found] if std == "levels" else found
         return out
 
-    def predict_all(self, structures: Structures, job: Job = SILENT) -> list[Prediction]:
+    def predict_all(self, structures: Structures, job: Job = SILENT, error_bars: bool = True) -> list[Prediction]:
         """Predict the Hamiltonian, with error bars of levels and gap if the model was fitted with them."""
-        return self.predict(structures, job, std="levels" if self.model.error_bars else False)
+        return self.predict(structures, job, std="levels" if error_bars and self.has_error_bars else False)
 
-    def symmetry_error(self, structures: Sequence[Atoms], moved: Sequence[Atoms], moves: Sequence[Move]) -> float:
-        """Return the largest |H(R P A) - P T H(A) T^T P^T|, Hartree."""
-        worst = 0.0
-        both = self.predict(structures), self.predict(moved)
-        for atoms, (order, rotation), before, after in zip(structures, moves, *both, strict=True):
-            t = ao_rotation(self.orbitals_, atoms.numbers, rotation)
-            index = ao_permutation(self.orbitals_, atoms.numbers, order)
-            expected = (t @ before.hamiltonian @ t.T)[np.ix_(index, index)]
-            worst = max(worst, float(np.abs(after.hamiltonian - expected).max()))
-        return worst
+    def _deviation(self, before: Prediction, after: Prediction, order: IntArray, rotation: FloatArray) -> float:
+        t = ao_rotation(self.orbitals_, before.numbers, rotation)
+        index = ao_permutation(self.orbitals_, before.numbers, order)
+        expected = (t @ before.hamiltonian @ t.T)[np.ix_(index, index)]
+        return float(np.abs(after.hamiltonian - expected).max())
 
     def score(self, structures: Structures, targets: Sequence[Target]) -> float:
         """Return minus the root mean square error of the levels, eV: larger is better, as scikit-learn expects."""
-        sides = [(target.metric, target.baseline) for target in targets]
-        found = metrics(self.predict(structures, sides=sides), [reference_prediction(target) for target in targets])
+        predictions = self.predict(structures, sides=[target.side for target in targets])
+        found = metrics(predictions, [reference_prediction(target) for target in targets])
         return -1e-3 * float(found["eigenvalue_rmse_mev"])
 
     def alpha_of_block(self) -> dict[BlockKey, float]:
         """Return the relative regularisation chosen for every block; of learners that choose none an empty mapping."""
-        self.check_fitted()
         chosen = self.learner_.regularisation()
         of_groups = ((keys, chosen[group]) for group, keys in self.task_.keys.items() if group in chosen)
         return {key: float(alpha) for keys, alphas in of_groups for key, alpha in zip(keys, alphas, strict=True)}
 
     def _predictions(
         self,
+        task: MatrixTask,
+        answers: Answers,
         numbers: Sequence[IntArray],
-        blocks: Blocks,
         sides: Sequence[Side],
-        covariances: Sequence[BlockCovariance] | None = None,
-        calibration: tuple[float, float] = (1.0, 1.0),
+        covariance: bool = False,
     ) -> list[Prediction]:
         """Put predicted blocks together and add what is known of every molecule."""
-        matrices = assemble_matrices(blocks, numbers, self.orbitals_)
+        matrices = assemble_matrices(task.decode(answers, numbers), numbers, task.orbitals)
+        known = task.decode_covariances(answers, numbers) if covariance else [None] * len(numbers)
         out = []
-        for k, (z, matrix, (metric, baseline)) in enumerate(zip(numbers, matrices, sides, strict=True)):
+        for z, matrix, (metric, baseline), v in zip(numbers, matrices, sides, known, strict=True):
             full = matrix if baseline is None else matrix + baseline
-            covariance = covariances[k] if covariances else None
-            n = n_occupied(z, self.target)
-            out.append(Prediction(z, full, metric, n, self.orbitals_, covariance, calibration))
+            out.append(Prediction(z, full, metric, n_occupied(z, self.target), task.orbitals, v, task.calibration))
         return out
 
-    def _calibrate(self, targets: Sequence[Target], job: Job) -> tuple[float, float]:
+    def _calibration(
+        self, task: MatrixTask, learner: Learner, targets: Sequence[Target], job: Job
+    ) -> tuple[float, float]:
         """Return the factors that let error bars of levels and gap cover 68.3 % of the errors of held-out molecules."""
         predictions, references = [], []
-        for fold in self.learner_.held_out_:
+        for fold in learner.held_out_:
             known = [targets[int(k)] for k in fold.indices]
-            sides = [(target.metric, target.baseline) for target in known]
-            numbers = [target.numbers for target in known]
-            blocks = self.task_.decode(fold.answers, numbers)
-            predictions += self._predictions(
-                numbers, blocks, sides, self.task_.decode_covariances(fold.answers, numbers)
-            )
+            numbers, sides = [target.numbers for target in known], [target.side for target in known]
+            predictions += self._predictions(task, fold.answers, numbers, sides, covariance=True)
             references += [reference_prediction(target) for target in known]
-        self.learner_.held_out_ = []
+        learner.held_out_ = []
         if not predictions:
             raise ConfigError(
                 f"model.kind {self.model.kind} leaves no structures out to calibrate error bars; drop model.error_bars"
@@ -252,63 +216,11 @@ class HamiltonianModel(Model):
         )
         return levels, gap
 
-    def _sides(self, numbers: list[IntArray], positions_bohr: list[FloatArray], job: Job) -> list[Side]:
+    def _sides(self, structures: Sequence[Atoms], job: Job) -> Sequence[Side]:
         """Return the metric and the baseline of every molecule, as far as the target has them."""
         if not needs_calculation(self.target):
-            return [(None, None)] * len(numbers)
+            return [(None, None)] * len(structures)
         side = partial(predict_side, qm=self.qm, target=self.target)
+        positions_bohr = (atoms.positions / BOHR_ANGSTROM for atoms in structures)
         with job.open_executor() as pool:
-            return list(pool.map(side, numbers, positions_bohr, chunksize=8))
-
-    def _task_state(self) -> dict[str, Any]:
-        return {**self.task_.state(), "calibration": list(self.calibration_)}
-
-    def _restore_task(self, state: Mapping[str, Any]) -> dict[Group, int]:
-        self.task_ = MatrixTask.from_state(state)
-        levels, gap = state["calibration"]
-        self.calibration_ = float(levels), float(gap)
-        return {group: len(keys) for group, keys in self.task_.keys.items()}
-
-    @classmethod
-    def _of_sections(cls, spec: Mapping[str, Any]) -> Self:
-        return cls(QMSettings(**spec["qm"]), MatrixTarget(**spec["target"]), ModelSettings(**spec["model"]))
-
-
-def _check_targets(
-    structures: Sequence[Atoms], targets: Sequence[Target], settings: MatrixTarget, qm: QMSettings
-) -> None:
-    """Raise ConfigError unless every target belongs to its structure and to the settings."""
-    expected = (settings.has_metric, settings.delta != "none")
-    for index, (atoms, target) in enumerate(zip(structures, targets, strict=True)):
-        if not isinstance(target, Target):
-            raise ConfigError(
-                f"target {index} is a {type(target).__name__}; expected what hamlearn.build_target makes of a record"
-            )
-        if not np.array_equal(atoms.numbers, target.numbers):
-            raise ConfigError(
-                f"target {index} is of atoms {target.numbers.tolist()}, structure {index} of {atoms.numbers.tolist()}; "
-                "give both in the same order"
-            )
-        if (target.metric is not None, target.baseline is not None) != expected:
-            form = f", form {settings.form}" if isinstance(settings, SaphTarget) else ""
-            raise ConfigError(
-                f"target {index} was not built with the settings of the model (kind {settings.kind}, "
-                f"delta {settings.delta}{form}); build it with model.target"
-            )
-        if target.origin is not None:
-            _check_origin(atoms, target.origin, index, settings, qm)
-
-
-def _check_origin(atoms: Atoms, origin: Origin, index: int, settings: MatrixTarget, qm: QMSettings) -> None:
-    """Raise ConfigError if a target is known to be made of something else than its structure and the settings."""
-    if differences := list(origin.differences(settings, qm)):
-        raise ConfigError(
-            f"target {index} was made with {', '.join(differences)}, as the model has; give the model the settings of "
-            "its targets, or build them with model.target from calculations with model.qm"
-        )
-    distance = origin.distance_angstrom(atoms.positions)
-    if distance > SAME_ANGSTROM:
-        raise ConfigError(
-            f"target {index} is of another geometry than structure {index}: an atom is {distance:.2g} Å from where it "
-            "was; give both in the same order, and structures as they were computed"
-        )
+            return list(pool.map(side, numbers_of(structures), positions_bohr, chunksize=8))

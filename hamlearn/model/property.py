@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, ClassVar, Self
+from typing import ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hamlearn.config import KernelRidgeSettings, KernelSettings, ModelSettings, PropertyTarget
 from hamlearn.errors import ConfigError
-from hamlearn.job import SILENT, Job, check_job
-from hamlearn.learning.groups import Group
+from hamlearn.job import SILENT, Job
 from hamlearn.learning.registry import learner_class, new_learner
 from hamlearn.learning.tasks import PropertyTask
-from hamlearn.model.base import Model, Move
+from hamlearn.model.base import LEARNER, Model
 from hamlearn.model.folder import describe_training
 from hamlearn.observables.properties import PropertyPrediction, property_metrics
-from hamlearn.structures import Structures, as_structures, check_structures
-from hamlearn.targets.labels import Labels, as_labels, in_own_shape, read_labels
-from hamlearn.types import FloatArray
-
-if TYPE_CHECKING:
-    from ase import Atoms
+from hamlearn.structures import Structures, as_structures
+from hamlearn.targets.labels import in_own_shape, read_labels
+from hamlearn.types import FloatArray, IntArray
 
 OF_ENVIRONMENTS = KernelRidgeSettings(kernel=KernelSettings())
 ROUNDING = 1e-12
@@ -37,9 +32,8 @@ class PropertyModel(Model):
         model: the learner and its settings; by default kernels of environments.
 
     Attributes:
-        learner_: the fitted learner.
         task_: what is added to every prediction, and the unit of what is learned.
-        training_: size, formulas and hash of the training set.
+        learner_, training_: the fitted learner; size, formulas and hash of the training set.
 
     Predictions obey y(R A) = s D^L(R) y(A) for R in O(3), s = 1 for proper and sigma for improper R, and do not change
     under translations and permutations of like atoms. Forces are the exact negative gradient: they rotate as vectors,
@@ -50,20 +44,18 @@ class PropertyModel(Model):
     """
 
     KIND: ClassVar[str] = "property_model"
-    PARAMETERS: ClassVar[tuple[str, ...]] = ("target", "model")
+    PARAMETERS: ClassVar = {
+        "target": (PropertyTarget, "PropertyTarget(key=...); use HamiltonianModel for matrices"),
+        "model": LEARNER,
+    }
+    TASK: ClassVar = PropertyTask
 
     target: PropertyTarget
     task_: PropertyTask
 
     def __init__(self, target: PropertyTarget, model: ModelSettings = OF_ENVIRONMENTS) -> None:
-        if not isinstance(target, PropertyTarget):
-            raise ConfigError(
-                f"target is a {type(target).__name__}, expected PropertyTarget(key=...); use HamiltonianModel for "
-                "matrices"
-            )
         self.target, self.model = target, model
-        self._check_learner()
-        self.training_: dict[str, Any] = {}
+        self._check_parameters()
 
     @property
     def has_forces(self) -> bool:
@@ -71,15 +63,8 @@ class PropertyModel(Model):
         return self.target.forces_key is not None
 
     @property
-    def has_error_bars(self) -> bool:
-        """Whether predictions have standard deviations: those of a learner that offers them, unless told not to."""
-        asked = self.model.error_bars
-        return learner_class(self.model).HAS_ERROR_BARS if asked is None else asked
-
-    @property
     def hyperparameters_(self) -> dict[str, float]:
         """What a fit of kernels chose by cross-validation: a, b and c0 of the mixture, and its error."""
-        self.check_fitted()
         return self.learner_.chosen_numbers()
 
     def fit(
@@ -104,28 +89,23 @@ class PropertyModel(Model):
             StructureError: if a geometry or a label is not acceptable.
             ConfigError: if settings do not fit together, or more memory is needed than allowed.
         """
-        check_job(job)
-        structures = as_structures(structures)
-        check_structures(structures, "the training set", closed_shell=False)
+        structures = self._given(structures, job, "the training set")
+        if functional is not None and (self.has_forces or not learner_class(self.model).LEARNS_FUNCTIONALS):
+            raise ConfigError(
+                "a functional of several structures is learned by kernels without forces; use model.kind kernel, and "
+                "drop target.forces_key"
+            )
+        labels = read_labels(structures, self.target, values=targets, functional=functional)
         task = PropertyTask(self.target)
-        if functional is None:
-            labels, weights = read_labels(structures, self.target, values=targets), None
-        else:
-            labels, weights = self._sums(structures, targets, functional)
-        data = task.encode(structures, labels, weights)
-        model = self.model.model_copy(update={"error_bars": self.has_error_bars})
-        learner = new_learner(model).fit(structures, data, job)
-        self.task_, self.learner_ = task, learner
-        told = labels.values if weights is None else weights.T @ labels.values
-        self.training_ = describe_training(structures, list(told))
+        data = task.encode(structures, labels)
+        settings = self.model.model_copy(update={"error_bars": self.has_error_bars})
+        learner = new_learner(settings).fit(structures, data, job)
+        of_structures = labels.values if labels.functional is None else labels.functional.T @ labels.values
+        self.task_, self.learner_, self.training_ = task, learner, describe_training(structures, of_structures)
         return self
 
     def predict(
-        self,
-        structures: Structures,
-        forces: bool = False,
-        std: bool = False,
-        job: Job = SILENT,
+        self, structures: Structures, forces: bool = False, std: bool = False, job: Job = SILENT
     ) -> list[PropertyPrediction]:
         """Predict the property of new molecules.
 
@@ -140,10 +120,7 @@ class PropertyModel(Model):
             DomainError: for elements or neighbours that were not in the training set.
             ConfigError: before a fit, or if forces are asked of a property or learner that has none.
         """
-        self.check_fitted()
-        check_job(job)
-        structures = as_structures(structures)
-        check_structures(structures, "the structures to predict", closed_shell=False)
+        structures = self._given(structures, job)
         slopes: list[tuple[FloatArray, ...]] = [()] * len(structures)
         if forces:
             self.check_forces()
@@ -158,22 +135,22 @@ class PropertyModel(Model):
         stds = self.task_.decode_stds(answers) if std else [None] * len(structures)
         return [PropertyPrediction(y, s, *slope) for y, s, slope in zip(own, stds, slopes, strict=True)]
 
-    def predict_all(self, structures: Structures, job: Job = SILENT) -> list[PropertyPrediction]:
+    def predict_all(
+        self, structures: Structures, job: Job = SILENT, error_bars: bool = True
+    ) -> list[PropertyPrediction]:
         """Predict the property, with forces if they were learned and standard deviations if there are any."""
-        return self.predict(structures, self.has_forces, self.has_error_bars, job)
+        return self.predict(structures, self.has_forces, error_bars and self.has_error_bars, job)
 
-    def symmetry_error(self, structures: Sequence[Atoms], moved: Sequence[Atoms], moves: Sequence[Move]) -> float:
-        """Return the largest |y(R P A) - s R y(A)| of property and forces, in spreads of the training set (per Å)."""
-        worst = 0.0
-        both = (self.predict(some, forces=self.has_forces) for some in (structures, moved))
-        for (order, rotation), before, after in zip(moves, *both, strict=True):
-            expected = np.asarray(before.value) * self.target.sigma
-            for axis in range(self.target.l):
-                expected = np.moveaxis(np.tensordot(rotation, expected, (1, axis)), 0, axis)
-            worst = max(worst, float(np.abs(after.value - expected).max()))
-            if before.forces is not None and after.forces is not None:
-                worst = max(worst, float(np.abs(after.forces - before.forces[order] @ rotation.T).max()))
-        return worst / self.task_.scale
+    def _deviation(
+        self, before: PropertyPrediction, after: PropertyPrediction, order: IntArray, rotation: FloatArray
+    ) -> float:
+        expected = np.asarray(before.value) * self.target.sigma
+        for axis in range(self.target.l):
+            expected = np.moveaxis(np.tensordot(rotation, expected, (1, axis)), 0, axis)
+        worst = np.abs(after.value - expected).max()
+        if before.forces is not None and after.forces is not None:
+            worst = max(worst, np.abs(after.forces - before.forces[order] @ rotation.T).max())
+        return float(worst / self.task_.scale)
 
     def predict_parts(self, structures: Structures) -> FloatArray:
         """Return what every part of the kernel adds, y_p(A) = sum_B w_p K_p(A, B) x_B [n_parts, structure, 2L+1].
@@ -185,10 +162,7 @@ class PropertyModel(Model):
 
         Source: Ceriotti, Willatt, Csányi, Handbook of Materials Modeling (2018), on sums of models.
         """
-        self.check_fitted()
-        structures = as_structures(structures)
-        check_structures(structures, "the structures to predict", closed_shell=False)
-        return self.task_.scale * self.learner_.predict_parts(structures)
+        return self.task_.scale * self.learner_.predict_parts(self._given(structures))
 
     def score(self, structures: Structures, targets: ArrayLike | None = None) -> float:
         """Return R^2 = 1 - (RMSE / spread)^2 of given targets, or what structures carry; 0 where all are equal."""
@@ -202,7 +176,6 @@ class PropertyModel(Model):
 
     def check_forces(self) -> None:
         """Raise ConfigError unless the model was fitted and can give forces."""
-        self.check_fitted()
         if self.target.irrep != (0, 1):
             raise ConfigError(
                 f"forces belong to energies (l 0, sigma 1), but {self.target.key} has l, sigma {self.target.irrep}"
@@ -213,34 +186,3 @@ class PropertyModel(Model):
                 "there are no forces; train by ridge regression, or with kernels of kind wigner or order, summed over "
                 "atoms, without messages"
             )
-
-    def _sums(
-        self, structures: Sequence[Atoms], targets: ArrayLike | None, functional: ArrayLike
-    ) -> tuple[Labels, FloatArray]:
-        """Return known sums of structures and their weights, checked."""
-        if self.target.forces_key is not None or not learner_class(self.model).LEARNS_FUNCTIONALS:
-            raise ConfigError(
-                "a functional of several structures is learned by kernels without forces; use model.kind kernel, and "
-                "drop target.forces_key"
-            )
-        if targets is None:
-            raise ConfigError("a functional needs targets, the value of every sum [datum]")
-        labels, weights = as_labels(targets, self.target.l), np.asarray(functional, dtype=np.float64)
-        expected = (len(labels.values), len(structures))
-        if weights.shape != expected or not np.isfinite(weights).all():
-            raise ConfigError(
-                f"the functional has shape {list(weights.shape)}; expected finite weights [datum, structure], "
-                f"{list(expected)}"
-            )
-        return labels, weights
-
-    def _task_state(self) -> dict[str, Any]:
-        return self.task_.state()
-
-    def _restore_task(self, state: Mapping[str, Any]) -> dict[Group, int]:
-        self.task_ = PropertyTask.from_state(self.target, state)
-        return {self.task_.group: 1}
-
-    @classmethod
-    def _of_sections(cls, spec: Mapping[str, Any]) -> Self:
-        return cls(PropertyTarget(**spec["target"]), ModelSettings(**spec["model"]))

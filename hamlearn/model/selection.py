@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Literal, get_args
 
 import numpy as np
 
-from hamlearn.display import Shown
+from hamlearn.display import Shown, listed
 from hamlearn.equality import ByValue
 from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
 from hamlearn.job import SILENT, Job
@@ -96,11 +96,10 @@ def select_structures(
     """
     found = choose(model, candidates, n, by, of, known, job)
     if found.outside:
-        listed = "; ".join(f"{index}: {why}" for index, why in list(found.outside.items())[:10])
-        more = f"; ... {len(found.outside) - 10} more" if len(found.outside) > 10 else ""
+        reasons = listed([f"{index}: {why}" for index, why in found.outside.items()], 10, "; ")
         warnings.warn(
             f"{len(found.outside)} candidates are outside what the model was trained for, and worth computing for "
-            f"that: {listed}{more}",
+            f"that: {reasons}",
             HamlearnWarning,
             stacklevel=2,
         )
@@ -121,22 +120,20 @@ def choose(
     _check(model, candidates, n, by, of, known)
     domain = model.learner_.domain_
     beyond = {index: why for index, atoms in enumerate(candidates) if (why := domain.lacks(atoms))}
-    inside = np.array([index for index in range(len(candidates)) if index not in beyond], dtype=np.int64)
+    inside = np.setdiff1d(np.arange(len(candidates)), list(beyond))
     if n > len(inside):
-        listed = "\n  ".join(f"structure {index}: {why}" for index, why in list(beyond.items())[:20])
+        reasons = listed([f"structure {index}: {why}" for index, why in beyond.items()], 20, "\n  ")
         raise DomainError(
             f"{n} of the candidates are to be chosen, but {len(inside)} of {len(candidates)} lie inside what the model "
-            f"was trained for; choose fewer. Worth computing first are those outside:\n  {listed}"
+            f"was trained for; choose fewer. Worth computing first are those outside:\n  {reasons}"
         )
     chosen = [candidates[index] for index in inside]
     stds = np.full(len(inside), np.nan) if by == "farthest" else _stds_ev(model, chosen, of, job)
     coverage = _coverage(model, chosen, known, job)
-    at_first = coverage.distances()
-    weights = {
-        "uncertainty": np.divide(stds, at_first, out=np.zeros_like(stds), where=at_first > coverage.smallest),
-        "farthest": np.ones_like(stds),
-        "both": stds,
-    }[by]
+    weights = np.ones_like(stds) if by == "farthest" else stds
+    if by == "uncertainty":
+        at_first = coverage.distances()
+        weights = np.divide(stds, at_first, out=np.zeros_like(stds), where=at_first > coverage.smallest)
     picks, distances = _pick(coverage, weights, n)
     return Selection(inside[picks], stds[picks], distances, beyond)
 
@@ -145,22 +142,20 @@ def _pick(coverage: Coverage, weights: FloatArray, n: int) -> tuple[IntArray, Fl
     """Return the candidates of largest weight x distance, one at a time, and that distance."""
     picks: list[int] = []
     found: list[float] = []
-    for _ in range(n):
+    while len(picks) < n:
         distances = coverage.distances()
         distances[picks] = 0.0
-        if distances.max() <= coverage.smallest:
-            if not picks:
-                raise ConfigError("all candidates are copies of known structures; give others")
-            warnings.warn(
-                f"{len(picks)} of {n} candidates were chosen: all others are copies of known or chosen ones",
-                HamlearnWarning,
-                stacklevel=4,
-            )
-            break
         new = distances > coverage.smallest
+        if not new.any():
+            break
         picks.append(int(first_of_best(np.where(new, weights * distances, -1.0))))
         found.append(float(distances[picks[-1]]))
         coverage.add(picks[-1])
+    if not picks:
+        raise ConfigError("all candidates are copies of known structures; give others")
+    if len(picks) < n:
+        words = f"{len(picks)} of {n} candidates were chosen: all others are copies of known or chosen ones"
+        warnings.warn(words, HamlearnWarning, stacklevel=4)
     return np.array(picks, dtype=np.int64), np.array(found)
 
 
@@ -182,11 +177,9 @@ def _stds_ev(model: HamiltonianModel, structures: Sequence[Atoms], of: Of, job: 
 def _coverage(model: HamiltonianModel, candidates: Sequence[Atoms], known: Sequence[Atoms], job: Job) -> Coverage:
     """Return the distances of candidates from what is known."""
     learner = model.learner_
-    remembered = learner.remembered()
-    if remembered is not None:
-        kernel, samples = remembered
-        out = Coverage(kernel, candidates, job)
-        out.add_known(samples)
+    if remembered := learner.remembered():
+        out = Coverage(remembered[0], candidates, job)
+        out.add_known(remembered[1])
         known = [atoms for atoms in known if not learner.domain_.lacks(atoms)]  # others are far from all candidates
     else:
         out = Coverage(BlockKernel(learner.metric()).fit([*known, *candidates]), candidates, job)
@@ -203,15 +196,15 @@ def _check(
     for name, value, valid in (("by", by, get_args(By)), ("of", of, get_args(Of))):
         if value not in valid:
             raise ConfigError(f"{name} is '{value}'; expected {', '.join(valid)}")
-    model.check_fitted()
+    remembered = model.learner_.remembered()
     if not 1 <= n <= len(candidates):
         raise ConfigError(f"n is {n}, and there are {len(candidates)} candidates; choose from 1 to {len(candidates)}")
-    if by != "farthest" and not model.model.error_bars:
+    if by != "farthest" and not model.has_error_bars:
         raise ConfigError(
             f"by {by} needs error bars, and the model was fitted without; set model.error_bars: true and fit it again, "
             "or select by farthest"
         )
-    if by != "uncertainty" and model.learner_.remembered() is None and not known:
+    if by != "uncertainty" and remembered is None and not known:
         raise ConfigError(
             f"by {by} measures distances from the training set, which model.kind {model.model.kind} does not remember; "
             "give it as known structures (--known FILE), or select by uncertainty"

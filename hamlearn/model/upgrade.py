@@ -19,6 +19,13 @@ Tensors = dict[str, Tensor]
 REMEDY = " (element_likeness lets them be like others)"
 SECTION = {"ridge": "features", "wigner": "wigner", "kernel": "kernel"}
 """Which section a kind of model was made of; the others were written with their defaults."""
+RENAMED = {
+    "ridge": {"posterior.basis": "posterior.directions", "posterior.singular_values": "posterior.squares"},
+    "wigner": {".factors": ".posterior.directions", ".scales": ".posterior.scales"},
+    "kernel": {"solution.": "fit."},
+}
+"""Parts of names of tensors, by kind of model, and what they are called today."""
+DENSITIES = ("density.", "contraction.")
 
 
 def upgraded_model(spec: Spec, tensors: Tensors) -> tuple[Spec, Tensors]:
@@ -42,6 +49,7 @@ def _from_1(spec: Spec, tensors: Tensors) -> tuple[Spec, Tensors]:
         task = {name: spec[name] for name in ("baseline", "scale", "elements")}
         kernel, basis = KernelSettings(**out["model"]["kernel"]), spec["basis"]
         words = sums_in_words(kernel, spec["hyperparameters"], basis["kind"], basis["size"])
+        learned |= {"basis": basis["kind"], "hyperparameters": spec["hyperparameters"]} if tensors else {}
     else:
         out["elements"] = [int(z) for z in spec["orbitals"]]
         task = {"orbitals": spec["orbitals"], "groups": spec["groups"]}
@@ -50,80 +58,50 @@ def _from_1(spec: Spec, tensors: Tensors) -> tuple[Spec, Tensors]:
         samples = ", ".join(f"{name} {n}" for name, n in spec.get("samples", {}).items())  # absent from older folders
         words += [f"Atoms and pairs in the basis: {samples}"] if samples else []
     if tensors:  # else the description alone was asked for
-        found, tensors = {"ridge": _ridge, "wigner": _wigner, "kernel": _sums}[kind](spec, tensors)
-        learned |= found
+        learned["domain"] = _domain(spec, tensors)
+        tensors = {_renamed(name, RENAMED[kind]): tensor for name, tensor in tensors.items()}
+        _complete_posteriors(spec, tensors)
     return {**out, "in_words": words, "task": task, "learner": learned}, tensors
 
 
-def _ridge(spec: Spec, tensors: Tensors) -> tuple[Spec, Tensors]:
-    near = [name.split(".")[1:] for name in tensors if name.startswith("density.")]
-    domain = _domain(spec, [[int(z), int(a)] for z, a in near], spec["features"]["cutoff_angstrom"], "")
-    out = {}
-    for name, tensor in tensors.items():
-        head, _, last = name.rpartition(".posterior.")
-        if last == "basis":
-            out[f"{head}.posterior.directions"] = tensor
-            out[f"{head}.posterior.noise"] = torch.tensor(1.0, dtype=torch.float64)
-        elif last == "singular_values":
-            out[f"{head}.posterior.squares"] = tensor**2
-        else:
-            out[name] = tensor
-    return {"domain": domain}, out
+def _renamed(name: str, new: Mapping[str, str]) -> str:
+    """Return what a tensor is called today."""
+    return next((name.replace(old, now) for old, now in new.items() if old in name), name)
 
 
-def _wigner(spec: Spec, tensors: Tensors) -> tuple[Spec, Tensors]:
-    wigner = spec["wigner"]
-    near = None if wigner.get("element_likeness") is not None else _seen(tensors)
-    out = {}
-    for name, tensor in tensors.items():
-        head, _, last = name.rpartition(".")
-        if head.startswith("group.") and last == "factors":
-            zero = torch.zeros_like(tensors[f"{head}.scales"])
-            out[f"{head}.posterior.directions"] = tensor
-            out[f"{head}.posterior.squares"] = torch.full((tensor.shape[1],), np.inf, dtype=torch.float64)
-            out[f"{head}.posterior.alphas"] = zero
-            out[f"{head}.posterior.noise"] = torch.tensor(0.0, dtype=torch.float64)
-        elif head.startswith("group.") and last == "scales":
-            out[f"{head}.posterior.scales"] = tensor
-        else:
-            out[name] = tensor
-    domain = _domain(spec, near, wigner["cutoff_angstrom"], REMEDY)
-    return {"domain": domain}, out
+def _complete_posteriors(spec: Spec, tensors: Tensors) -> None:
+    """Write what older formats left to the kind of the model, or stored in another form, in place."""
+    kind = spec["model"]["kind"]
+    if kind == "kernel":
+        noise = float(spec["noise"])
+        directions, left = _shared(tensors.pop("fit.minus").numpy(), tensors.pop("fit.plus").numpy())
+        with np.errstate(divide="ignore"):
+            squares = noise * (1 - left) / left
+        found = {"directions": directions, "squares": squares, "alphas": [noise], "scales": [float(spec["amplitude"])]}
+        tensors |= {f"posterior.{name}": torch.tensor(x, dtype=torch.float64) for name, x in found.items()}
+    for head in [name.removesuffix("directions") for name in tensors if name.endswith("posterior.directions")]:
+        tensors[f"{head}noise"] = torch.tensor(0.0 if kind == "wigner" else 1.0, dtype=torch.float64)
+        if kind == "ridge":
+            tensors[f"{head}squares"] = tensors[f"{head}squares"] ** 2
+        elif kind == "wigner":
+            n_directions = tensors[f"{head}directions"].shape[1]
+            tensors[f"{head}squares"] = torch.full((n_directions,), np.inf, dtype=torch.float64)
+            tensors[f"{head}alphas"] = torch.zeros_like(tensors[f"{head}scales"])
 
 
-def _sums(spec: Spec, tensors: Tensors) -> tuple[Spec, Tensors]:
-    kernel = spec["kernel"]
-    domain = {
-        "families": [["on_site", int(z), int(z)] for z in spec["elements"]],
-        "neighbours": None if kernel.get("element_likeness") is not None else _seen(tensors),
-        "cutoff": kernel["cutoff_angstrom"],
-        "remedy": REMEDY,
+def _domain(spec: Spec, tensors: Mapping[str, Tensor]) -> Spec:
+    """Return the state of the domain: families of the groups, and elements (centre, neighbour) with densities."""
+    kind = spec["model"]["kind"]
+    section = spec[SECTION[kind]]
+    known = {(g["kind"], *g["species"]) for g in spec.get("groups", ())}
+    known |= {("on_site", int(z), int(z)) for z in spec.get("elements", ())}
+    seen = [name.split(".")[1:] for name in tensors if name.startswith(DENSITIES) and bool(tensors[name].any())]
+    return {
+        "families": [list(family) for family in sorted(known)],
+        "neighbours": None if section.get("element_likeness") is not None else [[int(z), int(a)] for z, a in seen],
+        "cutoff": section["cutoff_angstrom"],
+        "remedy": "" if kind == "ridge" else REMEDY,
     }
-    noise = float(spec["noise"])
-    directions, left = _shared(tensors.pop("solution.minus").numpy(), tensors.pop("solution.plus").numpy())
-    with np.errstate(divide="ignore"):
-        squares = noise * (1 - left) / left
-    out = {name.replace("solution.", "fit."): tensor for name, tensor in tensors.items()}
-    one = torch.ones(1, dtype=torch.float64)
-    out |= {
-        "posterior.directions": torch.from_numpy(directions),
-        "posterior.squares": torch.from_numpy(squares),
-        "posterior.alphas": one * noise,
-        "posterior.scales": one * float(spec["amplitude"]),
-        "posterior.noise": torch.tensor(1.0, dtype=torch.float64),
-    }
-    return {"domain": domain, "basis": spec["basis"]["kind"], "hyperparameters": spec["hyperparameters"]}, out
-
-
-def _domain(spec: Spec, near: list[list[int]] | None, cutoff: float, remedy: str) -> Spec:
-    families = sorted({(g["kind"], *g["species"]) for g in spec["groups"]})
-    return {"families": [list(family) for family in families], "neighbours": near, "cutoff": cutoff, "remedy": remedy}
-
-
-def _seen(tensors: Mapping[str, Tensor]) -> list[list[int]]:
-    """Return the elements (centre, neighbour) with density channels."""
-    names = [name for name, tensor in tensors.items() if name.startswith("contraction.") and bool(tensor.any())]
-    return [[int(part) for part in name.split(".")[1:]] for name in names]
 
 
 def _shared(minus: FloatArray, plus: FloatArray) -> tuple[FloatArray, FloatArray]:

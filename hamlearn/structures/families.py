@@ -39,6 +39,13 @@ class Family:
         owner = structure[i]
         return np.stack([owner, i - first[owner], j - first[owner]], axis=1)
 
+    def count(self, numbers: IntArray) -> int:
+        """Return how many samples a structure of these atomic numbers [atom] has."""
+        first, second = (int(np.count_nonzero(numbers == z)) for z in (self.species_i, self.species_j))
+        if self.kind == "on_site":
+            return first
+        return first * second if self.kind == "cross" else first * (first - 1) // 2
+
     def places(self, species: IntArray, structure: IntArray) -> tuple[IntArray, IntArray]:
         """Return i and j of every row, positions in the flat list of all atoms [sample].
 

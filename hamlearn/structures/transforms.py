@@ -89,3 +89,12 @@ def with_positions(atoms: Atoms, positions: FloatArray) -> Atoms:
     copy.set_constraint()
     copy.positions = positions
     return copy
+
+
+def shuffle_like_atoms(numbers: IntArray, rng: np.random.Generator) -> IntArray:
+    """Return a random order of the atoms, for :func:`permute`, that leaves the list of elements as it is [atom]."""
+    order = np.arange(len(numbers))
+    for z in np.unique(numbers):
+        members = np.flatnonzero(numbers == z)
+        order[members] = rng.permutation(members)
+    return order

@@ -15,13 +15,15 @@ from hamlearn.targets.build import (
 from hamlearn.targets.lowdin import lowdin_orthogonalise
 from hamlearn.targets.origin import Origin
 from hamlearn.targets.storage import load_targets, save_targets
-from hamlearn.targets.target import Diagnostics, Target
+from hamlearn.targets.target import Diagnostics, Side, Target, check_targets
 
 __all__ = [
     "Diagnostics",
     "Origin",
+    "Side",
     "Target",
     "build_target",
+    "check_targets",
     "load_targets",
     "lowdin_orthogonalise",
     "n_occupied",

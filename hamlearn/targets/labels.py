@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from hamlearn.config import PropertyTarget
 from hamlearn.display import Shown
 from hamlearn.equality import ByValue
-from hamlearn.errors import StructureError, nearest
+from hamlearn.errors import ConfigError, StructureError, nearest
 from hamlearn.structures.checks import index_ranges
 from hamlearn.types import FloatArray, IntArray
 
@@ -32,14 +32,16 @@ class Labels(ByValue, Shown):
     """What is known of some structures.
 
     Attributes:
-        values: irreducible components [structure, 2l+1], m = -l ... l.
+        values: irreducible components [datum, 2l+1], m = -l ... l, a datum for each structure.
         forces: of all atoms, structure after structure [atom, 3], unit/Å; None if they are not learned.
+        functional: weights of the structures where sums of them are the data [datum, structure]; None if not.
 
     Values transform as sigma-parity tensors, y -> D^l(R) y; forces as vectors.
     """
 
     values: FloatArray
     forces: FloatArray | None = None
+    functional: FloatArray | None = None
 
 
 def components(l: int, n_numbers: int) -> FloatArray:
@@ -89,6 +91,7 @@ def read_labels(
     target: PropertyTarget,
     indices: Sequence[int] | IntArray | None = None,
     values: ArrayLike | None = None,
+    functional: ArrayLike | None = None,
 ) -> Labels:
     """Read a property, and its forces if they are learned, from ``info``, ``arrays`` or a calculator's results.
 
@@ -97,15 +100,34 @@ def read_labels(
         target: names of the keys and type of the property.
         indices: what to call the structures in messages; by default 0, 1, 2, ...
         values: the property of each in its own shape, where it is not read but given.
+        functional: weights of the structures where the values are of sums of them [datum, structure].
 
     Raises:
         StructureError: if a key is missing, has the wrong shape or is not finite; with the indices of the structures.
+        ConfigError: for a functional without values or of another shape.
     """
+    if functional is not None:
+        return _sums(structures, target, values, functional)
     names = [int(k) for k in (range(len(structures)) if indices is None else indices)]
     known = _read(structures, target, names) if values is None else as_labels(values, target.l).values
     if len(known) != len(structures):
         raise StructureError(f"there are {len(known)} targets for {len(structures)} structures; give one for each")
     return Labels(known, None if target.forces_key is None else _forces(structures, target.forces_key, names))
+
+
+def _sums(
+    structures: Sequence[Atoms], target: PropertyTarget, values: ArrayLike | None, functional: ArrayLike
+) -> Labels:
+    if values is None:
+        raise ConfigError("a functional needs targets, the value of every sum [datum]")
+    known, weights = as_labels(values, target.l).values, np.asarray(functional, dtype=np.float64)
+    expected = (len(known), len(structures))
+    if weights.shape != expected or not np.isfinite(weights).all():
+        raise ConfigError(
+            f"the functional has shape {list(weights.shape)}; expected finite weights [datum, structure], "
+            f"{list(expected)}"
+        )
+    return Labels(known, functional=weights)
 
 
 def _read(structures: Sequence[Atoms], target: PropertyTarget, names: list[int]) -> FloatArray:

@@ -12,6 +12,7 @@ import numpy as np
 from hamlearn.config import MatrixTarget, QMSettings
 from hamlearn.display import Shown
 from hamlearn.equality import ByValue
+from hamlearn.errors import ConfigError
 from hamlearn.types import FloatArray
 from hamlearn.units import BOHR_ANGSTROM
 
@@ -40,18 +41,32 @@ class Origin(ByValue, Shown):
         """Return the origin of the target of a calculation with some provenance."""
         return cls(settings.model_dump(), {k: provenance[k] for k in QM_NAMES if k in provenance}, positions)
 
-    def differences(self, settings: MatrixTarget, qm: QMSettings) -> Iterator[str]:
+    def check(self, index: int, positions: FloatArray, settings: MatrixTarget, qm: QMSettings) -> None:
+        """Refuse a target made of another geometry [atom, 3], Å, or by other settings than those of a model.
+
+        Raises:
+            ConfigError: naming the target by its index.
+        """
+        if differences := list(self._differences(settings, qm)):
+            raise ConfigError(
+                f"target {index} was made with {', '.join(differences)}, as the model has; give the model the settings "
+                "of its targets, or build them with model.target from calculations with model.qm"
+            )
+        moved = positions - self.positions * BOHR_ANGSTROM  # the molecule may have been shifted as a whole
+        distance = float(np.abs(moved - moved.mean(axis=0)).max())
+        if distance > SAME_ANGSTROM:
+            raise ConfigError(
+                f"target {index} is of another geometry than structure {index}: an atom is {distance:.2g} Å from where "
+                "it was; give both in the same order, and structures as they were computed"
+            )
+
+    def _differences(self, settings: MatrixTarget, qm: QMSettings) -> Iterator[str]:
         """Say which settings of a model are others."""
         for section, made, asked in (("target", self.target, settings), ("qm", self.qm, qm)):
             for name, value in made.items():
                 other = getattr(asked, name, value)  # what another kind has not is said by the kinds
                 if _plain(value) != _plain(other):
                     yield f"{section}.{name} {value} rather than {other}"
-
-    def distance_angstrom(self, positions: FloatArray) -> float:
-        """Return how far any atom is from where it was, Å; the molecule may have been shifted as a whole."""
-        moved = positions - self.positions * BOHR_ANGSTROM
-        return float(np.abs(moved - moved.mean(axis=0)).max())
 
 
 def _plain(value: Any) -> Any:

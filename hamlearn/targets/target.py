@@ -2,14 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
 
 from hamlearn.angular.ao_order import Orbitals
+from hamlearn.config import MatrixTarget, QMSettings, SaphTarget
 from hamlearn.display import Shown
 from hamlearn.equality import ByValue
+from hamlearn.errors import ConfigError
 from hamlearn.qm.molecule import formula
 from hamlearn.targets.origin import Origin
 from hamlearn.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+Side = tuple[FloatArray | None, FloatArray | None]
+"""Metric and baseline of a molecule, None where the target has none."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -66,6 +78,42 @@ class Target(ByValue, Shown):
         return {"formula": formula(self.numbers), **{k: x for k, x in fields.items() if k not in ("numbers", "origin")}}
 
     @property
+    def side(self) -> Side:
+        """Metric and baseline, what is known of a molecule beside the matrix that is learned."""
+        return self.metric, self.baseline
+
+    @property
     def full(self) -> FloatArray:
         """The matrix with its baseline added back, Hartree."""
         return self.matrix if self.baseline is None else self.matrix + self.baseline
+
+
+def check_targets(
+    targets: Sequence[Target], structures: Sequence[Atoms], settings: MatrixTarget, qm: QMSettings
+) -> None:
+    """Refuse targets that do not belong to structures, or are known to be made by other settings than those given.
+
+    Raises:
+        ConfigError: naming the first such target.
+    """
+    if len(structures) != len(targets):
+        raise ConfigError(f"fit got {len(structures)} structures and {len(targets)} targets; give one target each")
+    expected = (settings.has_metric, settings.delta != "none")
+    for index, (atoms, target) in enumerate(zip(structures, targets, strict=True)):
+        if not isinstance(target, Target):
+            raise ConfigError(
+                f"target {index} is a {type(target).__name__}; expected what hamlearn.build_target makes of a record"
+            )
+        if not np.array_equal(atoms.numbers, target.numbers):
+            raise ConfigError(
+                f"target {index} is of atoms {target.numbers.tolist()}, structure {index} of {atoms.numbers.tolist()}; "
+                "give both in the same order"
+            )
+        if (target.metric is not None, target.baseline is not None) != expected:
+            form = f", form {settings.form}" if isinstance(settings, SaphTarget) else ""
+            raise ConfigError(
+                f"target {index} was not built with the settings of the model (kind {settings.kind}, "
+                f"delta {settings.delta}{form}); build it with model.target"
+            )
+        if target.origin is not None:
+            target.origin.check(index, atoms.positions, settings, qm)

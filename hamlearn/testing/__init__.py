@@ -30,12 +30,11 @@ def assert_equivariant(
         tolerance: largest deviation, Hartree for Hamiltonians, spreads of the training set for properties; by default
             that of `TOLERANCE`.
     """
-    from hamlearn.model.equivariance import equivariance_error
     from hamlearn.model.property import PropertyModel
 
     __tracebackhide__ = True
     bound = TOLERANCE["float64"]["equivariance"] if tolerance is None else tolerance
-    error = equivariance_error(model, structures, seed)
+    error = model.equivariance_error(structures, seed)
     if error <= bound:
         return
     if isinstance(model, PropertyModel):

@@ -14,7 +14,7 @@ from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.ao_rotation import ao_permutation
 from hamlearn.angular.harmonics import spherical_harmonics
 from hamlearn.blocks import assemble_matrices
-from hamlearn.config import PropertyTarget
+from hamlearn.config import PropertyTarget, SaphTarget
 from hamlearn.learning.data import Data
 from hamlearn.learning.groups import Answers
 from hamlearn.learning.tasks import MatrixTask, PropertyTask
@@ -61,7 +61,7 @@ class MatrixProblem:
 
     def saved(self, task: MatrixTask) -> MatrixTask:
         """Return the task that the state of this one describes, as read from YAML."""
-        return MatrixTask.from_state(through_yaml(task.state()))
+        return MatrixTask.from_state(SaphTarget(), through_yaml(task.state()))
 
     def _mole(self, atoms: Atoms) -> Any:
         return build_mole(atoms.numbers, atoms.positions / BOHR_ANGSTROM, self.basis)

@@ -11,7 +11,6 @@ import numpy as np
 
 from hamlearn.artifacts import save_arrays
 from hamlearn.config import MatrixTarget, SaphTarget
-from hamlearn.model.equivariance import equivariance_error
 from hamlearn.model.hamiltonian import HamiltonianModel
 from hamlearn.observables import (
     Prediction,
@@ -55,7 +54,7 @@ def measure(
     return {
         **metrics(predictions, references),
         **error_bars(predictions, references),
-        "equivariance_error": equivariance_error(model, structures[:N_EQUIVARIANCE]),
+        "equivariance_error": model.equivariance_error(structures[:N_EQUIVARIANCE]),
         "levels_note": levels_note(model.target),
         "level_errors": level_errors(predictions, references),
         "block_errors": _blocks(model, predictions, references),

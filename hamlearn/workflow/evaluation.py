@@ -105,7 +105,7 @@ def _evaluate_hamiltonian(model: HamiltonianModel, structures: Sequence[Atoms], 
             raise SCFError(f"all calculations failed: {dict(campaign.failures)}; try other molecules")
         targets = [build_target(campaign.load(index), model.target) for index in finished]
         compared = [structures[index] for index in finished]
-        sides = [(target.metric, target.baseline) for target in targets]
+        sides = [target.side for target in targets]
         predictions = model.predict(compared, job, sides, std="levels" if model.model.error_bars else False)
         references = [reference_prediction(target) for target in targets]
         errors = {

@@ -39,8 +39,8 @@ class PropertyRun(RunFolder["PropertyModel"]):
         train = [self.structures[k] for k in self.train]
         read_labels(train, self.target, self.split[0])
         self.references = read_labels(self.tested, self.target, self.split[1])
-        elements = sorted({int(z) for atoms in train for z in atoms.numbers})
-        self._check_learner({sum_group(elements, self.target): 1}, held_out=False)
+        group = sum_group(np.concatenate([atoms.numbers for atoms in train]), self.target)
+        self._check_learner({group: 1}, held_out=False)
 
     @property
     def target(self) -> PropertyTarget:
@@ -50,7 +50,6 @@ class PropertyRun(RunFolder["PropertyModel"]):
 
     def evaluate(self) -> None:
         """Predict the test set and measure the errors."""
-        from hamlearn.model.equivariance import equivariance_error
         from hamlearn.observables.properties import property_metrics
 
         written = [(self.out / name).exists() for name in ("evaluation.json", "test_properties.npz")]
@@ -63,7 +62,7 @@ class PropertyRun(RunFolder["PropertyModel"]):
         self._write_references(predictions)
         measured = {
             **property_metrics(predictions, self.references, target),
-            "equivariance_error": equivariance_error(self.model, self.tested[:N_EQUIVARIANCE]),
+            "equivariance_error": self.model.equivariance_error(self.tested[:N_EQUIVARIANCE]),
             "hyperparameters": self.model.hyperparameters_,
         }
         self._write("evaluation", measured)

@@ -216,7 +216,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.observables import metrics
 
         remove_kernels(self.kernels)
-        sides = [(self.target_of[k].metric, self.target_of[k].baseline) for k in self.test]
+        sides = [self.target_of[k].side for k in self.test]
         return metrics(model.predict(self.tested, self.job, sides), self._references)
 
     @cached_property

@@ -6,7 +6,7 @@ from ase import Atoms
 
 from hamlearn.config import DensitySettings, KernelRidgeSettings, KernelSettings, RidgeSettings, WignerSettings
 from hamlearn.errors import DomainError, HamlearnWarning
-from hamlearn.learning.domain import Domain, families_of, neighbours_of, warn_of_far_pairs
+from hamlearn.learning.domain import Domain, families_of, warn_of_far_pairs
 from hamlearn.learning.registry import new_learner
 from hamlearn.structures.families import Family
 from hamlearn.testing.exact_problems import through_yaml
@@ -24,9 +24,10 @@ def test_families_of_some_structures():
 
 def test_neighbours_are_those_within_the_cutoff():
     """Of O and H by their side, and of H and H across the corner."""
-    assert neighbours_of([CLOSE], 1.2) == {(1, 8), (8, 1)}
-    assert neighbours_of([CLOSE], 1.5) == {(1, 8), (8, 1), (1, 1)}
-    assert neighbours_of([APART], 3.0) == set()
+    around = {(1, 8), (8, 1)}
+    for cutoff, atoms, expected in ((1.2, CLOSE, around), (1.5, CLOSE, around | {(1, 1)}), (3.0, APART, set())):
+        domain = Domain.of([atoms], DensitySettings(cutoff_angstrom=cutoff))
+        assert (domain.cutoff, domain.neighbours) == (cutoff, expected)
 
 
 @pytest.mark.parametrize(
@@ -40,6 +41,12 @@ def test_neighbours_are_those_within_the_cutoff():
 )
 def test_what_is_lacking_is_said(atoms, words):
     assert Domain.of([CLOSE], SETTINGS).lacks(atoms) == words
+
+
+def test_structures_are_looked_at_together_but_stay_apart():
+    domain = Domain.of([CLOSE], SETTINGS)
+    assert domain.lacks(CLOSE, APART) == domain.lacks(Atoms("H"), Atoms("O")) == domain.lacks() == ""
+    assert domain.lacks(CLOSE, Atoms("OHF", CLOSE.positions), Atoms("N")) == "element N, F not in the training set"
 
 
 def test_pairs_do_not_matter_where_atoms_alone_are_learned():
@@ -71,7 +78,7 @@ def test_every_structure_outside_is_named():
         domain.check([strange] * 25)
 
 
-@pytest.mark.parametrize("domain", [Domain.of([CLOSE], SETTINGS), Domain(families_of([CLOSE]))])
+@pytest.mark.parametrize("domain", [Domain.of([CLOSE], SETTINGS), Domain.of([CLOSE], None)])
 def test_a_domain_is_the_same_after_a_file(domain):
     assert Domain.from_state(through_yaml(domain.state())) == domain
 

@@ -51,7 +51,7 @@ def test_memory_of_covariances_is_that_of_their_numbers():
 def test_rows_are_those_of_the_samples(numbers, kind):
     family = Family(kind, 1, 8 if kind == "cross" else 1)
     z = np.array(numbers, dtype=np.int64)
-    assert Group((family,), 1, 1).n_rows(z) == 3 * len(family.samples([z]))
+    assert Group((family,), 1, 1).n_rows(z) == 3 * len(family.samples([z])) == 3 * family.count(z)
     assert Group((family,), 1, 1, is_sum=True).n_rows(z) == 3
 
 

@@ -280,8 +280,8 @@ def test_labels_and_arrays_of_the_structures_are_not_kept():
 def test_sums_of_structures_are_learned(l, error_bars):
     """Differences alone: (F K F^T + 1) z = y, and y(A) = K(A, .) F^T z, with or without error bars."""
     problem, weights = PropertyProblem(l=l), np.eye(11, 12) - np.eye(11, 12, 1)
-    labels = Labels(weights @ np.array(problem.labels(KNOWN)))
-    data = PropertyTask(problem.target).encode(KNOWN, labels, weights)
+    labels = Labels(weights @ np.array(problem.labels(KNOWN)), functional=weights)
+    data = PropertyTask(problem.target).encode(KNOWN, labels)
     learner = fit(data, FIXED.model_copy(update={"error_bars": error_bars}))
     k, f = learner.basis_.gram(learner.fit_.mixture), np.kron(weights, np.eye(2 * l + 1))
     y = data.values[learner.group_][:, 0]
@@ -299,7 +299,7 @@ def test_sums_of_structures_are_learned(l, error_bars):
 
 def test_sums_of_structures_need_the_basis_of_structures():
     problem, weights = PropertyProblem(), np.eye(11, 12) - np.eye(11, 12, 1)
-    labels = Labels(weights @ np.array(problem.labels(KNOWN)))
-    data = PropertyTask(problem.target).encode(KNOWN, labels, weights)
+    labels = Labels(weights @ np.array(problem.labels(KNOWN)), functional=weights)
+    data = PropertyTask(problem.target).encode(KNOWN, labels)
     with pytest.raises(ConfigError, match=r"in the basis full, got sparse; set model.basis: full"):
         fit(data, FIXED.model_copy(update={"active": 6}))

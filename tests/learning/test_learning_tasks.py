@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 from ase import Atoms
 
-from hamlearn.config import PropertyTarget
+from hamlearn.config import PropertyTarget, SaphTarget
 from hamlearn.learning.groups import Answers
 from hamlearn.learning.tasks import MatrixTask, PropertyTask
 from hamlearn.targets.labels import Labels
@@ -35,7 +35,7 @@ class TestTaskOfTwoMatrices(TaskContract):
         state = task.state()
         for entry in state["groups"]:
             assert set(entry.pop("channels")) == {0}
-        assert MatrixTask.from_state(state) == task
+        assert MatrixTask.from_state(SaphTarget(), state) == task
 
 
 class TestScalarTask(TaskContract):

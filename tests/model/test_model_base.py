@@ -50,7 +50,7 @@ def structures_for(fitted, waters):
 def test_parameters_are_kept_as_they_are(name):
     unfitted = MADE[name]()
     parameters = unfitted.get_params()
-    assert tuple(parameters) == type(unfitted).PARAMETERS == tuple(unfitted.get_params(deep=False))
+    assert tuple(parameters) == tuple(type(unfitted).PARAMETERS) == tuple(unfitted.get_params(deep=False))
     assert all(getattr(unfitted, key) is value for key, value in parameters.items())
     assert type(unfitted)(**parameters).get_params() == parameters
     assert unfitted.set_params() is unfitted

@@ -207,7 +207,7 @@ CASES = {
     ),
     "a property as a matrix": Case(
         lambda: HamiltonianModel(QM, target()),
-        r"got target\.kind property, expected fock, lowdin or saph; use PropertyModel for properties",
+        r"target is a PropertyTarget, expected SaphTarget\(\), LowdinTarget\(\) or FockTarget\(\); use PropertyModel",
         (lambda: PropertyModel(target()),),
     ),
 }

@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 
 from hamlearn.errors import ConfigError
 from hamlearn.structures import distort, invert, molecule, permute, random_rotation, rotate, translate
+from hamlearn.structures.transforms import shuffle_like_atoms
 from hamlearn.testing import TOLERANCE
 
 EXACT = TOLERANCE["float64"]["exact"]
@@ -90,3 +91,10 @@ def test_bad_arguments_are_refused() -> None:
     for amplitude in (-0.1, np.nan, np.inf):
         with pytest.raises(ConfigError, match="amplitude_angstrom"):
             distort(water, amplitude, 0)
+
+
+def test_shuffling_keeps_elements():
+    numbers, rng = np.array([8, 1, 6, 1, 1, 6]), np.random.default_rng(0)
+    orders = [shuffle_like_atoms(numbers, rng) for _ in range(20)]
+    assert all((numbers[order] == numbers).all() for order in orders)
+    assert len({tuple(order) for order in orders}) > 3

@@ -121,7 +121,7 @@ def fit_and_test(
     start = time.perf_counter()
     model.fit([atoms[k] for k in members], train, job)
     fitted = time.perf_counter()
-    sides = [(target.metric, target.baseline) for target in test]
+    sides = [target.side for target in test]
     predictions = model.predict([atoms[k] for k in tests], job, sides, std="levels")
     seconds = {"fit_seconds": fitted - start, "predict_seconds": time.perf_counter() - fitted}
     references = [reference_prediction(target) for target in test]
