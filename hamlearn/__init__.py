@@ -51,7 +51,9 @@ Settings
     ModelSettings       how it is learned; one of the next two by kind
     RidgeSettings       ridge regression of features
     KernelRidgeSettings regression on kernels
-    FeatureSettings     densities and features
+    FeatureSettings     densities and features; one of the next two by kind
+    CoupledFeatures     Clebsch-Gordan products of densities
+    BondFrameFeatures   products of any order in the frame of a bond
     WignerSettings      kernels of atoms and pairs, for matrices
     KernelSettings      kernels of environments, for properties
 
@@ -68,7 +70,9 @@ from importlib.metadata import version
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from hamlearn.config import BondFrameFeatures as BondFrameFeatures
     from hamlearn.config import Config as Config
+    from hamlearn.config import CoupledFeatures as CoupledFeatures
     from hamlearn.config import FeatureSettings as FeatureSettings
     from hamlearn.config import FockTarget as FockTarget
     from hamlearn.config import KernelRidgeSettings as KernelRidgeSettings
@@ -110,7 +114,9 @@ if TYPE_CHECKING:
 
 _HOMES = {
     "config": (
+        "BondFrameFeatures",
         "Config",
+        "CoupledFeatures",
         "FeatureSettings",
         "FockTarget",
         "KernelRidgeSettings",

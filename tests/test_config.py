@@ -73,6 +73,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         "features_by": None,
     }
     assert config.model.features.model_dump() == {
+        "kind": "coupled",
         "cutoff_angstrom": 3.5,
         "cutoff_width_angstrom": 0.5,
         "pair_cutoff_angstrom": 6.0,

@@ -206,7 +206,11 @@ def test_schema_and_words_refuse_the_same(text: str, place: str, schema: dict[st
 def test_schema_refuses_unknown_settings_and_describes_the_known(schema: dict[str, Any]) -> None:
     assert schema["additionalProperties"] is False
     assert set(schema["required"]) == {"structures", "split"}
-    features = schema["$defs"]["FeatureSettings"]["properties"]
+    (ridge,) = (one for one in schema["properties"]["model"]["anyOf"] if "features_by" in one["properties"])
+    coupled, bond_frame = (one["properties"] for one in ridge["properties"]["features"]["anyOf"])
+    assert (coupled["kind"]["const"], bond_frame["kind"]["const"]) == ("coupled", "bond_frame")
+    assert "threshold" in bond_frame and "threshold" not in coupled
+    features = coupled
     assert features["max_l"]["maximum"] == 8
     assert "Å" in features["cutoff_angstrom"]["description"]
     kinds = [sorted(one["properties"]["kind"].get("enum", [one["properties"]["kind"].get("const")]))

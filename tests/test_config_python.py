@@ -105,7 +105,7 @@ def test_the_words_are_those_of_the_whole_workflow():
     wrong = {"max_ll": 3, "max_n": 0, "scaling": {"exponent": -1}}
     alone = refusal(FeatureSettings, **wrong).splitlines()
     whole = refusal(build_config, {**WHOLE, "model": {"features": wrong}}, "run.yaml").splitlines()
-    assert alone[0] == "FeatureSettings has 3 problems:" and whole[0] == "run.yaml has 3 problems:"
+    assert alone[0] == "CoupledFeatures has 3 problems:" and whole[0] == "run.yaml has 3 problems:"
     assert [line.replace("model.features.", "") for line in whole[1:]] == alone[1:]
 
 
@@ -143,7 +143,7 @@ def test_the_error_is_a_value_error_too():
 
 def test_settings_are_frozen_but_copied_and_pickled():
     settings = FeatureSettings(max_l=3)
-    assert "FeatureSettings.max_l cannot be set: settings are frozen" in refusal(setattr, settings, "max_l", 4)
+    assert "CoupledFeatures.max_l cannot be set: settings are frozen" in refusal(setattr, settings, "max_l", 4)
     assert pickle.loads(pickle.dumps(settings)) == copy.deepcopy(settings) == settings
     assert settings.model_copy(update={"max_l": 4}).max_l == 4
 

@@ -167,12 +167,12 @@ def test_other_results():
 
 
 def test_settings_show_what_differs_from_the_defaults():
-    assert repr(FeatureSettings()) == str(FeatureSettings()) == "FeatureSettings()"
+    assert repr(FeatureSettings()) == str(FeatureSettings()) == "CoupledFeatures()"
     assert (
-        repr(FeatureSettings(smearing_angstrom=0.1 + 0.2)) == "FeatureSettings(smearing_angstrom=0.30000000000000004)"
+        repr(FeatureSettings(smearing_angstrom=0.1 + 0.2)) == "CoupledFeatures(smearing_angstrom=0.30000000000000004)"
     )
     assert repr(FeatureSettings(max_l=4, scaling={"rate": 2})) == (
-        "FeatureSettings(max_l=4, scaling=ScalingSettings(rate=2.0))"
+        "CoupledFeatures(max_l=4, scaling=ScalingSettings(rate=2.0))"
     )
     config = Config(structures={"file": "water.xyz"}, split={"train": 8, "test": 2}, qm={"basis": "sto-3g"})
     assert repr(config) == (

@@ -36,6 +36,8 @@ SHARED_NAMES = {
     # each reads what it wrote, now and in the past
     "loading": {"config", "model"},
     "upgrade": {"config", "model"},
+    # a frame of conventions, and features in it
+    "bond_frame": {"angular", "features"},
     # the same mathematics as features and as kernels, and as settings
     "n_centre": {"features", "kernels"},
     "wigner": {"config", "kernels"},

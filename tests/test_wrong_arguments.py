@@ -74,11 +74,11 @@ WRONG = {
     "job of energies": (lambda out: ENERGIES.fit(HELIUM, job=print), "job is a builtin_function.*, expected a Job"),
     "features": (
         lambda out: RidgeSettings(features=WignerSettings()),
-        "features: expected FeatureSettings, got WignerSettings",
+        "features: expected CoupledFeatures or BondFrameFeatures, got WignerSettings",
     ),
     "kernel": (
         lambda out: KernelRidgeSettings(kernel=FeatureSettings()),
-        "kernel: expected WignerSettings or KernelSettings, got FeatureSettings",
+        "kernel: expected WignerSettings or KernelSettings, got CoupledFeatures",
     ),
 }
 

@@ -12,7 +12,7 @@ from hamlearn.config.describe import (
     installed_versions,
     json_schema,
 )
-from hamlearn.config.features import FeatureSettings
+from hamlearn.config.features import BondFrameFeatures, CoupledFeatures, FeatureSettings
 from hamlearn.config.learners import KernelRidgeSettings, ModelSettings, RidgeSettings, register_settings
 from hamlearn.config.loading import build_config, changed_section, load_config
 from hamlearn.config.regression import KernelSettings
@@ -38,7 +38,9 @@ from hamlearn.config.wigner import WignerSettings
 
 __all__ = [
     "FORMAT_VERSION",
+    "BondFrameFeatures",
     "Config",
+    "CoupledFeatures",
     "DensitySettings",
     "FeatureSettings",
     "FockTarget",

@@ -9,7 +9,7 @@ from pydantic import Field, field_validator, model_validator
 
 from hamlearn.angular.elements import SYMBOLS
 from hamlearn.config.density import KernelKind
-from hamlearn.config.features import FeatureSettings
+from hamlearn.config.features import BondFrameFeatures, CoupledFeatures, FeatureSettings
 from hamlearn.config.regression import KernelSettings
 from hamlearn.config.section import Section
 from hamlearn.config.targets import PropertyTarget, TargetSettings
@@ -75,7 +75,7 @@ class RidgeSettings(ModelSettings):
     """Ridge regression of equivariant features."""
 
     kind: Literal["ridge"] = Field(default="ridge", description="ridge regression of features")
-    features: FeatureSettings = Field(default=FeatureSettings(), description="neighbour densities and features")
+    features: FeatureSettings = Field(default=CoupledFeatures(), description="neighbour densities and features")
     max_features: int | None = Field(
         default=None, ge=1, description="most features kept of each symmetry, chosen by features_by; null: all"
     )
@@ -87,12 +87,22 @@ class RidgeSettings(ModelSettings):
     def _choice_fits(self) -> RidgeSettings:
         if self.features_by is not None and self.max_features is None:
             raise ValueError("features_by was given, but max_features is null: all features are kept; remove it")
+        if isinstance(self.features, BondFrameFeatures) and self.max_features is not None:
+            raise ValueError(
+                f"max_features {self.max_features} chooses among features of kind coupled; those of kind bond_frame "
+                "are chosen as they are made: set features.max_features, or features.threshold"
+            )
         return self
 
     def check_target(self, target: TargetSettings) -> None:
         """Refuse what features of atoms alone do not have, and forces."""
         if not isinstance(target, PropertyTarget):
             return
+        if not isinstance(self.features, CoupledFeatures):
+            raise ConfigError(
+                f"model.features.kind {self.features.kind} learns matrices, got target.kind property; use "
+                "model.features.kind coupled, or model.kind kernel"
+            )
         given = sorted({"max_nu_pair", "pair_cutoff_angstrom"} & self.features.model_fields_set)
         if any(getattr(self.features, name) != type(self.features).model_fields[name].default for name in given):
             raise ConfigError(f"model.features.{given[0]} was given, but a property has features of atoms; remove it")

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from hamlearn.config.features import FeatureSettings
+from hamlearn.config.features import CoupledFeatures
 from hamlearn.config.learners import KernelRidgeSettings, ModelSettings
 from hamlearn.config.regression import KernelSettings
 from hamlearn.config.section import Section
@@ -14,7 +14,7 @@ from hamlearn.config.wigner import WignerSettings
 from hamlearn.errors import ConfigError, SettingError
 
 SECTIONS: dict[str, tuple[str, type[Section]]] = {
-    "features": ("features", FeatureSettings),
+    "features": ("features", CoupledFeatures),
     "wigner": ("kernel", WignerSettings),
     "kernel": ("kernel", KernelSettings),
 }

@@ -8,7 +8,7 @@ from typing import Any, Protocol, Self
 import torch
 from torch import Tensor
 
-from hamlearn.config import FeatureSettings
+from hamlearn.config import CoupledFeatures
 from hamlearn.density import DensityExpansion
 from hamlearn.features.n_centre import PairFactors, centre_features, pair_features
 from hamlearn.features.terms import Terms
@@ -61,7 +61,7 @@ class TileFeatures:
         settings: orders of the features.
     """
 
-    def __init__(self, expansion: DensityExpansion, samples: Samples, settings: FeatureSettings) -> None:
+    def __init__(self, expansion: DensityExpansion, samples: Samples, settings: CoupledFeatures) -> None:
         self.expansion, self.samples, self.settings = expansion, samples, settings
         self.densities = expansion.densities(samples)
         self._pairs: dict[tuple[int, int], PairFactors] = {}
@@ -106,7 +106,7 @@ class Featurizer:
     Features transform as their labels (L, sigma) say, are invariant to translations and follow permutations.
     """
 
-    def __init__(self, settings: FeatureSettings) -> None:
+    def __init__(self, settings: CoupledFeatures) -> None:
         self.settings = settings
         self.expansion_ = DensityExpansion(settings, settings.pair_cutoff_angstrom)
 
@@ -132,7 +132,7 @@ class Featurizer:
         return self.expansion_.state()
 
     @classmethod
-    def from_state(cls, settings: FeatureSettings, state: Mapping[str, Tensor]) -> Featurizer:
+    def from_state(cls, settings: CoupledFeatures, state: Mapping[str, Tensor]) -> Featurizer:
         """Rebuild from :meth:`state`; names of other rooms are passed over."""
         out = cls(settings)
         out.expansion_ = DensityExpansion.from_state(settings, settings.pair_cutoff_angstrom, state)

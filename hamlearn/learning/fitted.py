@@ -4,15 +4,18 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, fields
+from typing import TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hamlearn.learning.groups import Group
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import Posterior
 from hamlearn.types import FloatArray, IntArray
+
+Name = TypeVar("Name")
+"""What tells fits apart: a group, or a number."""
 
 
 @dataclass(frozen=True)
@@ -44,8 +47,8 @@ class Fitted:
 PLAIN = [field.name for field in fields(Fitted) if field.name != "posterior"]
 
 
-def fitted_tensors(fits: Mapping[Group, Fitted]) -> dict[str, Tensor]:
-    """Return everything by name, groups by their position."""
+def fitted_tensors(fits: Mapping[Name, Fitted]) -> dict[str, Tensor]:
+    """Return everything by name, in their order."""
     out: dict[str, Tensor] = {}
     for k, fit in enumerate(fits.values()):
         named = {name: array for name in PLAIN if (array := getattr(fit, name)) is not None}
@@ -55,13 +58,13 @@ def fitted_tensors(fits: Mapping[Group, Fitted]) -> dict[str, Tensor]:
     return out
 
 
-def read_fitted(groups: Iterable[Group], tensors: Mapping[str, Tensor]) -> dict[Group, Fitted]:
+def read_fitted(names: Iterable[Name], tensors: Mapping[str, Tensor]) -> dict[Name, Fitted]:
     """Return what :func:`fitted_tensors` made tensors of; other names are passed over."""
     out = {}
-    for k, group in enumerate(groups):
+    for k, name_of_fit in enumerate(names):
         prefix = f"group.{k}."
         named = {name.removeprefix(prefix): t.numpy() for name, t in tensors.items() if name.startswith(prefix)}
         known = {name.removeprefix("posterior."): x for name, x in named.items() if name.startswith("posterior.")}
         posterior = Posterior.from_arrays(known) if known else None
-        out[group] = Fitted(**{name: named[name] for name in PLAIN if name in named}, posterior=posterior)
+        out[name_of_fit] = Fitted(**{name: named[name] for name in PLAIN if name in named}, posterior=posterior)
     return out

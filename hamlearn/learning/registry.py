@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hamlearn.config import ModelSettings, register_settings
 from hamlearn.errors import ConfigError
+from hamlearn.learning.bond_ridge import BondFrameLearner
 from hamlearn.learning.pair_kernels import PairKernelLearner
 from hamlearn.learning.protocols import Learner
 from hamlearn.learning.ridge import RidgeLearner
@@ -19,7 +20,7 @@ if TYPE_CHECKING:
 ClassOf = Callable[[Any], type[Learner]]
 
 _LEARNERS: dict[str, type[Learner] | ClassOf] = {
-    "ridge": RidgeLearner,
+    "ridge": lambda settings: BondFrameLearner if settings.features.kind == "bond_frame" else RidgeLearner,
     "kernel": lambda settings: PairKernelLearner if settings.of_pairs else SumKernelLearner,
 }
 

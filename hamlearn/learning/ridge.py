@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from torch import Tensor
 
-from hamlearn.config import RidgeSettings, WignerSettings
+from hamlearn.config import CoupledFeatures, FeatureSettings, RidgeSettings, WignerSettings
 from hamlearn.errors import HamlearnWarning
 from hamlearn.features import Featurizer
 from hamlearn.job import Job
 from hamlearn.learning.choice import evenly_spaced
 from hamlearn.learning.data import Data
-from hamlearn.learning.domain import Domain, families_of
+from hamlearn.learning.domain import Domain
 from hamlearn.learning.feature_rows import FeatureRows
 from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
-from hamlearn.learning.groups import VANISHING, Answers, Group, HeldOut, check_held_out, in_lots
-from hamlearn.learning.limits import refuse_alone
+from hamlearn.learning.groups import VANISHING, Answers, Group, HeldOut, in_lots
+from hamlearn.learning.left_out import FEWEST_PARTS, MOST_HELD_OUT, check_left_out, predictable
 from hamlearn.learning.protocols import Learner
 from hamlearn.learning.ridge_budget import GRAPH, RidgeBudget, factor_gigabytes
 from hamlearn.progress import Progress
@@ -29,19 +29,11 @@ from hamlearn.regression.posterior import Posterior
 from hamlearn.regression.rows import RowFactor
 from hamlearn.regression.sparse import SparseProblem
 from hamlearn.regression.spectral import Spectrum, fit_ridge
-from hamlearn.structures.families import numbers_of
 from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-MOST_HELD_OUT = 200
-"""Structures that are predicted while left out: enough for a quantile to a few per cent, in bounded memory. With fewer
-in the training set every fold is divided for it, as a third of few structures is missed more than one of the new."""
-
-FEWEST_PARTS = 8
-"""Least number of parts of such a small training set."""
 
 MOST_L = 3
 """Largest angular momentum of the kernel that measures distances between atoms."""
@@ -76,25 +68,29 @@ class RidgeLearner(Learner[RidgeSettings]):
         self.columns_: dict[Group, IntArray] = {}
 
     @property
+    def features(self) -> CoupledFeatures:
+        """Settings of the features."""
+        assert isinstance(self.settings.features, CoupledFeatures)
+        return self.settings.features
+
+    @property
     def max_l(self) -> int:
         """Largest l of the harmonics used."""
-        return self.settings.features.max_l
+        return self.features.max_l
 
     @property
     def pair_cutoff(self) -> float:
         """Largest distance of pairs of atoms that have blocks, Å."""
-        return self.settings.features.pair_cutoff_angstrom
+        return self.features.pair_cutoff_angstrom
 
     def check(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool = False) -> None:
         """Refuse to leave out structures where there is one, or where their covariances do not fit into memory."""
         if held_out:
-            refuse_alone(len(structures), "error bars need", ", or drop model.error_bars")
-            n_held = min(len(structures), MOST_HELD_OUT)
-            check_held_out(numbers_of(structures), n_targets, n_held, self.settings.memory_gb)
+            check_left_out(structures, n_targets, self.settings.memory_gb)
 
     def domains(self, structures: Sequence[Atoms], pairs: bool = True) -> list[Domain]:
         """Return the domain of a model of some structures."""
-        return [Domain.of(structures, self.settings.features, pairs)]
+        return [Domain.of(structures, self.features, pairs)]
 
     def fit(self, structures: Sequence[Atoms], data: Data, job: Job, held_out: bool = False) -> Self:
         """Fit every group; cross-validation deals structures out to folds at random (fixed seed).
@@ -112,11 +108,11 @@ class RidgeLearner(Learner[RidgeSettings]):
         n_parts = n_folds * (min(-(-FEWEST_PARTS // n_folds), n // n_folds) if few else 1)
         parts = [np.flatnonzero(data.order % n_parts == part) for part in range(n_parts)]
         clock = time.perf_counter()
-        self.featurizer_ = Featurizer(self.settings.features)
+        self.featurizer_ = Featurizer(self.features)
         self.featurizer_.fit(Samples.of(structures[a:b]) for a, b in self._budget.tiles(structures, []))
         self.feature_seconds_ = time.perf_counter() - clock
         self.fits_, self.columns_ = {}, {}
-        tests = [_predictable(structures, part, data.order) for part in parts] if held_out else []
+        tests = [predictable(structures, part, data.order) for part in parts] if held_out else []
         answers = [Answers(len(test)) for test in tests]
         lots = list(self._budget.lots(data, n_parts, held_out))
         with job.progress("structures", sum(1 + held_out for _ in lots) * n) as progress:
@@ -164,16 +160,7 @@ class RidgeLearner(Learner[RidgeSettings]):
 
     def metric(self) -> WignerSettings:
         """Return kernels of single atoms with the cut-off and widths of the features."""
-        f = self.settings.features
-        return WignerSettings(
-            max_l=min(f.max_l, MOST_L),
-            max_nu_centre=max(f.max_nu_centre, 1),
-            max_nu_pair=0,
-            cutoff_angstrom=f.cutoff_angstrom,
-            cutoff_width_angstrom=f.cutoff_width_angstrom,
-            smearing_angstrom=f.smearing_angstrom,
-            pair_cutoff_angstrom=f.pair_cutoff_angstrom,
-        )
+        return metric_of(self.features, self.features.max_nu_centre)
 
     def in_words(self) -> list[str]:
         """Return how many features there are."""
@@ -195,7 +182,7 @@ class RidgeLearner(Learner[RidgeSettings]):
     ) -> Self:
         """Return the fitted learner whose :meth:`state` this is."""
         out = cls(settings)
-        out.featurizer_ = Featurizer.from_state(settings.features, tensors)
+        out.featurizer_ = Featurizer.from_state(out.features, tensors)
         out.domain_ = Domain.from_state(spec["domain"])
         out.fits_ = read_fitted(groups, tensors)
         out.columns_ = {group: fit.columns for group, fit in out.fits_.items() if fit.columns is not None}
@@ -301,16 +288,22 @@ class RidgeLearner(Learner[RidgeSettings]):
         return out
 
 
+def metric_of(features: FeatureSettings, max_nu: int) -> WignerSettings:
+    """Return kernels of single atoms with the cut-off and widths of features, of order ``max_nu``."""
+    return WignerSettings(
+        max_l=min(features.max_l, MOST_L),
+        max_nu_centre=max(max_nu, 1),
+        max_nu_pair=0,
+        cutoff_angstrom=features.cutoff_angstrom,
+        cutoff_width_angstrom=features.cutoff_width_angstrom,
+        smearing_angstrom=features.smearing_angstrom,
+        pair_cutoff_angstrom=features.pair_cutoff_angstrom,
+    )
+
+
 def _covariances(posterior: Posterior | None, rows: FeatureRows, group: Group) -> list[FloatArray]:
     """Return the covariances of the rows of every structure of a tile; none without a posterior."""
     return posterior.covariances(rows.matrix(group), rows.sizes(group)) if posterior else []
-
-
-def _predictable(structures: Sequence[Atoms], part: IntArray, order: IntArray) -> IntArray:
-    """Return the structures of a part to predict from the others: some at random, of species and pairs seen there."""
-    known = Domain(families_of([structures[k] for k in np.setdiff1d(np.arange(len(structures)), part)]))
-    inside = [k for k in part if order[k] < MOST_HELD_OUT and not known.lacks(structures[k])]
-    return np.array(inside, dtype=np.int64)
 
 
 def _warn_of_unreached(group: Group) -> None:

@@ -111,8 +111,8 @@ class Samples:
     def neighbours(self, cutoff: float) -> set[SpeciesPair]:
         """Return the elements (centre, neighbour) of all pairs within a cut-off, Å."""
         pairs = self.within(cutoff)
-        seen = np.unique(np.stack([self.species[pairs.i], self.species[pairs.j]], axis=1), axis=0)
-        return {(int(z), int(a)) for z, a in seen}
+        seen = np.unique(self.species[pairs.i] << 32 | self.species[pairs.j])  # one number sorts faster than two
+        return {(int(both >> 32), int(both & 0xFFFFFFFF)) for both in seen}
 
     def family(self, family: Family) -> Pairs:
         """Return the pairs of a family, rows as in :meth:`Family.samples`, however far apart, with no shift."""

@@ -102,7 +102,7 @@ def test_new_parameters_drop_the_fit(name, change, fitted, waters, tmp_path):
 def test_wrong_learners_are_named():
     for made in (lambda: HamiltonianModel(QM, model=FEATURES), lambda: PropertyModel(target(), "ridge")):
         with pytest.raises(
-            ConfigError, match=r"model is a (FeatureSettings|str), expected .*\(kind='ridge', features="
+            ConfigError, match=r"model is a (CoupledFeatures|str), expected .*\(kind='ridge', features="
         ):
             made()
     with pytest.raises(ConfigError, match="qm is a LowdinTarget, expected QMSettings"):

@@ -1,7 +1,7 @@
-"""Learning curves of Hamiltonians: Wigner kernels and linear features side by side, with error bars and timings.
+"""Learning curves of Hamiltonians: Wigner kernels, linear and bond-frame features side by side, with timings.
 
-    python workflows/hamiltonian/learning_curves.py ethanol OUT [--target direct sto-3g] [--model wigner ridge]
-        [--train 50 100 200 500 1000] [--orders 3] [--active N] [--executor local:2]
+    python workflows/hamiltonian/learning_curves.py ethanol OUT [--target direct sto-3g]
+        [--model wigner ridge bond_frame] [--train 50 100 200 500 1000] [--orders 3] [--active N] [--executor local:2]
 
 Sets: ethanol (MD frames of Schütt et al. 2019, 500 test structures), qm7 (its CHNO molecules, 100 test molecules) and
 water (200 test geometries), all RHF/def2-SVP, SAPH; training sets are nested and come first in a seeded permutation,
@@ -26,6 +26,7 @@ from study import (
     add_row,
     calculate,
     done,
+    environment_of,
     fit_and_test,
     inside_of,
     load,
@@ -41,6 +42,9 @@ from hamlearn.plots.panels import new_panels
 from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend, log_ticks
 from hamlearn.structures.splits import split, training_orders
 
+MODELS = {"wigner": BLUE, "ridge": VERMILION, "bond_frame": GREEN}
+"""Pair kernels, features of one neighbour, features in the frames of bonds; and their colours."""
+
 
 def main() -> None:
     """Run what is not finished, then draw."""
@@ -48,7 +52,7 @@ def main() -> None:
     parser.add_argument("set", choices=SETS)
     parser.add_argument("out", type=Path, nargs="?", default=Path("runs/hamiltonian"))
     parser.add_argument("--target", nargs="+", choices=TARGETS, default=["direct", "sto-3g"])
-    parser.add_argument("--model", nargs="+", choices=["wigner", "ridge"], default=["wigner", "ridge"])
+    parser.add_argument("--model", nargs="+", choices=MODELS, default=list(MODELS))
     parser.add_argument("--train", nargs="+", type=int, default=[50, 100, 200, 500, 1000])
     parser.add_argument("--test", type=int)
     parser.add_argument("--orders", type=int, default=1)
@@ -80,8 +84,7 @@ def main() -> None:
                     if done(table, name):
                         continue
                     model = new_model(chosen, target, kind, [atoms[k] for k in train], arguments.memory)
-                    environment = chosen.features if kind == "ridge" else chosen.wigner
-                    inside = inside_of(environment, atoms, train, tests)
+                    inside = inside_of(environment_of(chosen, kind), atoms, train, tests)
                     job = Job(print, arguments.executor, scratch, f"{len(train)} structures")
                     row, arrays = fit_and_test(campaign, atoms, train, inside, model, job)
                     stem = stem_of(arguments.set, name)
@@ -109,7 +112,7 @@ def draw(table: Path, out: Path, name: str, active: int | str, n_test: int) -> N
         own = [row for row in rows if row["target"] == target]
         figure, (panels,) = new_panels(1, 2, 9.0, 3.8)
         for ax, key, label in zip(panels, ("eigenvalue_rmse_mev", "gap_rmse_mev"), ("levels", "gap"), strict=True):
-            for kind, colour in (("wigner", BLUE), ("ridge", VERMILION)):
+            for kind, colour in MODELS.items():
                 of_kind = [row for row in own if row["model"] == kind]
                 if of_kind:
                     means = average_orders(of_kind, key)

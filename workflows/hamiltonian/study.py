@@ -15,6 +15,7 @@ from numpy.typing import NDArray
 from hamlearn import HamiltonianModel, QMSettings
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import (
+    BondFrameFeatures,
     DensitySettings,
     FeatureSettings,
     KernelRidgeSettings,
@@ -54,6 +55,7 @@ class Set:
     test: int
     wigner: WignerSettings
     features: FeatureSettings
+    bonds: BondFrameFeatures = field(default_factory=BondFrameFeatures)
     full: int = 200
     elements: str = "CHNO"
     active: int | dict[str, int] = 2000
@@ -142,7 +144,7 @@ def set_of(name: str, active: int | None) -> Set:
 
 def active_of(chosen: Set, kind: str = "wigner", n: int | None = None) -> int | str:
     """Return what tells an active set of a fit of n structures from others; empty where there is none."""
-    if kind == "ridge" or (n is not None and n <= chosen.full):
+    if kind != "wigner" or (n is not None and n <= chosen.full):
         return ""
     return chosen.active if isinstance(chosen.active, int) else f"{chosen.active_by}-{sum(chosen.active.values())}"
 
@@ -150,12 +152,18 @@ def active_of(chosen: Set, kind: str = "wigner", n: int | None = None) -> int | 
 def new_model(chosen: Set, target: str, kind: str, train: Sequence[Atoms], memory_gb: float) -> HamiltonianModel:
     """Return the model of one fit, with error bars."""
     common = {"memory_gb": memory_gb, "error_bars": True}
-    if kind == "ridge":
-        return HamiltonianModel(chosen.qm, TARGETS[target], RidgeSettings(features=chosen.features, **common))
+    if kind != "wigner":
+        features = environment_of(chosen, kind)
+        return HamiltonianModel(chosen.qm, TARGETS[target], RidgeSettings(features=features, **common))
     basis: dict = {"basis": "full"}
     if active_of(chosen, kind, len(train)):
         basis = {"basis": "sparse", "active": clipped_active(chosen.active, train), "active_by": chosen.active_by}
     return HamiltonianModel(chosen.qm, TARGETS[target], KernelRidgeSettings(kernel=chosen.wigner, **basis, **common))
+
+
+def environment_of(chosen: Set, kind: str) -> DensitySettings:
+    """Return the settings of the densities of a model."""
+    return {"wigner": chosen.wigner, "ridge": chosen.features, "bond_frame": chosen.bonds}[kind]
 
 
 def inside_of(environment: DensitySettings, atoms: list[Atoms], train: list[int], tests: list[int]) -> list[int]:

@@ -1,0 +1,135 @@
+"""N-centre features of any order in the frame of a bond: contracted densities of its ends, multiplied and chosen."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hamlearn.config import BondFrameFeatures
+from hamlearn.density import DensityExpansion
+from hamlearn.features.bond_variables import BondContraction, Bonds, BondTile, Moments, distance_functions
+from hamlearn.o3.monomials import Key, MonomialTree, Variables
+from hamlearn.structures.samples import Samples
+
+
+class BondFrame:
+    """rho_i^nu x g_ij x rho_j^nu' of all orders to a total one, contracted per pair of elements and |M|.
+
+    The frame of a bond leaves a roll about it and mirrors through planes that hold it, O(2): Clebsch-Gordan coupling
+    becomes addition of charges, and all (L, sigma) of one |M| share their features. Atoms are seen along each of their
+    bonds, and the features of all bonds are added up.
+
+    Args:
+        settings: the section ``model.features`` of kind bond_frame.
+
+    Source: contraction as in Nigam, Pozdnyakov, Ceriotti, J. Chem. Phys. 153, 121101 (2020); N-centre features of
+    Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 8 and 10 to 15.
+    """
+
+    def __init__(self, settings: BondFrameFeatures) -> None:
+        self.settings = settings
+        self.expansion_ = DensityExpansion(settings)
+        self.contractions_: dict[Bonds, BondContraction] = {}
+        self.charges_: dict[Bonds, int] = {}
+        self.trees_: dict[Bonds, MonomialTree] = {}
+        self._of_distance = distance_functions(settings)
+
+    @property
+    def max_l(self) -> int:
+        """Largest l of harmonics."""
+        return max([self.settings.max_l, *self.charges_.values()])
+
+    def fit(self, batches: Iterable[Samples], charges: Mapping[Bonds, int]) -> BondFrame:
+        """Learn radial functions, variables and which products count, one batch of structures at a time.
+
+        Args:
+            batches: training structures.
+            charges: largest |M| that is wanted of every kind of bonds; kinds that do not occur are left out.
+        """
+        batches = list(batches)
+        self.expansion_ = DensityExpansion(self.settings).fit(batches)
+        moments = {kind: Moments(kind) for kind in charges}
+        for samples in batches:
+            for kind, rows in self._tile(samples, list(charges), 0).rows.items():
+                moments[kind].add(rows)
+        self.contractions_ = {kind: m.contraction(self.settings.length) for kind, m in moments.items() if m.n_rows}
+        self.charges_ = {kind: charges[kind] for kind in self.contractions_}
+        self._plant()
+        return self
+
+    def tile(self, samples: Samples) -> BondTile:
+        """Return the bonds of some structures, of all kinds there were in training.
+
+        Raises:
+            DomainError: for elements or neighbours that were not in the training set.
+        """
+        return self._tile(samples, list(self.contractions_), max(self.charges_.values(), default=0))
+
+    def products(self, tile: BondTile, kind: Bonds, exchanged: bool = False) -> dict[Key, Tensor]:
+        """Return the chosen products of a kind of bonds [feature, row]; those asked for last are kept in the tile."""
+        if tile.kept_of != kind:
+            tile.kept_of, tile.kept = kind, {}
+        if exchanged not in tile.kept:
+            components = self.contractions_[kind].components(tile.rows[kind], exchanged)
+            tile.kept[exchanged] = self.trees_[kind].features(components)
+        return tile.kept[exchanged]
+
+    def has_products(self, kind: Bonds, key: Key) -> bool:
+        """Return whether there are products of a symmetry at all, however small."""
+        charges, degree = self.contractions_[kind].charges, self.trees_[kind].degree
+        if key == (0, -1):  # the imaginary part of a product of two that differ
+            return degree > 1 and int((charges > 0).sum()) > 1
+        sums = {0}
+        for _ in range(degree):
+            sums |= {total + sign * int(m) for total in sums for m in np.unique(charges) for sign in (1, -1)}
+        return len(charges) > 0 and key[0] in sums
+
+    def neighbours(self, z: int) -> list[Bonds]:
+        """Return the kinds of bonds that an element is seen along."""
+        return sorted(kind for kind in self.contractions_ if kind.kind == "site" and kind.first == z)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what was learned, by name."""
+        out = self.expansion_.state()
+        for kind, contraction in self.contractions_.items():
+            named = contraction.state() | {"max_charge": torch.tensor(self.charges_[kind])}
+            out |= {f"bond.{kind.kind}.{kind.first}.{kind.second}.{name}": x for name, x in named.items()}
+        return out
+
+    @classmethod
+    def from_state(cls, settings: BondFrameFeatures, state: Mapping[str, Tensor]) -> BondFrame:
+        """Rebuild from :meth:`state`; other names are passed over."""
+        out = cls(settings)
+        out.expansion_ = DensityExpansion.from_state(settings, None, state)
+        found: dict[Bonds, dict[str, Tensor]] = {}
+        for name, tensor in state.items():
+            if name.startswith("bond."):
+                _, kind, first, second, rest = name.split(".", 4)
+                found.setdefault(Bonds(kind, int(first), int(second)), {})[rest] = tensor
+        for bonds, own in found.items():
+            out.charges_[bonds] = int(own.pop("max_charge"))
+            out.contractions_[bonds] = BondContraction.from_state(own)
+        out._plant()
+        return out
+
+    def _tile(self, samples: Samples, kinds: Sequence[Bonds], max_L: int) -> BondTile:
+        return BondTile(self.settings, (self.expansion_, self._of_distance), samples, kinds, max_L)
+
+    def _plant(self) -> None:
+        """Choose the products of every kind of bonds."""
+        s = self.settings
+        for kind, contraction in self.contractions_.items():
+            order, most, threshold = s.max_nu_pair, s.max_features, s.threshold
+            if kind.kind == "site":  # features of all bonds and |M| stand side by side
+                order, threshold = s.max_nu_centre - 1, SITE_THRESHOLD * s.threshold
+                most = max(1, most // (len(self.neighbours(kind.first)) * (self.charges_[kind] + 1)))
+            wanted = range(self.charges_[kind] + 1)
+            variables = Variables(contraction.charges, contraction.variances)
+            self.trees_[kind] = MonomialTree(variables, tuple(wanted), order, threshold, most)
+
+
+SITE_THRESHOLD = 10.0
+"""Features of sites are fewer for as good an answer: one density, and bonds that hardly change."""

@@ -1,0 +1,165 @@
+"""How much memory fits in the frames of bonds take, before anything is computed, and what fits into a tile."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from hamlearn.config import BondFrameFeatures, RidgeSettings
+from hamlearn.features.bond_frame import BondFrame
+from hamlearn.features.bond_variables import Bonds
+from hamlearn.learning.bond_problems import PairProblem, Problem, problems_of
+from hamlearn.learning.groups import Group
+from hamlearn.learning.left_out import FEWEST_PARTS, MOST_HELD_OUT
+from hamlearn.learning.limits import refuse_beyond
+from hamlearn.regression.wide import MOST_DIRECTIONS
+from hamlearn.structures.families import numbers_of
+from hamlearn.types import IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MOST_STRUCTURES = 64
+"""In a tile, however large the memory: more are no faster."""
+
+SQUARES = 8
+"""Of the smaller of rows and features alive at the peak of a fit, beside the parts it is made of."""
+
+ROWS = 3
+"""Copies of the rows of a problem that are fitted by their kernel."""
+
+COPIES = 6
+"""Of a tile of features alive at the peak: products, exchanged ones, sums, parts, and the rows made of them."""
+
+MOST_BONDS = 12
+"""Of an atom to one element, in estimates."""
+
+
+@dataclass(frozen=True)
+class Parts:
+    """Parts of a training set that are left out.
+
+    Attributes:
+        of_rows: how many where there are fewer rows than features.
+        of_columns: how many elsewhere.
+        held_out: how many are predicted while left out, part k, k + held_out, ... together; 0 for none.
+    """
+
+    of_rows: int
+    of_columns: int
+    held_out: int
+
+    @classmethod
+    def of(cls, n_structures: int, folds: int, held_out: bool) -> Parts:
+        """Return the parts of some structures."""
+        folds = min(folds, n_structures)
+        n = min(folds * -(-FEWEST_PARTS // folds), n_structures)
+        if not held_out:
+            return cls(n, folds, 0)
+        left_out = n if n_structures < MOST_HELD_OUT else folds
+        return cls(n, left_out, left_out)
+
+
+@dataclass(frozen=True)
+class BondBudget:
+    """What there is to fit into ``memory_gb``.
+
+    Attributes:
+        settings: of the learner.
+        features: those of the features.
+    """
+
+    settings: RidgeSettings
+    features: BondFrameFeatures
+
+    def check(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool) -> None:
+        """Refuse a plan of features that does not fit, from the settings and the numbers of samples alone.
+
+        Raises:
+            ConfigError: naming the largest max_features that does.
+        """
+        given, memory_gb = self.features, self.settings.memory_gb
+        numbers = numbers_of(structures)
+        n_elements = len({int(z) for own in numbers for z in own})
+        problems = problems_of(list(n_targets))
+        n_rows = [problem.width * sum(_n_samples(problem.groups[0], own) for own in numbers) for problem in problems]
+        parts = Parts.of(len(structures), self.settings.folds, held_out)
+        bars = held_out or bool(self.settings.error_bars)
+
+        def needed(max_features: int) -> float:
+            plan = given.model_copy(update={"max_features": max_features})
+            sizes = [problem.most_features(plan, n_elements) for problem in problems]
+            both = list(zip(sizes, n_rows, strict=True))
+            kept = sum(posterior_gigabytes(q, n) for q, n in both) if bars else 0.0
+            return kept + max((fit_gigabytes(q, n, parts, bars) for q, n in both), default=0.0)
+
+        low, high = 0, given.max_features
+        if needed(high) > memory_gb:
+            while high - low > 1:
+                middle = (low + high) // 2
+                low, high = (low, middle) if needed(middle) > memory_gb else (middle, high)
+        remedy = [f"set model.features.max_features: {low}"] * (low > 0) + ["drop model.error_bars"] * bars
+        refuse_beyond(
+            memory_gb,
+            needed(given.max_features),
+            f"fits of as many features of one symmetry as model.features.max_features = {given.max_features} need",
+            " or ".join(["raise memory_gb", *remedy]),
+        )
+
+    def tiles(
+        self, structures: Sequence[Atoms], frame: BondFrame, problems: Sequence[Problem], reserved: float = 0.0
+    ) -> Iterator[tuple[int, int]]:
+        """Yield ranges of structures whose variables, and features of some problems, fit into memory.
+
+        Args:
+            structures: geometries.
+            frame: fitted.
+            problems: whose features are made; none for predictions that hold no features.
+            reserved: memory that something else needs, GB.
+        """
+        largest = max(numbers_of(structures), key=len, default=np.zeros(0, dtype=np.int64))
+        bonds = {kind: _n_bonds(kind, largest) for kind in frame.contractions_}
+        channels = max((c.n_channels for c in frame.contractions_.values()), default=0)
+        of_variables = COPIES * sum(bonds.values()) * 2 * (self.features.max_l + 1) ** 2 * channels
+        of_features = [0]
+        for problem in problems:
+            n = problem.width * _n_samples(problem.groups[0], largest) * problem.n_features(frame)
+            products = [
+                2 * bonds[kind] * sum(map(frame.trees_[kind].n_features, frame.trees_[kind].keys))
+                for kind in problem.kinds(frame)
+            ]
+            turned = 0 if isinstance(problem, PairProblem) else problem.width * max(products, default=0)
+            of_features.append(n + sum(products) + turned)
+        most = max(self.settings.memory_gb - reserved, 0.25 * self.settings.memory_gb)
+        one = 8e-9 * (of_variables + COPIES * max(of_features))
+        step = max(1, min(MOST_STRUCTURES, int(most / one) if one else MOST_STRUCTURES))
+        for start in range(0, len(structures), step):
+            yield start, min(start + step, len(structures))
+
+
+def fit_gigabytes(n_features: int, n_rows: int, parts: Parts, error_bars: bool) -> float:
+    """Return the memory of the fit of a problem, GB."""
+    q, n = n_features, n_rows
+    r = min(q, n, MOST_DIRECTIONS) if error_bars else 0
+    extra = 3 * r * q + 2 * r * min(n, parts.of_columns * q)
+    if n <= q:
+        return 8e-9 * (ROWS * n * q + SQUARES * n**2 + extra)
+    return 8e-9 * ((parts.of_columns + SQUARES) * q**2 + extra)
+
+
+def posterior_gigabytes(n_features: int, n_rows: int) -> float:
+    """Return the memory of the directions that the posterior of a problem keeps, GB."""
+    return 8e-9 * n_features * min(n_features, n_rows, MOST_DIRECTIONS)
+
+
+def _n_samples(group: Group, numbers: IntArray) -> int:
+    return group.n_rows(numbers) // group.width
+
+
+def _n_bonds(kind: Bonds, numbers: IntArray) -> int:
+    """Return how many rows a structure has at most."""
+    first, second = (int((numbers == z).sum()) for z in (kind.first, kind.second))
+    return first * (second if kind.kind == "pair" else min(second, MOST_BONDS))

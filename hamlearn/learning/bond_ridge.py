@@ -1,0 +1,197 @@
+"""Ridge regression on features in the frames of bonds: one fit per pair of elements, |M| and mirror symmetry."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hamlearn.config import BondFrameFeatures, RidgeSettings, WignerSettings
+from hamlearn.errors import ConfigError
+from hamlearn.features.bond_frame import BondFrame
+from hamlearn.job import Job
+from hamlearn.learning.bond_answers import BondAnswers
+from hamlearn.learning.bond_budget import MOST_STRUCTURES, BondBudget
+from hamlearn.learning.bond_error_bars import LaboratorySums
+from hamlearn.learning.bond_fits import BondFits
+from hamlearn.learning.bond_problems import Problem, charges_of, problems_of
+from hamlearn.learning.data import Data
+from hamlearn.learning.domain import Domain
+from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
+from hamlearn.learning.groups import Answers, Group
+from hamlearn.learning.left_out import check_left_out
+from hamlearn.learning.protocols import Learner
+from hamlearn.learning.ridge import metric_of
+from hamlearn.structures.families import numbers_of
+from hamlearn.structures.samples import Samples
+from hamlearn.types import FloatArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+METRIC_ORDER = 2
+"""Body order of the kernel that measures distances between atoms."""
+
+
+class BondFrameLearner(Learner[RidgeSettings]):
+    """h_M = sum_q w_q phi_q in the frame of every pair, and for atoms the sum of D^L(Q)^T h over their bonds.
+
+    Attributes:
+        frame_: fitted representation.
+        problems_: what was fitted together.
+        fits_: weights and posterior of every problem, in their order.
+        offsets_: what was subtracted from the targets of every group before the fit [target].
+
+    Predictions transform exactly: h(R A) = s D^L(R) h(A), whatever roll the frames have.
+
+    Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 8, 10 to 15 and 23 to 26.
+    """
+
+    HAS_ERROR_BARS = True
+
+    def __init__(self, settings: RidgeSettings) -> None:
+        super().__init__(settings)
+        self.frame_ = BondFrame(self.features)
+        self.problems_: list[Problem] = []
+        self.fits_: list[Fitted] = []
+        self.offsets_: dict[Group, FloatArray] = {}
+        self._answers = BondAnswers(self.frame_, [], [], {})
+
+    @property
+    def features(self) -> BondFrameFeatures:
+        """Settings of the features."""
+        assert isinstance(self.settings.features, BondFrameFeatures)
+        return self.settings.features
+
+    @property
+    def max_l(self) -> int:
+        """Largest l of the harmonics used."""
+        return self.frame_.max_l
+
+    @property
+    def pair_cutoff(self) -> float:
+        """Largest distance of pairs of atoms that have blocks, Å."""
+        return self.features.pair_cutoff_angstrom
+
+    def check(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool = False) -> None:
+        """Refuse more features than memory holds, sums, and error bars where nothing can be left out."""
+        if any(group.is_sum for group in n_targets):
+            raise ConfigError(
+                "model.features.kind bond_frame learns blocks of matrices, got sums over atoms; use kind coupled"
+            )
+        self._budget.check(structures, n_targets, held_out)
+        if held_out:
+            check_left_out(structures, n_targets, self.settings.memory_gb)
+
+    def domains(self, structures: Sequence[Atoms], pairs: bool = True) -> list[Domain]:
+        """Return the domain of a model of some structures."""
+        return [Domain.of(structures, self.features, pairs)]
+
+    def fit(self, structures: Sequence[Atoms], data: Data, job: Job, held_out: bool = False) -> Self:
+        """Fit every problem; alpha by cross-validation over structures dealt out at random (fixed seed).
+
+        Held-out predictions are of 200 structures in all, from at least 8 parts where there are fewer; variables,
+        products, regularisation and prior variances are those of all.
+
+        Raises:
+            ConfigError: if the plan of features does not fit into ``memory_gb``, or if there is nothing to hold out.
+        """
+        self.check(structures, data.n_targets, held_out)
+        clock = time.perf_counter()
+        frame = BondFrame(self.features)
+        batches = [Samples.of(structures[a : a + MOST_STRUCTURES]) for a in range(0, len(structures), MOST_STRUCTURES)]
+        elements = sorted({int(z) for atoms in structures for z in atoms.numbers})
+        frame.fit(batches, charges_of(data.groups, elements))
+        fitting = BondFits(self._budget, frame, structures, data, held_out)
+        fits = fitting.run(job)
+        self.feature_seconds_ = time.perf_counter() - clock - fitting.seconds
+        offsets = {group: data.offset(group) for group in data.groups}
+        self._take_over(frame, fits, offsets)
+        self.held_out_ = fitting.held_out(offsets)
+        (self.domain_,) = self.domains(structures)
+        return self
+
+    def predict(self, structures: Sequence[Atoms], job: Job) -> Answers:
+        """Return h_M of every group and row of new geometries."""
+        self.domain_.check(structures)
+        answers = Answers(len(structures))
+        for start, stop in self._budget.tiles(structures, self.frame_, []):
+            tile = self.frame_.tile(Samples.of(structures[start:stop]))
+            for group, values in self._answers.blocks(tile, numbers_of(structures[start:stop])).items():
+                answers.add(group, values.flatten(0, 1).numpy() + self.offsets_[group], (), start)
+        return answers
+
+    def predict_with_covariance(self, structures: Sequence[Atoms], job: Job) -> Answers:
+        """Return the same with the covariance of the posterior of the weights and of what features cannot express."""
+        if not any(fit.posterior for fit in self.fits_):
+            return super().predict_with_covariance(structures, job)
+        self.domain_.check(structures)
+        answers = Answers(len(structures))
+        for start, stop in self._budget.tiles(structures, self.frame_, self.problems_):
+            sums = LaboratorySums(numbers_of(structures[start:stop]), self._n_targets)
+            tile = self.frame_.tile(Samples.of(structures[start:stop]))
+            for problem, fit in zip(self.problems_, self.fits_, strict=True):
+                if fit.posterior is not None:
+                    sums.add(self.frame_, tile, 0, problem, (fit.weights, fit.posterior))
+            sums.add_to(answers, self.offsets_, start)
+        return answers
+
+    def regularisation(self) -> dict[Group, FloatArray]:
+        """Return the relative regularisation chosen for every target, the largest of all |M| [target]."""
+        out: dict[Group, FloatArray] = {}
+        for problem, fit in zip(self.problems_, self.fits_, strict=True):
+            ends = np.cumsum([self._n_targets[group] for group in problem.groups])[:-1]
+            for group, alphas in zip(problem.groups, np.split(fit.alphas, ends), strict=True):
+                out[group] = np.fmax(out.get(group, alphas), alphas)
+        return out
+
+    def metric(self) -> WignerSettings:
+        """Return kernels of single atoms with the cut-off and widths of the features."""
+        return metric_of(self.features, min(self.features.max_nu_centre, METRIC_ORDER))
+
+    def in_words(self) -> list[str]:
+        """Return how many features there are."""
+        counts = sorted(len(fit.weights) for fit in self.fits_)
+        least_and_most = dict.fromkeys(map(str, counts[:1] + counts[-1:]))
+        return [f"Features in the frames of bonds: {' to '.join(least_and_most)} of each symmetry"] if counts else []
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return the domain, and radial functions, variables, weights, posteriors and offsets."""
+        domain = self.domain_.state()
+        offsets = {f"offset.{k}": torch.from_numpy(x) for k, x in enumerate(self.offsets_.values())}
+        fits = fitted_tensors(dict(enumerate(self.fits_)))
+        return {"domain": domain}, self.frame_.state() | fits | offsets
+
+    @classmethod
+    def from_state(
+        cls,
+        settings: RidgeSettings,
+        groups: Mapping[Group, int],
+        spec: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+    ) -> Self:
+        """Return the fitted learner whose :meth:`state` this is."""
+        out = cls(settings)
+        out.domain_ = Domain.from_state(spec["domain"])
+        fits = read_fitted(range(len(problems_of(list(groups)))), tensors).values()
+        offsets = {group: tensors[f"offset.{k}"].numpy() for k, group in enumerate(groups)}
+        out._take_over(BondFrame.from_state(out.features, tensors), list(fits), offsets)
+        return out
+
+    def _take_over(self, frame: BondFrame, fits: list[Fitted], offsets: dict[Group, FloatArray]) -> None:
+        """Answer by these fits from now on."""
+        self.frame_, self.fits_, self.offsets_ = frame, fits, offsets
+        self.problems_ = problems_of(list(offsets))
+        self._answers = BondAnswers(frame, self.problems_, [fit.weights for fit in fits], self._n_targets)
+
+    @property
+    def _n_targets(self) -> dict[Group, int]:
+        return {group: len(offset) for group, offset in self.offsets_.items()}
+
+    @property
+    def _budget(self) -> BondBudget:
+        return BondBudget(self.settings, self.features)

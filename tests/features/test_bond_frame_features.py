@@ -1,0 +1,230 @@
+"""Products in the frames of bonds: symmetry, exchange, contraction, what they span, and edge cases."""
+
+import numpy as np
+import pytest
+import torch
+from ase import Atoms
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from hamlearn.angular.bond_frame import bond_frames
+from hamlearn.angular.harmonics import spherical_harmonics
+from hamlearn.config import BondFrameFeatures
+from hamlearn.density import DensityExpansion
+from hamlearn.errors import DomainError
+from hamlearn.features import bond_variables
+from hamlearn.features.bond_frame import BondFrame
+from hamlearn.features.bond_variables import Bonds, exchange
+from hamlearn.features.cg_iteration import products as products_of
+from hamlearn.features.cg_iteration import squares
+from hamlearn.features.n_centre import split_by_l
+from hamlearn.features.terms import Terms
+from hamlearn.learning.bond_problems import PairProblem, components_of
+from hamlearn.learning.groups import Group
+from hamlearn.structures import permute, random_rotation, rotate, translate
+from hamlearn.structures.families import Family
+from hamlearn.structures.samples import Samples
+from hamlearn.testing.exact_problems import small_molecules
+
+SMALL = BondFrameFeatures(max_l=2, max_n=3, max_channels=5, threshold=1e-5, max_features=200)
+KINDS = [Bonds("pair", 1, 1), Bonds("pair", 1, 8), Bonds("pair", 8, 8), Bonds("site", 1, 8), Bonds("site", 8, 1)]
+KNOWN, NEW = small_molecules(8), small_molecules(4, seed=1)
+EXACT = 1e-12
+
+
+def fitted(structures=KNOWN, section=SMALL, kinds=KINDS, charge=2):
+    return BondFrame(section).fit([Samples.of(structures)], dict.fromkeys(kinds, charge))
+
+
+@pytest.fixture(scope="module")
+def frame():
+    return fitted()
+
+
+def products(frame, structures, kind, exchanged=False):
+    return frame.products(frame.tile(Samples.of(structures)), kind, exchanged)
+
+
+def magnitudes(phi):
+    """What no roll of the frames changes: squares of all of charge M, and products of two of M > 0 [row, ...]."""
+    out = {}
+    for key, x in phi.items():
+        some = x[:12].T
+        out[key] = (some[:, :, None] * some[:, None].conj()) if key[0] else some
+    return out
+
+
+def assert_equal(found, expected, signs=()):
+    for key, x in expected.items():
+        sign = -1.0 if key in signs else 1.0
+        np.testing.assert_allclose(found[key], sign * x, rtol=0, atol=EXACT * max(1.0, float(x.abs().max())))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=4, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_rotations_and_translations_only_roll_the_frames(frame, kind, seed):
+    rng = np.random.default_rng(seed)
+    turned = [translate(rotate(atoms, random_rotation(rng)), rng.normal(size=3)) for atoms in NEW]
+    assert_equal(magnitudes(products(frame, turned, kind)), magnitudes(products(frame, NEW, kind)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_inversion_conjugates(frame, kind):
+    """Features that are odd under mirrors change sign, and products with a conjugate are conjugated."""
+    inverted = [rotate(atoms, -np.eye(3)) for atoms in NEW]
+    expected = {key: x.conj() for key, x in magnitudes(products(frame, NEW, kind)).items()}
+    assert_equal(magnitudes(products(frame, inverted, kind)), expected, signs=[(0, -1)])
+    assert float(products(frame, NEW, kind)[0, -1].abs().max()) > 1e-4  # peroxide is chiral
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@settings(max_examples=3, deadline=None)
+@given(seed=st.integers(0, 2**31))
+def test_rolls_of_the_frames_multiply_by_phases(frame, kind, seed):
+    """exp(i M phi), for any phi of every bond."""
+    direction = torch.from_numpy(np.random.default_rng(seed).normal(size=3, scale=9.0))
+    before = products(frame, NEW, kind)
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setattr(bond_variables, "bond_frames", lambda vectors: rolled_frames(vectors, vectors @ direction))
+        tile = frame.tile(Samples.of(NEW))
+    phi = tile.samples.vectors(tile.rows[kind].pairs) @ direction
+    assert_equal(frame.products(tile, kind), {key: x * torch.exp(1j * key[0] * phi) for key, x in before.items()})
+
+
+def rolled_frames(vectors, phi):
+    c, s, zero, one = torch.cos(phi), torch.sin(phi), torch.zeros_like(phi), torch.ones_like(phi)
+    roll = torch.stack([c, -s, zero, s, c, zero, zero, zero, one], dim=1).reshape(-1, 3, 3)
+    return roll @ bond_frames(vectors)
+
+
+@pytest.mark.parametrize("kind", [kind for kind in KINDS if kind.is_like])
+def test_like_pairs_are_seen_from_either_end(frame, kind):
+    """What atoms in the other order give, but for a roll and a mirror."""
+    back = [permute(atoms, np.arange(len(atoms))[::-1]) for atoms in NEW]
+    found = magnitudes(products(frame, back, kind))
+    expected = {key: x.conj() for key, x in magnitudes(products(frame, NEW, kind, exchanged=True)).items()}
+    assert_equal(found, expected, signs=[(0, -1)])
+    with pytest.raises(AssertionError):
+        assert_equal(found, magnitudes(products(frame, NEW, kind)))
+
+
+def test_exchange_is_its_own_inverse_and_transpose():
+    n_l, q, others = 3, 2, 4
+    matrix = exchange(torch.eye(2 * n_l * q + others, dtype=torch.float64), n_l, q)
+    np.testing.assert_array_equal(matrix, matrix.T)
+    np.testing.assert_array_equal(matrix @ matrix, np.eye(len(matrix)))
+
+
+@pytest.mark.parametrize("kind", KINDS)
+def test_variables_are_uncorrelated_and_have_the_variances_that_are_kept(frame, kind):
+    """Over the training set; like pairs count from either end, and those with a charge are not centred."""
+    rows, contraction = frame.tile(Samples.of(KNOWN)).rows[kind], frame.contractions_[kind]
+    both = [contraction.components(rows, exchanged) for exchanged in ((False, True) if kind.is_like else (False,))]
+    x = torch.cat(both, dim=1).numpy()
+    n, n_real = len(contraction.charges), int((contraction.charges == 0).sum())
+    found = x[:n] @ x[:n].T / x.shape[1]
+    imaginary = x[n:] @ x[n:].T / x.shape[1]
+    found[n_real:, n_real:] += imaginary
+    same_charge = contraction.charges[:, None] == contraction.charges
+    largest = contraction.variances.max()
+    np.testing.assert_allclose(np.where(same_charge, found, 0), np.diag(contraction.variances), atol=1e-12 * largest)
+    np.testing.assert_allclose(x[:n_real].mean(axis=1), 0, atol=1e-12)
+    total = frame.settings.length**2 * float(((1 + (contraction.charges > 0)) * contraction.variances).sum())
+    assert 0.999 < total < 1 + 1e-9
+
+
+def test_what_is_kept_reaches_the_threshold_and_is_the_most_important():
+    few, many = (fitted(section=SMALL.model_copy(update={"max_features": n})) for n in (30, 200))
+    for kind in KINDS[:3]:
+        for key in many.trees_[kind].keys:
+            assert few.trees_[kind].n_features(key) <= 30 and many.trees_[kind].n_features(key) <= 200
+        coarse = fitted(section=SMALL.model_copy(update={"threshold": 1e-3})).trees_[kind]
+        assert coarse.n_features((1, 0)) < many.trees_[kind].n_features((1, 0))
+
+
+@pytest.mark.parametrize(
+    ("order", "key"), [(1, (0, 1)), (1, (1, 0)), (2, (0, 1)), (2, (0, -1)), (2, (1, 0)), (2, (2, 0))]
+)
+def test_they_span_the_coupled_features(monkeypatch, order, key):
+    """Products of order d are all couplings of d densities of either end with the bond, and nothing else.
+
+    At one length of the bond: functions of it are a matter of the basis. Densities are made up, one channel each.
+    """
+    rng = np.random.default_rng(0)
+    max_l, n = 1, 150
+    samples = Samples.of([rotate(Atoms("CO", [[0, 0, 0], [0, 0, 1.3]]), random_rotation(rng)) for _ in range(n)])
+    density = {z: torch.from_numpy(rng.normal(size=(n, (max_l + 1) ** 2, 1))) for z in (6, 8)}
+    section = BondFrameFeatures(max_l=max_l, max_n=1, max_nu_pair=order, threshold=1e-12, length=1.0)
+    frame, kind = BondFrame(section), Bonds("pair", 6, 8)
+    monkeypatch.setattr(DensityExpansion, "densities", lambda *_: density)
+    frame.fit([samples], {kind: 2})
+    groups = tuple(Group((Family("cross", 6, 8),), L, sigma) for L in range(3) for sigma in (1, -1))
+    own = tuple(g for g in groups if (key[0] <= g.L if key[0] else key[1] == g.sigma))
+    problem, tile = PairProblem(kind, key, 0, own), frame.tile(samples)
+    products = problem.features(frame, tile).flatten(0, 1).numpy()
+    coupled = torch.cat([components_of_coupled(tile, kind, density, group, order, key[0]) for group in own], dim=2)
+    both = products, coupled.flatten(0, 1).numpy()
+    assert min(x.shape[1] for x in both) > 0
+    for x, y in (both, both[::-1]):
+        missed = y - x @ np.linalg.lstsq(x, y, rcond=1e-12)[0]
+        np.testing.assert_allclose(missed, 0, atol=1e-10 * max(1.0, np.abs(y).max(initial=0.0)))
+
+
+def components_of_coupled(tile, kind, density, group, order, M):
+    """1, rho_i, rho_j and their products, coupled to harmonics of the bond up to l = 4, in the frame."""
+    rows = tile.rows[kind]
+    one = {(0, 1): torch.ones((len(rows), 1, 1), dtype=torch.float64)}
+    first = [one, split_by_l(density[6]), split_by_l(density[8])]
+    below = {irrep: torch.cat([e[irrep] for e in first if irrep in e], dim=2) for irrep in ((0, 1), (1, 1))}
+    every = below
+    if order == 2:
+        irreps = [(L, sigma) for L in range(3) for sigma in (1, -1)]
+        every = {irrep: Terms(squares(below, irrep), one[0, 1], irrep[0]).tensor() for irrep in irreps}
+    bond = split_by_l(spherical_harmonics(tile.samples.vectors(rows.pairs), 4)[:, :, None])
+    coupled = Terms(products_of(every, bond, group.irrep), one[0, 1], group.L).tensor()
+    return components_of(rows.rotations[group.L] @ coupled, M, group)
+
+
+def test_elements_and_neighbours_that_were_not_there_are_refused(frame):
+    with pytest.raises(DomainError, match=r"elements \[6\] were not in the training set"):
+        frame.tile(Samples.of([Atoms("CH", [[0, 0, 0], [0, 0, 1.1]])]))
+
+
+def test_kinds_of_bonds_that_do_not_occur_are_left_out():
+    kinds = [*KINDS, Bonds("pair", 1, 6), Bonds("site", 6, 1)]
+    frame = fitted(kinds=kinds)
+    assert sorted(frame.contractions_) == sorted(KINDS) and frame.neighbours(6) == []
+    water = frame.tile(Samples.of([KNOWN[0]]))
+    assert len(water.rows[Bonds("pair", 8, 8)]) == 0
+    for key, x in frame.products(water, Bonds("pair", 8, 8)).items():
+        assert x.shape == (frame.trees_[Bonds("pair", 8, 8)].n_features(key), 0)
+
+
+def test_one_bond_alone_has_variables_of_its_neighbourhood_only():
+    """What never changes in training is no variable, whatever rounding says."""
+    hydrogen = fitted([Atoms("HH", [[0.1, 0.2, 0.3], [0.3, 0.5, 0.9]])], kinds=[Bonds("pair", 1, 1)])
+    assert len(hydrogen.contractions_[Bonds("pair", 1, 1)].charges) == 0
+    assert hydrogen.trees_[Bonds("pair", 1, 1)].n_features((0, 1)) == 0
+
+
+@pytest.mark.parametrize("formula", ["CO2", "HCN"])
+def test_linear_molecules_have_no_charged_variables(formula):
+    positions = {"CO2": [[0, 0, 0], [0, 0, 1.16], [0, 0, -1.16]], "HCN": [[0, 0, -1.06], [0, 0, 0], [0, 0, 1.15]]}
+    rng = np.random.default_rng(0)
+    base = Atoms(formula, positions[formula])
+    axial = [rotate(translate(base, np.zeros(3)), random_rotation(rng)) for _ in range(3)]
+    for atoms in axial:
+        atoms.positions *= rng.uniform(0.9, 1.1)
+    frame = fitted(axial, kinds=[Bonds("pair", 6, int(max(base.numbers)))])
+    (contraction,) = frame.contractions_.values()
+    assert set(contraction.charges) == {0}
+
+
+def test_state_is_all_there_is(frame):
+    again = BondFrame.from_state(SMALL, frame.state() | {"other": torch.zeros(1)})
+    for kind in KINDS:
+        assert again.trees_[kind].keys == frame.trees_[kind].keys
+        for key, x in products(frame, NEW, kind).items():
+            np.testing.assert_array_equal(products(again, NEW, kind)[key], x)
+    assert again.max_l == frame.max_l == 2
