@@ -55,6 +55,7 @@ Settings
     CoupledFeatures     Clebsch-Gordan products of densities
     BondFrameFeatures   products of any order in the frame of a bond
     WignerSettings      kernels of atoms and pairs, for matrices
+    BondFrameKernel     kernels in the frames of bonds, for matrices
     KernelSettings      kernels of environments, for properties
 
 Learners of your own
@@ -71,6 +72,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
     from hamlearn.config import BondFrameFeatures as BondFrameFeatures
+    from hamlearn.config import BondFrameKernel as BondFrameKernel
     from hamlearn.config import Config as Config
     from hamlearn.config import CoupledFeatures as CoupledFeatures
     from hamlearn.config import FeatureSettings as FeatureSettings
@@ -115,6 +117,7 @@ if TYPE_CHECKING:
 _HOMES = {
     "config": (
         "BondFrameFeatures",
+        "BondFrameKernel",
         "Config",
         "CoupledFeatures",
         "FeatureSettings",

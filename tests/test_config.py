@@ -229,7 +229,10 @@ def test_null_stands_for_a_section_only_where_there_may_be_none(folder: Path) ->
         ),
         ("model={kind: kernel, optimise: annealing}", "optimise belongs to the mixtures of properties"),
         ("model={kind: kernel, kernel: {kind: wigner}}", "model.kernel.kind wigner cannot learn target.kind saph"),
-        ("model={kind: kernel, kernel: {kind: sum}}", "model.kernel.kind: expected one of 'pairs', 'wigner'"),
+        (
+            "model={kind: kernel, kernel: {kind: sum}}",
+            "model.kernel.kind: expected one of 'pairs', 'bond_frame', 'wigner'",
+        ),
         (
             "model={kind: kernel, kernel: {max_nu: 3}}",
             "model.kernel.max_nu: unknown setting of this kind of model.kernel",

@@ -56,9 +56,14 @@ def refusal(path: Path, *overrides: str) -> str:
 # -- files that mean what they did
 
 
+NEWER = {"ethanol_bond_frame"}
+"""Workflows that the old layout could not say."""
+
+
 def test_there_is_a_text_of_every_workflow_file() -> None:
     found = (ROOT / "workflows").rglob("*.yaml")
-    assert {str(path.relative_to(ROOT / "workflows").with_suffix("")) for path in found} == set(WORKFLOWS)
+    names = {str(path.relative_to(ROOT / "workflows").with_suffix("")) for path in found}
+    assert names == set(WORKFLOWS) | NEWER
 
 
 @pytest.mark.parametrize("name", WORKFLOWS)

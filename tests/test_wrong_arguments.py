@@ -78,7 +78,7 @@ WRONG = {
     ),
     "kernel": (
         lambda out: KernelRidgeSettings(kernel=FeatureSettings()),
-        "kernel: expected WignerSettings or KernelSettings, got CoupledFeatures",
+        "kernel: expected WignerSettings or BondFrameKernel or KernelSettings, got CoupledFeatures",
     ),
 }
 

@@ -50,7 +50,8 @@ def _points(max_l: int) -> tuple[Tensor, Tensor]:
     z = (2 * np.arange(n) + 1) / n - 1
     angle = np.pi * (3 - 5**0.5) * np.arange(n)
     radius = np.sqrt(1 - z**2)
-    points = torch.from_numpy(np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1))
-    y = spherical_harmonics(points, max_l).numpy()
-    inverse = [np.linalg.pinv(y[:, l * l : (l + 1) ** 2]) for l in range(max_l + 1)]
-    return points, torch.from_numpy(np.concatenate(inverse))
+    with torch.inference_mode(False):  # whoever asks first, derivatives may be asked for later
+        points = torch.from_numpy(np.stack([radius * np.cos(angle), radius * np.sin(angle), z], axis=1))
+        y = spherical_harmonics(points, max_l).numpy()
+        inverse = [np.linalg.pinv(y[:, l * l : (l + 1) ** 2]) for l in range(max_l + 1)]
+        return points, torch.from_numpy(np.concatenate(inverse))

@@ -4,6 +4,7 @@ Every stage takes its own section as an argument; nothing else carries settings.
 pydantic and PyYAML, so that quantum-chemistry workers can use it without loading torch.
 """
 
+from hamlearn.config.bond_settings import BondDensity, BondFrameKernel
 from hamlearn.config.density import DensitySettings, ScalingSettings
 from hamlearn.config.describe import (
     compare_configs,
@@ -38,7 +39,9 @@ from hamlearn.config.wigner import WignerSettings
 
 __all__ = [
     "FORMAT_VERSION",
+    "BondDensity",
     "BondFrameFeatures",
+    "BondFrameKernel",
     "Config",
     "CoupledFeatures",
     "DensitySettings",

@@ -65,7 +65,7 @@ class KernelKind(KindOf, Section):
     CHOSEN_BY_GRID: ClassVar[tuple[str, ...]] = ()
     """Settings that may be chosen by cross-validation."""
 
-    kind: str = Field(description="pairs for matrices, or wigner, order or soap for properties")
+    kind: str = Field(description="pairs or bond_frame for matrices, wigner, order or soap for properties")
 
     @property
     def leaves_choice(self) -> bool:

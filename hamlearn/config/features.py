@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from typing import ClassVar, Literal
 
-from pydantic import Field, model_validator
+from pydantic import Field
 
+from hamlearn.config.bond_settings import BondDensity
 from hamlearn.config.density import (
     Cutoff,
     DensitySettings,
@@ -49,18 +50,12 @@ class CoupledFeatures(FeatureSettings):
     max_nu_pair: Literal[0, 1] = Field(default=1, description="body order of the pair features")
 
 
-class BondFrameFeatures(FeatureSettings):
+class BondFrameFeatures(BondDensity, FeatureSettings):
     """Products of any order of densities seen in the frame of a bond, contracted and chosen by importance."""
 
     kind: Literal["bond_frame"] = Field(
         default="bond_frame", description="products of the densities of both ends in the frame of the bond"
     )
-    max_l: MaxL = 4
-    cutoff_angstrom: Cutoff = 4.5
-    max_n: MaxN = 8
-    optimal: Optimal = None
-    max_channels: MaxChannels = 24
-    pair_cutoff_angstrom: PairCutoff = 10.0
     max_nu_centre: int = Field(default=4, ge=2, le=6, description="order of the one-centre features, the bond included")
     max_nu_pair: int = Field(default=4, ge=1, le=6, description="total order of the pair features, both ends together")
     threshold: float = Field(
@@ -69,25 +64,3 @@ class BondFrameFeatures(FeatureSettings):
     max_features: int = Field(
         default=6000, ge=1, le=50_000, description="most features of one symmetry; the most important are kept"
     )
-    length: float = Field(
-        default=1.5, gt=0, description="length of the variables at which high orders count, in units of their spread"
-    )
-    bond_cutoff_angstrom: float = Field(
-        default=2.4, gt=0, description="largest length of the bonds along which an atom's own blocks are seen, Å"
-    )
-    bond_width_angstrom: float = Field(default=0.8, gt=0, description="width of the switch at bond_cutoff_angstrom, Å")
-
-    @model_validator(mode="after")
-    def _bonds_fit(self) -> BondFrameFeatures:
-        if not self.bond_width_angstrom < self.bond_cutoff_angstrom <= self.cutoff_angstrom:
-            raise ValueError(
-                f"bond_cutoff_angstrom {self.bond_cutoff_angstrom} must exceed bond_width_angstrom "
-                f"{self.bond_width_angstrom}, and must not exceed cutoff_angstrom {self.cutoff_angstrom}"
-            )
-        return self
-
-    def reach(self, kind: str) -> tuple[float, float]:
-        """Return cut-off and width of its switch, Å, of pairs ("pair") or of the bonds of sites ("site")."""
-        if kind == "pair":
-            return self.pair_cutoff_angstrom, self.cutoff_width_angstrom
-        return self.bond_cutoff_angstrom, self.bond_width_angstrom

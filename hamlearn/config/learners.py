@@ -132,7 +132,7 @@ class KernelRidgeSettings(ModelSettings):
         default=None,
         description="training structures, an active set, or (learned with forces) energies and derivatives of all "
         "training structures; null: full, but sparse with forces, with active, and (matrices) with active_by: "
-        "structures or beyond 200 structures",
+        "structures or beyond 200 structures (kernels bond_frame: where memory_gb holds no full basis)",
     )
     active: int | dict[str, int] | None = Field(
         default=None,
@@ -214,7 +214,7 @@ class KernelRidgeSettings(ModelSettings):
     @property
     def of_pairs(self) -> bool:
         """Whether the kernels are those of atoms and pairs, for the blocks of a matrix."""
-        return self.kernel.kind == "pairs"
+        return self.kernel.kind in ("pairs", "bond_frame")
 
     def without_derivatives(self) -> str:
         """Return which setting stands against derivatives with respect to positions, where there are none."""
@@ -242,7 +242,7 @@ class KernelRidgeSettings(ModelSettings):
     def check_target(self, target: TargetSettings) -> None:
         """Refuse kernels of environments for matrices, and of pairs for properties, and what does not go together."""
         if target.is_property == self.of_pairs:
-            wanted = "wigner, order or soap" if target.is_property else "pairs"
+            wanted = "wigner, order or soap" if target.is_property else "pairs or bond_frame"
             raise ConfigError(
                 f"model.kernel.kind {self.kernel.kind} cannot learn target.kind {target.kind}: properties are learned "
                 f"by kernels of environments, matrices by those of pairs; use {wanted}"

@@ -210,7 +210,8 @@ class DensityExpansion:
 
     @cached_property
     def _l_of_lm(self) -> Tensor:
-        return torch.tensor([l for l in range(self.settings.max_l + 1) for _ in range(2 * l + 1)])
+        with torch.inference_mode(False):
+            return torch.tensor([l for l in range(self.settings.max_l + 1) for _ in range(2 * l + 1)])
 
     def _pair_means(self, batches: list[Samples]) -> dict[SpeciesPair, Tensor]:
         """Return mean covariances of g_ij within the pair cut-off, of all pairs of species in one molecule."""

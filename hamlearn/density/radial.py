@@ -82,7 +82,8 @@ class RadialFunctions:
     def _coefficients(self) -> Tensor:
         """Of the cubic polynomials, highest power first [interval, 4, l x n]."""
         c = CubicSpline(self.knots, self.table.reshape(len(self.table), -1)).c
-        return torch.from_numpy(np.ascontiguousarray(c.transpose(1, 0, 2)))
+        with torch.inference_mode(False):  # whoever asks first, derivatives may be asked for later
+            return torch.from_numpy(np.ascontiguousarray(c.transpose(1, 0, 2)))
 
 
 def radial_functions(settings: DensitySettings) -> RadialFunctions:

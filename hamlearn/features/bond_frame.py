@@ -3,38 +3,55 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hamlearn.config import BondFrameFeatures
+from hamlearn.config import BondDensity, BondFrameFeatures
 from hamlearn.density import DensityExpansion
-from hamlearn.features.bond_variables import BondContraction, Bonds, BondTile, Moments, distance_functions
+from hamlearn.features.bond_rows import Bonds, BondTile
+from hamlearn.features.bond_variables import BondContraction, Moments, distance_functions
 from hamlearn.o3.monomials import Key, MonomialTree, Variables
+from hamlearn.o3.tree_contraction import TreeContraction
 from hamlearn.structures.samples import Samples
+from hamlearn.types import FloatArray
+
+Settings = TypeVar("Settings", bound=BondDensity)
 
 
-class BondFrame:
-    """rho_i^nu x g_ij x rho_j^nu' of all orders to a total one, contracted per pair of elements and |M|.
+class Sums(Protocol):
+    """Weighted sums of what is made of the variables of bonds."""
 
-    The frame of a bond leaves a roll about it and mirrors through planes that hold it, O(2): Clebsch-Gordan coupling
-    becomes addition of charges, and all (L, sigma) of one |M| share their features. Atoms are seen along each of their
-    bonds, and the features of all bonds are added up.
+    def __call__(self, components: Tensor, /) -> dict[Key, Tensor]:
+        """Return the sums of every key, real at charge 0, complex otherwise [output, row]."""
+
+
+class BondVariables(Generic[Settings]):
+    """Densities in the frames of bonds, contracted per pair of elements and |m| to what varies in a training set.
 
     Args:
-        settings: the section ``model.features`` of kind bond_frame.
+        settings: densities and cut-offs.
 
-    Source: contraction as in Nigam, Pozdnyakov, Ceriotti, J. Chem. Phys. 153, 121101 (2020); N-centre features of
-    Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 8 and 10 to 15.
+    Attributes:
+        contractions_: of every kind of bonds that occurs.
+        charges_: largest |M| that is wanted of it.
+
+    Variables of charge m turn by exp(i m phi) with the roll of a frame, and become their complex conjugates by mirrors
+    and inversion; permutations of atoms leave them.
+
+    Source: contraction as in Nigam, Pozdnyakov, Ceriotti, J. Chem. Phys. 153, 121101 (2020).
     """
 
-    def __init__(self, settings: BondFrameFeatures) -> None:
+    SMALLEST_SHARE: ClassVar[float]
+    """Of the total variance; components that carry less are dropped."""
+
+    def __init__(self, settings: Settings) -> None:
         self.settings = settings
         self.expansion_ = DensityExpansion(settings)
         self.contractions_: dict[Bonds, BondContraction] = {}
         self.charges_: dict[Bonds, int] = {}
-        self.trees_: dict[Bonds, MonomialTree] = {}
         self._of_distance = distance_functions(settings)
 
     @property
@@ -42,8 +59,8 @@ class BondFrame:
         """Largest l of harmonics."""
         return max([self.settings.max_l, *self.charges_.values()])
 
-    def fit(self, batches: Iterable[Samples], charges: Mapping[Bonds, int]) -> BondFrame:
-        """Learn radial functions, variables and which products count, one batch of structures at a time.
+    def fit(self, batches: Iterable[Samples], charges: Mapping[Bonds, int]) -> Self:
+        """Learn radial functions, variables and what is made of them, one batch of structures at a time.
 
         Args:
             batches: training structures.
@@ -55,7 +72,8 @@ class BondFrame:
         for samples in batches:
             for kind, rows in self._tile(samples, list(charges), 0).rows.items():
                 moments[kind].add(rows)
-        self.contractions_ = {kind: m.contraction(self.settings.length) for kind, m in moments.items() if m.n_rows}
+        found = {kind: m for kind, m in moments.items() if m.n_rows}
+        self.contractions_ = {k: m.contraction(self.settings.length, self.SMALLEST_SHARE) for k, m in found.items()}
         self.charges_ = {kind: charges[kind] for kind in self.contractions_}
         self._plant()
         return self
@@ -67,6 +85,68 @@ class BondFrame:
             DomainError: for elements or neighbours that were not in the training set.
         """
         return self._tile(samples, list(self.contractions_), max(self.charges_.values(), default=0))
+
+    def neighbours(self, z: int) -> list[Bonds]:
+        """Return the kinds of bonds that an element is seen along."""
+        return sorted(kind for kind in self.contractions_ if kind.kind == "site" and kind.first == z)
+
+    def state(self) -> dict[str, Tensor]:
+        """Return what was learned, by name."""
+        out = self.expansion_.state()
+        for kind, contraction in self.contractions_.items():
+            named = contraction.state() | {"max_charge": torch.tensor(self.charges_[kind])}
+            out |= {f"bond.{kind.kind}.{kind.first}.{kind.second}.{name}": x for name, x in named.items()}
+        return out
+
+    @classmethod
+    def from_state(cls, settings: Settings, state: Mapping[str, Tensor]) -> Self:
+        """Rebuild from :meth:`state`; other names are passed over."""
+        out = cls(settings)
+        out.expansion_ = DensityExpansion.from_state(settings, None, state)
+        found: dict[Bonds, dict[str, Tensor]] = {}
+        for name, tensor in state.items():
+            if name.startswith("bond."):
+                _, kind, first, second, rest = name.split(".", 4)
+                found.setdefault(Bonds(kind, int(first), int(second)), {})[rest] = tensor
+        for bonds, own in found.items():
+            out.charges_[bonds] = int(own.pop("max_charge"))
+            out.contractions_[bonds] = BondContraction.from_state(own)
+        out._plant()
+        return out
+
+    def _tile(self, samples: Samples, kinds: Sequence[Bonds], max_L: int) -> BondTile:
+        return BondTile(self.settings, (self.expansion_, self._of_distance), samples, kinds, max_L)
+
+    def n_products(self, kind: Bonds, key: Key) -> int:
+        """Return how many weights the sums of a key take."""
+        raise NotImplementedError
+
+    def sums(self, kind: Bonds, weights: Mapping[Key, FloatArray]) -> Sums:
+        """Return sums with weights [weight, output] of every key."""
+        raise NotImplementedError
+
+    def _plant(self) -> None:
+        """Prepare what is made of the variables of every kind of bonds."""
+
+
+class BondFrame(BondVariables[BondFrameFeatures]):
+    """rho_i^nu x g_ij x rho_j^nu' of all orders to a total one, contracted per pair of elements and |M|.
+
+    The frame of a bond leaves a roll about it and mirrors through planes that hold it, O(2): Clebsch-Gordan coupling
+    becomes addition of charges, and all (L, sigma) of one |M| share their features. Atoms are seen along each of their
+    bonds, and the features of all bonds are added up.
+
+    Args:
+        settings: the section ``model.features`` of kind bond_frame.
+
+    Source: N-centre features of Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 8 and 10 to 15.
+    """
+
+    SMALLEST_SHARE = 1e-5
+
+    def __init__(self, settings: BondFrameFeatures) -> None:
+        super().__init__(settings)
+        self.trees_: dict[Bonds, MonomialTree] = {}
 
     def products(self, tile: BondTile, kind: Bonds, exchanged: bool = False) -> dict[Key, Tensor]:
         """Return the chosen products of a kind of bonds [feature, row]; those asked for last are kept in the tile."""
@@ -87,36 +167,13 @@ class BondFrame:
             sums |= {total + sign * int(m) for total in sums for m in np.unique(charges) for sign in (1, -1)}
         return len(charges) > 0 and key[0] in sums
 
-    def neighbours(self, z: int) -> list[Bonds]:
-        """Return the kinds of bonds that an element is seen along."""
-        return sorted(kind for kind in self.contractions_ if kind.kind == "site" and kind.first == z)
+    def n_products(self, kind: Bonds, key: Key) -> int:
+        """Return the number of products of a key."""
+        return self.trees_[kind].n_features(key)
 
-    def state(self) -> dict[str, Tensor]:
-        """Return what was learned, by name."""
-        out = self.expansion_.state()
-        for kind, contraction in self.contractions_.items():
-            named = contraction.state() | {"max_charge": torch.tensor(self.charges_[kind])}
-            out |= {f"bond.{kind.kind}.{kind.first}.{kind.second}.{name}": x for name, x in named.items()}
-        return out
-
-    @classmethod
-    def from_state(cls, settings: BondFrameFeatures, state: Mapping[str, Tensor]) -> BondFrame:
-        """Rebuild from :meth:`state`; other names are passed over."""
-        out = cls(settings)
-        out.expansion_ = DensityExpansion.from_state(settings, None, state)
-        found: dict[Bonds, dict[str, Tensor]] = {}
-        for name, tensor in state.items():
-            if name.startswith("bond."):
-                _, kind, first, second, rest = name.split(".", 4)
-                found.setdefault(Bonds(kind, int(first), int(second)), {})[rest] = tensor
-        for bonds, own in found.items():
-            out.charges_[bonds] = int(own.pop("max_charge"))
-            out.contractions_[bonds] = BondContraction.from_state(own)
-        out._plant()
-        return out
-
-    def _tile(self, samples: Samples, kinds: Sequence[Bonds], max_L: int) -> BondTile:
-        return BondTile(self.settings, (self.expansion_, self._of_distance), samples, kinds, max_L)
+    def sums(self, kind: Bonds, weights: Mapping[Key, FloatArray]) -> Sums:
+        """Return the sums of products with weights [product, output] of every key."""
+        return TreeContraction(self.trees_[kind], weights)
 
     def _plant(self) -> None:
         """Choose the products of every kind of bonds."""

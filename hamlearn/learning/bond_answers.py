@@ -10,12 +10,11 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hamlearn.features.bond_frame import BondFrame
-from hamlearn.features.bond_variables import BondRows, Bonds, BondTile
+from hamlearn.features.bond_frame import BondVariables
+from hamlearn.features.bond_rows import BondRows, Bonds, BondTile
 from hamlearn.learning.bond_problems import PairProblem, Problem
 from hamlearn.learning.groups import Group
 from hamlearn.o3.monomials import Key
-from hamlearn.o3.tree_contraction import TreeContraction
 from hamlearn.structures.families import Family
 from hamlearn.types import FloatArray, IntArray
 
@@ -66,10 +65,10 @@ class _KindAnswers:
         n_targets: of every group.
     """
 
-    def __init__(self, columns: _Columns, frame: BondFrame, kind: Bonds, n_targets: Mapping[Group, int]) -> None:
+    def __init__(self, columns: _Columns, frame: BondVariables, kind: Bonds, n_targets: Mapping[Group, int]) -> None:
         self._variables = frame.contractions_[kind]
         weights = {key: np.hstack(parts) for key, parts in columns.weights.items()}
-        self._sums = TreeContraction(frame.trees_[kind], weights)
+        self._sums = frame.sums(kind, weights)
         self._keys = list(weights)
         first: dict[Key, tuple[int, int]] = {}
         total = 0
@@ -79,7 +78,10 @@ class _KindAnswers:
             total += 2 * n if key[0] else n
         self._constants = self._spread(columns.constants)
         self._eta = self._spread(columns.eta) if kind.is_like else None
-        self.by_L: dict[int, tuple[list[Group], Tensor, Tensor]] = {}
+        self.by_L: dict[int, tuple[list[Group], slice]] = {}
+        every_place: list[IntArray] = []
+        every_sign: list[FloatArray] = []
+        n_before = 0
         for L in sorted({group.L for group in columns.wanted}):
             groups = [group for group in columns.wanted if group.L == L]
             places, signs = [], []
@@ -88,29 +90,35 @@ class _KindAnswers:
                     key, start, part, sign = columns.wanted[group][M]
                     places.append(first[key][part] + start + np.arange(n_targets[group]))
                     signs.append(np.full(n_targets[group], float(sign)))
-            index = torch.from_numpy(np.concatenate(places)), torch.from_numpy(np.concatenate(signs))[:, None]
-            self.by_L[L] = groups, *index
+            every_place += places
+            every_sign += signs
+            n_own = sum(map(len, places))
+            self.by_L[L], n_before = (groups, slice(n_before, n_before + n_own)), n_before + n_own
+        self._places = torch.from_numpy(np.concatenate(every_place))
+        self._signs = torch.from_numpy(np.concatenate(every_sign))[:, None]
 
     def __call__(self, rows: BondRows) -> dict[int, Tensor]:
         """Return what the bonds add to blocks in the laboratory, by L, groups side by side [row, 2L+1, target]."""
         total = self._flat(rows)
-        if self._eta is not None:
-            total = (total + self._eta.to(total) * self._flat(rows, exchanged=True)) * 2**-0.5
-        total = (total + self._constants.to(total)) * rows.weight.to(total)
+        every = total[self._places] * self._signs.to(total)
         out = {}
-        for L, (_, places, signs) in self.by_L.items():
-            components = (total[places] * signs.to(total)).unflatten(0, (2 * L + 1, -1))  # [M, target, row]
-            turned = rows.rotations[L].to(total).transpose(1, 2)
-            out[L] = turned @ components.permute(2, 0, 1) if L else components.permute(2, 0, 1)
+        for L, (_, own) in self.by_L.items():
+            components = every[own].unflatten(0, (2 * L + 1, -1)).permute(2, 0, 1)  # [row, M, target]
+            out[L] = rows.rotations[L].to(total).transpose(1, 2) @ components if L else components
         return out
 
-    def _flat(self, rows: BondRows, exchanged: bool = False) -> Tensor:
+    def _flat(self, rows: BondRows) -> Tensor:
         """Return the answers of all keys, real parts before imaginary ones [part, row]."""
-        found = self._sums(self._variables.components(rows, exchanged))
-        parts = [
-            part for key in self._keys for part in ((found[key].real, found[key].imag) if key[0] else (found[key],))
-        ]
-        return torch.cat(parts)
+        components = self._variables.components(rows)
+        if self._eta is not None:  # both ends in one call
+            components = torch.cat([components, self._variables.components(rows, exchanged=True)], dim=1)
+        found = self._sums(components)
+        parts = [(x.real, x.imag) if x.is_complex() else (x,) for x in (found[key] for key in self._keys)]
+        total = torch.cat([part for both in parts for part in both])
+        if self._eta is not None:
+            own, other = total[:, : len(rows)], total[:, len(rows) :]
+            total = (own + self._eta.to(total) * other) * 2**-0.5
+        return (total + self._constants.to(total)) * rows.weight.to(total)
 
     def _spread(self, values: Mapping[Key, Sequence[FloatArray]]) -> Tensor:
         """Return numbers of every target as one column of the parts of all keys."""
@@ -130,7 +138,7 @@ class BondAnswers:
 
     def __init__(
         self,
-        frame: BondFrame,
+        frame: BondVariables,
         problems: Sequence[Problem],
         weights: Sequence[FloatArray],
         n_targets: Mapping[Group, int],
@@ -139,7 +147,7 @@ class BondAnswers:
         columns: dict[Bonds, _Columns] = {}
         for problem, w in zip(problems, weights, strict=True):
             if isinstance(problem, PairProblem):
-                if problem.kind in frame.trees_:
+                if problem.is_seen(frame):
                     own = columns.setdefault(problem.kind, _Columns())
                     start = own.add(problem.key, w, problem.has_constant, problem.eta)
                     for group in problem.groups:
@@ -149,7 +157,7 @@ class BondAnswers:
             first = 0
             for kind in frame.neighbours(problem.group.family.species_i):
                 for key in problem.keys:
-                    last = first + frame.trees_[kind].n_features(key) + (key == (0, 1))
+                    last = first + frame.n_products(kind, key) + (key == (0, 1))
                     own = columns.setdefault(kind, _Columns())
                     own.want(problem.group, key, own.add(key, w[first:last], key == (0, 1)))
                     first = last

@@ -10,7 +10,7 @@ import numpy as np
 
 from hamlearn.config import BondFrameFeatures, RidgeSettings
 from hamlearn.features.bond_frame import BondFrame
-from hamlearn.features.bond_variables import Bonds
+from hamlearn.features.bond_rows import Bonds
 from hamlearn.learning.bond_problems import PairProblem, Problem, problems_of
 from hamlearn.learning.groups import Group
 from hamlearn.learning.left_out import FEWEST_PARTS, MOST_HELD_OUT

@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 import numpy as np
 
 from hamlearn.features.bond_frame import BondFrame
-from hamlearn.features.bond_variables import BondTile
+from hamlearn.features.bond_rows import BondTile
 from hamlearn.learning.bond_problems import Problem
 from hamlearn.learning.groups import Answers, Group
 from hamlearn.regression.posterior import Posterior

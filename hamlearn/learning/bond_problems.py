@@ -10,17 +10,18 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
 from hamlearn.config import BondFrameFeatures
-from hamlearn.features.bond_frame import BondFrame
-from hamlearn.features.bond_variables import BondRows, Bonds, BondTile
+from hamlearn.features.bond_frame import BondFrame, BondVariables
+from hamlearn.features.bond_rows import BondRows, Bonds, BondTile
 from hamlearn.learning.groups import Group
 from hamlearn.o3.monomials import Key
-from hamlearn.types import IntArray
+from hamlearn.types import FloatArray, IntArray
 
 EXCHANGE = {"plus": 1, "minus": -1, "cross": 0}
 
@@ -67,13 +68,13 @@ class PairProblem:
             parts = torch.cat([parts.new_ones((1, *parts.shape[1:])), parts])
         return (parts * rows.weight.to(parts)).permute(2, 1, 0)
 
-    def kinds(self, frame: BondFrame) -> list[Bonds]:
+    def kinds(self, frame: BondVariables) -> list[Bonds]:
         """Return the kind of bonds, if training structures had such pairs within the cut-off."""
-        return [self.kind] if self.kind in frame.trees_ else []
+        return [self.kind] if self.is_seen(frame) else []
 
-    def is_seen(self, frame: BondFrame) -> bool:
+    def is_seen(self, frame: BondVariables) -> bool:
         """Return whether training structures had such pairs within the cut-off."""
-        return self.kind in frame.trees_
+        return self.kind in frame.contractions_
 
     def could_have_products(self, frame: BondFrame) -> bool:
         """Return whether there would be features that depend on the structure without a threshold."""
@@ -114,11 +115,13 @@ class PairProblem:
             blocks: of theirs in the laboratory, of all pairs [pair, 2L+1, target].
         """
         rows = tile.rows[self.kind]
-        chosen, columns = torch.from_numpy(rows.sample), []
-        for group in self.groups:
-            turned = rows.rotations[group.L] @ blocks[group][chosen]
-            columns.append(components_of(turned, self.key[0], group))
-        return torch.cat(columns, dim=2)
+        chosen = torch.from_numpy(rows.sample)
+        return self.in_frames(rows.rotations, {group: blocks[group][chosen] for group in self.groups})
+
+    def in_frames(self, rotations: Sequence[Tensor], blocks: Mapping[Group, Tensor]) -> Tensor:
+        """Return the components of blocks [pair, 2L+1, target] in frames with these D^l [pair, part, target]."""
+        turned = ((group, rotations[group.L] @ blocks[group]) for group in self.groups)
+        return torch.cat([components_of(own, self.key[0], group) for group, own in turned], dim=2)
 
 
 @dataclass(frozen=True)
@@ -173,7 +176,7 @@ class SiteProblem:
         """Return the blocks as they are [atom, 2L+1, target]."""
         return blocks[self.group]
 
-    def kinds(self, frame: BondFrame) -> list[Bonds]:
+    def kinds(self, frame: BondVariables) -> list[Bonds]:
         """Return the kinds of bonds that the element is seen along."""
         return frame.neighbours(self.group.family.species_i)
 
@@ -181,7 +184,7 @@ class SiteProblem:
         """Return whether there would be features that depend on the structure without a threshold."""
         return any(frame.has_products(kind, key) for kind in self.kinds(frame) for key in self.keys)
 
-    def is_seen(self, frame: BondFrame) -> bool:
+    def is_seen(self, frame: BondVariables) -> bool:
         """Return true: atoms without bonds have blocks as well."""
         return True
 
@@ -211,6 +214,7 @@ class SiteProblem:
 
 
 Problem = PairProblem | SiteProblem
+Alphas: TypeAlias = dict[Group, FloatArray]
 
 
 def problems_of(groups: Sequence[Group]) -> list[Problem]:
@@ -228,6 +232,16 @@ def problems_of(groups: Sequence[Group]) -> list[Problem]:
             eta = exchange * group.sigma * (-1) ** (group.L + M)
             pairs.setdefault((kind, key, eta), []).append(group)
     return out + [PairProblem(*name, tuple(own)) for name, own in pairs.items()]
+
+
+def alphas_of(problems: Sequence[Problem], alphas: Sequence[FloatArray], n_targets: Mapping[Group, int]) -> Alphas:
+    """Return the regularisation of every target of every group, the largest of all |M| [target]."""
+    out: Alphas = {}
+    for problem, found in zip(problems, alphas, strict=True):
+        ends = np.cumsum([n_targets[group] for group in problem.groups])[:-1]
+        for group, own in zip(problem.groups, np.split(found, ends), strict=True):
+            out[group] = np.fmax(out.get(group, own), own)
+    return out
 
 
 def charges_of(groups: Sequence[Group], elements: Sequence[int]) -> dict[Bonds, int]:

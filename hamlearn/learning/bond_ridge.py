@@ -6,7 +6,6 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any, Self
 
-import numpy as np
 import torch
 from torch import Tensor
 
@@ -18,7 +17,7 @@ from hamlearn.learning.bond_answers import BondAnswers
 from hamlearn.learning.bond_budget import MOST_STRUCTURES, BondBudget
 from hamlearn.learning.bond_error_bars import LaboratorySums
 from hamlearn.learning.bond_fits import BondFits
-from hamlearn.learning.bond_problems import Problem, charges_of, problems_of
+from hamlearn.learning.bond_problems import Problem, alphas_of, charges_of, problems_of
 from hamlearn.learning.data import Data
 from hamlearn.learning.domain import Domain
 from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
@@ -115,6 +114,7 @@ class BondFrameLearner(Learner[RidgeSettings]):
         (self.domain_,) = self.domains(structures)
         return self
 
+    @torch.inference_mode()
     def predict(self, structures: Sequence[Atoms], job: Job) -> Answers:
         """Return h_M of every group and row of new geometries."""
         self.domain_.check(structures)
@@ -142,12 +142,7 @@ class BondFrameLearner(Learner[RidgeSettings]):
 
     def regularisation(self) -> dict[Group, FloatArray]:
         """Return the relative regularisation chosen for every target, the largest of all |M| [target]."""
-        out: dict[Group, FloatArray] = {}
-        for problem, fit in zip(self.problems_, self.fits_, strict=True):
-            ends = np.cumsum([self._n_targets[group] for group in problem.groups])[:-1]
-            for group, alphas in zip(problem.groups, np.split(fit.alphas, ends), strict=True):
-                out[group] = np.fmax(out.get(group, alphas), alphas)
-        return out
+        return alphas_of(self.problems_, [fit.alphas for fit in self.fits_], self._n_targets)
 
     def metric(self) -> WignerSettings:
         """Return kernels of single atoms with the cut-off and widths of the features."""

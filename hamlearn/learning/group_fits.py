@@ -36,6 +36,12 @@ def gigabytes(n_columns: int, n_held: int = 0) -> float:
     return 8e-9 * (COPIES * n_columns**2 + 2 * n_held * n_columns)
 
 
+def most_columns(memory_gb: float, n_held: int = 0) -> int:
+    """Return how many columns fit into memory beside rows kept while they are left out; see :func:`gigabytes`."""
+    kept = n_held / COPIES
+    return int((kept**2 + memory_gb / (8e-9 * COPIES)) ** 0.5 - kept)
+
+
 def check_memory(
     groups: Iterable[Group], basis: Mapping[Family, int], memory_gb: float, held: Mapping[Family, int] | None = None
 ) -> None:
@@ -61,15 +67,26 @@ def n_held_out(n_structures: int, n_folds: int) -> int:
     return math.ceil(held_fraction(n_structures, n_folds) * n_structures)
 
 
-def first_held(data: Data, n_folds: int, centres: Centres) -> IntArray:
-    """Return structures a sparse model leaves out at first, ascending; every family has samples in reach there."""
+def first_held(data: Data, n_folds: int, families: Iterable[IntArray]) -> IntArray:
+    """Return structures a sparse model leaves out at first, ascending; every family has samples in reach there.
+
+    Args:
+        data: blocks.
+        n_folds: least number of cross-validation folds.
+        families: structure of every sample in reach of each family.
+    """
     n = number_of_folds(data.n_structures, n_folds)
     held = set(np.flatnonzero((data.order % n == 0) & (data.order < n * MOST_HELD_OUT)).tolist())
-    for family in sorted({group.family for group in data.groups}):
-        owners = centres.owners(family)[centres.in_reach(family)].tolist()
-        if owners and held.isdisjoint(owners):
-            held.add(owners[0])
+    for owners in families:
+        if len(owners) and held.isdisjoint(owners.tolist()):
+            held.add(int(owners[0]))
     return np.array(sorted(held))
+
+
+def owners_in_reach(centres: Centres, groups: Iterable[Group]) -> list[IntArray]:
+    """Return the structure of every sample in reach of the families of some groups, family by family."""
+    families = sorted({group.family for group in groups})
+    return [centres.owners(family)[centres.in_reach(family)] for family in families]
 
 
 def fit_groups(
@@ -111,7 +128,7 @@ def fits_of_groups(
     """Yield the fit of every group on the kernels that are in the folder of ``tiles``, see :func:`fit_groups`."""
     members = data.folds(settings.folds) if data.n_structures > 1 else []
     if active is not None:
-        members = [first_held(data, settings.folds, tiles.rows)]
+        members = [first_held(data, settings.folds, owners_in_reach(tiles.rows, data.groups))]
     out = np.concatenate([np.arange(0), *members])
     own = self_kernels(tiles.kernel, tiles.rows, out.tolist(), tiles.wanted) if variance and active is not None else []
     for group in data.groups:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from hamlearn.config import ModelSettings, register_settings
 from hamlearn.errors import ConfigError
+from hamlearn.learning.bond_process import BondProcessLearner
 from hamlearn.learning.bond_ridge import BondFrameLearner
 from hamlearn.learning.pair_kernels import PairKernelLearner
 from hamlearn.learning.protocols import Learner
@@ -19,9 +20,11 @@ if TYPE_CHECKING:
 
 ClassOf = Callable[[Any], type[Learner]]
 
+_KERNELS: dict[str, type[Learner]] = {"pairs": PairKernelLearner, "bond_frame": BondProcessLearner}
+
 _LEARNERS: dict[str, type[Learner] | ClassOf] = {
     "ridge": lambda settings: BondFrameLearner if settings.features.kind == "bond_frame" else RidgeLearner,
-    "kernel": lambda settings: PairKernelLearner if settings.of_pairs else SumKernelLearner,
+    "kernel": lambda settings: _KERNELS.get(settings.kernel.kind, SumKernelLearner),
 }
 
 

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Self
 import numpy as np
 from torch import Tensor
 
-from hamlearn.config import CoupledFeatures, FeatureSettings, RidgeSettings, WignerSettings
+from hamlearn.config import BondDensity, CoupledFeatures, FeatureSettings, RidgeSettings, WignerSettings
 from hamlearn.errors import HamlearnWarning
 from hamlearn.features import Featurizer
 from hamlearn.job import Job
@@ -288,7 +288,7 @@ class RidgeLearner(Learner[RidgeSettings]):
         return out
 
 
-def metric_of(features: FeatureSettings, max_nu: int) -> WignerSettings:
+def metric_of(features: FeatureSettings | BondDensity, max_nu: int) -> WignerSettings:
     """Return kernels of single atoms with the cut-off and widths of features, of order ``max_nu``."""
     return WignerSettings(
         max_l=min(features.max_l, MOST_L),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -196,4 +197,13 @@ def targets_of(orbitals: Orbitals) -> dict[Group, int]:
 
 def _samples(numbers: Sequence[IntArray]) -> dict[Family, IntArray]:
     species = sorted({int(z) for zs in numbers for z in zs})
-    return {family: family.samples(numbers) for family in families(species)}
+    if len(numbers) > 1:
+        return {family: family.samples(numbers) for family in families(species)}
+    return dict(_samples_of_one(np.asarray(numbers[0], dtype=np.int64).tobytes()) if len(numbers) else {})
+
+
+@lru_cache(maxsize=64)
+def _samples_of_one(numbers: bytes) -> dict[Family, IntArray]:
+    """Return the samples of one molecule, made once for those of one composition."""
+    own = np.frombuffer(numbers, dtype=np.int64)
+    return {family: family.samples([own]) for family in families(sorted(set(own.tolist())))}

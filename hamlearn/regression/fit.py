@@ -71,6 +71,7 @@ def fit_kernel(
     priors: Mapping[int, FloatArray] | None = None,
     unit: float = 1.0,
     width: int = 1,
+    least: float = 0.0,
 ) -> Fit:
     """Fit (K + alpha) x = y or its sparse form, alpha of every target by the errors of the rows left out.
 
@@ -88,6 +89,7 @@ def fit_kernel(
         priors: kernel of the rows of every structure left out with themselves, by structure; None: no error bars.
         unit: largest diagonal that the settings of the kernel allow.
         width: rows of a sample, 2L + 1.
+        least: smallest relative regularisation that is tried.
 
     Raises:
         SingularKernel: if no regularisation lets the kernel be factorised.
@@ -108,7 +110,9 @@ def fit_kernel(
         tried[alpha] = problem.left_out(scale * alpha)
         return (tried[alpha][counted] ** 2).mean(axis=0)
 
-    alphas, errors = choose_alphas(errors_of, n_targets, RELATIVE_ALPHAS, FIRST_TRIED)
+    possible = [alpha for alpha in RELATIVE_ALPHAS if alpha >= least]
+    start = max(0, FIRST_TRIED - len(RELATIVE_ALPHAS) + len(possible))
+    alphas, errors = choose_alphas(errors_of, n_targets, possible, start)
     residuals = of_targets(tried, alphas)
     covariances, scales = {}, np.zeros(n_targets)
     if priors is not None:

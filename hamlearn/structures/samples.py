@@ -105,7 +105,8 @@ class Samples:
     def within(self, cutoff: float) -> Pairs:
         """Return every ordered pair closer than a cut-off, Å, also those of an atom with images of itself."""
         if cutoff not in self._within:
-            self._within[cutoff] = self._search(cutoff)
+            wider = min((known for known in self._within if known > cutoff), default=None)
+            self._within[cutoff] = self._search(cutoff) if wider is None else self._closer(self._within[wider], cutoff)
         return self._within[cutoff]
 
     def neighbours(self, cutoff: float) -> set[SpeciesPair]:
@@ -146,7 +147,10 @@ class Samples:
             found.append(_found(atoms, positions[atoms], self.cells[k], self.periodic[k], cutoff))
         i, j, shift = (np.concatenate(x) for x in zip(*found, strict=True))
         order = np.lexsort((*shift.T[::-1], j, i))
-        pairs = Pairs(i[order], j[order], shift[order])
+        return self._closer(Pairs(i[order], j[order], shift[order]), cutoff)
+
+    def _closer(self, pairs: Pairs, cutoff: float) -> Pairs:
+        """Return those of some pairs that are closer than a cut-off."""
         distance = torch.linalg.norm(self.vectors(pairs).detach(), dim=1).cpu().numpy()
         return pairs.select(distance < cutoff)
 

@@ -12,9 +12,10 @@ from hamlearn.angular.harmonics import spherical_harmonics
 from hamlearn.config import BondFrameFeatures
 from hamlearn.density import DensityExpansion
 from hamlearn.errors import DomainError
-from hamlearn.features import bond_variables
+from hamlearn.features import bond_rows
 from hamlearn.features.bond_frame import BondFrame
-from hamlearn.features.bond_variables import Bonds, exchange
+from hamlearn.features.bond_rows import Bonds
+from hamlearn.features.bond_variables import exchange
 from hamlearn.features.cg_iteration import products as products_of
 from hamlearn.features.cg_iteration import squares
 from hamlearn.features.n_centre import split_by_l
@@ -86,7 +87,7 @@ def test_rolls_of_the_frames_multiply_by_phases(frame, kind, seed):
     direction = torch.from_numpy(np.random.default_rng(seed).normal(size=3, scale=9.0))
     before = products(frame, NEW, kind)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bond_variables, "bond_frames", lambda vectors: rolled_frames(vectors, vectors @ direction))
+        patched.setattr(bond_rows, "bond_frames", lambda vectors: rolled_frames(vectors, vectors @ direction))
         tile = frame.tile(Samples.of(NEW))
     phi = tile.samples.vectors(tile.rows[kind].pairs) @ direction
     assert_equal(frame.products(tile, kind), {key: x * torch.exp(1j * key[0] * phi) for key, x in before.items()})

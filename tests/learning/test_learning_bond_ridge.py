@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from hamlearn.angular.bond_frame import bond_frames
 from hamlearn.config import BondFrameFeatures, RidgeSettings, WignerSettings
 from hamlearn.errors import ConfigError
-from hamlearn.features import bond_variables
+from hamlearn.features import bond_rows
 from hamlearn.job import SILENT, Job
 from hamlearn.learning import bond_budget
 from hamlearn.learning.bond_problems import PairProblem
@@ -71,7 +71,7 @@ def test_rolls_of_the_frames_change_nothing(learner, size, seed):
     direction = torch.from_numpy(np.random.default_rng(seed).normal(size=3, scale=9.0))
     before = values(learner, NEW), learner.predict_with_covariance(NEW, SILENT)
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bond_variables, "bond_frames", lambda vectors: rolled_frames(vectors, vectors @ direction))
+        patched.setattr(bond_rows, "bond_frames", lambda vectors: rolled_frames(vectors, vectors @ direction))
         after = values(learner, NEW), learner.predict_with_covariance(NEW, SILENT)
     assert_rows(after[0], before[0], EXACT * size)
     assert_rows(after[1].values(), before[1].values(), EXACT * size)
@@ -114,7 +114,7 @@ def test_training_in_rolled_frames_finds_the_same(learner, size, seed):
     """What rounding may change is divided by alpha."""
     direction = torch.from_numpy(np.random.default_rng(seed).normal(size=3, scale=9.0))
     with pytest.MonkeyPatch.context() as patched:
-        patched.setattr(bond_variables, "bond_frames", lambda vectors: rolled_frames(vectors, vectors @ direction))
+        patched.setattr(bond_rows, "bond_frames", lambda vectors: rolled_frames(vectors, vectors @ direction))
         other = fit()
     assert_rows(values(other, NEW), values(learner, NEW), 1e-8 * size)
 
@@ -182,11 +182,11 @@ def test_structures_left_out_are_predicted_by_fits_without_them(data):
         rest = [k for k in range(len(KNOWN)) if k not in held.indices]
         x, y = [], []
         for k in rest:
-            tile = frame.tile(bond_variables.Samples.of([KNOWN[k]]))
+            tile = frame.tile(bond_rows.Samples.of([KNOWN[k]]))
             x.append(problem.features(frame, tile).flatten(0, 1).numpy())
             y.append(data.rows(group)[data.owner[group] == k])
         x, y = np.concatenate(x), np.concatenate(y)
-        tile = frame.tile(bond_variables.Samples.of([KNOWN[k] for k in held.indices]))
+        tile = frame.tile(bond_rows.Samples.of([KNOWN[k] for k in held.indices]))
         new = problem.features(frame, tile).flatten(0, 1).numpy()
         expected = np.empty((len(new), y.shape[1]))
         for target, alpha in enumerate(found.posterior.alphas):
@@ -204,8 +204,8 @@ def test_covariances_are_sums_over_the_components(learner):
     (atoms,) = NEW[:1]
     answers = learner.predict_with_covariance([atoms], SILENT)
     group = next(g for g in answers.covariances[0] if g.family == Family("cross", 1, 8) and g.L == 1 and g.sigma == 1)
-    tile = learner.frame_.tile(bond_variables.Samples.of([atoms]))
-    rotations = tile.rows[bond_variables.Bonds("pair", 1, 8)].rotations[1].numpy()
+    tile = learner.frame_.tile(bond_rows.Samples.of([atoms]))
+    rotations = tile.rows[bond_rows.Bonds("pair", 1, 8)].rotations[1].numpy()
     n = len(rotations)
     expected = np.zeros((learner.offsets_[group].size, 3 * n, 3 * n))
     for problem, found in zip(learner.problems_, learner.fits_, strict=True):

@@ -64,6 +64,22 @@ def left_out(k, y, noise):
     return out
 
 
+def test_no_regularisation_is_tried_below_a_least_one():
+    """In either basis; one above what is chosen anyway is the answer, with its own error and weights."""
+    k, _, _, y = problem(0)
+    free, held = fit_full(k, y, FOLDS, OWNER), np.arange(len(k))
+    least = 1e-2
+    assert free.alphas.min() < least
+    full = fit_kernel(FullProblem(k, y, FOLDS), y, held, OWNER, least=least)
+    assert full.alphas.min() == least and full.cv_mse[0] > free.cv_mse[0]
+    residuals = left_out(k, y, least)[:, 0]
+    np.testing.assert_allclose(full.cv_mse[0], (residuals**2).mean(), rtol=EXACT)
+    sparse = SparseProblem(k, y.shape[1])
+    sparse.add(k[FOLDS[1]], y[FOLDS[1]])
+    sparse.keep(k[FOLDS[0]], y[FOLDS[0]], 1)
+    assert fit_kernel(sparse, y, FOLDS[0], OWNER, least=least).alphas.min() >= least
+
+
 def test_cross_validation_is_that_of_explicit_fits():
     """Alpha, residuals, error and weights of every target."""
     k, _, _, y = problem(0)

@@ -5,13 +5,28 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from hamlearn import BondFrameFeatures, HamiltonianModel, RidgeSettings, SaphTarget, Target, molecule
+from hamlearn import (
+    BondFrameFeatures,
+    BondFrameKernel,
+    HamiltonianModel,
+    KernelRidgeSettings,
+    RidgeSettings,
+    SaphTarget,
+    Target,
+    molecule,
+)
 from hamlearn.symmetry import group_average, label_levels, point_group, representation
 from hamlearn.targets import target_orbitals
 
 PLANAR = BondFrameFeatures(
     max_l=4, max_n=4, cutoff_angstrom=6.0, max_nu_pair=2, max_nu_centre=3, threshold=1e-9, max_features=400
 )
+LEARNERS = {
+    "ridge": RidgeSettings(features=PLANAR),
+    "kernel": KernelRidgeSettings(
+        kernel=BondFrameKernel(max_l=4, max_n=4, cutoff_angstrom=6.0, rolls=120, precision="float64")
+    ),
+}
 
 
 @pytest.fixture(scope="module")
@@ -20,12 +35,13 @@ def raw() -> np.ndarray:
     return matrix + matrix.T
 
 
-@pytest.fixture(scope="module")
-def benzene_model(raw: np.ndarray) -> HamiltonianModel:
+@pytest.fixture(scope="module", params=LEARNERS)
+def benzene_model(request: pytest.FixtureRequest, raw: np.ndarray) -> HamiltonianModel:
     benzene = molecule("benzene")
     orbitals = target_orbitals(SaphTarget(), "def2-SVP", [1, 6])
-    settings = RidgeSettings(features=PLANAR)
-    return HamiltonianModel(model=settings).fit([benzene], [Target(benzene.numbers, raw, None, orbitals, 15)])
+    return HamiltonianModel(model=LEARNERS[request.param]).fit(
+        [benzene], [Target(benzene.numbers, raw, None, orbitals, 15)]
+    )
 
 
 def test_random_benzene_becomes_its_group_average(benzene_model: HamiltonianModel, raw: np.ndarray) -> None:

@@ -1,7 +1,8 @@
 """Learning curves of Hamiltonians: Wigner kernels, linear and bond-frame features side by side, with timings.
 
     python workflows/hamiltonian/learning_curves.py ethanol OUT [--target direct sto-3g]
-        [--model wigner ridge bond_frame] [--train 50 100 200 500 1000] [--orders 3] [--active N] [--executor local:2]
+        [--model wigner ridge bond_frame process] [--train 50 100 200 500 1000] [--orders 3] [--active N]
+        [--no-error-bars] [--executor local:2]
 
 Sets: ethanol (MD frames of Schütt et al. 2019, 500 test structures), qm7 (its CHNO molecules, 100 test molecules) and
 water (200 test geometries), all RHF/def2-SVP, SAPH; training sets are nested and come first in a seeded permutation,
@@ -39,11 +40,11 @@ from hamlearn.job import Job
 from hamlearn.observables import average_orders
 from hamlearn.plots import error_against_std, reliability, save_figure
 from hamlearn.plots.panels import new_panels
-from hamlearn.plots.style import BLUE, GREEN, VERMILION, add_legend, log_ticks
+from hamlearn.plots.style import BLUE, GREEN, PURPLE, VERMILION, add_legend, log_ticks
 from hamlearn.structures.splits import split, training_orders
 
-MODELS = {"wigner": BLUE, "ridge": VERMILION, "bond_frame": GREEN}
-"""Pair kernels, features of one neighbour, features in the frames of bonds; and their colours."""
+MODELS = {"wigner": BLUE, "ridge": VERMILION, "bond_frame": GREEN, "process": PURPLE}
+"""Pair kernels, features of one neighbour, features and Gaussian processes in the frames of bonds; their colours."""
 
 
 def main() -> None:
@@ -58,6 +59,7 @@ def main() -> None:
     parser.add_argument("--orders", type=int, default=1)
     parser.add_argument("--active", type=int, help="of each kind, farthest from each other; the set's own")
     parser.add_argument("--memory", type=float, default=8.0, help="GB")
+    parser.add_argument("--error-bars", action=argparse.BooleanOptionalAction, default=True)
     parser.add_argument("--executor", default="local")
     arguments = parser.parse_args()
     chosen = set_of(arguments.set, arguments.active)
@@ -83,7 +85,9 @@ def main() -> None:
                     name |= {"active": active_of(chosen, kind, n)}
                     if done(table, name):
                         continue
-                    model = new_model(chosen, target, kind, [atoms[k] for k in train], arguments.memory)
+                    model = new_model(
+                        chosen, target, kind, [atoms[k] for k in train], arguments.memory, arguments.error_bars
+                    )
                     inside = inside_of(environment_of(chosen, kind), atoms, train, tests)
                     job = Job(print, arguments.executor, scratch, f"{len(train)} structures")
                     row, arrays = fit_and_test(campaign, atoms, train, inside, model, job)

@@ -16,6 +16,7 @@ from hamlearn import HamiltonianModel, QMSettings
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import (
     BondFrameFeatures,
+    BondFrameKernel,
     DensitySettings,
     FeatureSettings,
     KernelRidgeSettings,
@@ -56,6 +57,7 @@ class Set:
     wigner: WignerSettings
     features: FeatureSettings
     bonds: BondFrameFeatures = field(default_factory=BondFrameFeatures)
+    process: BondFrameKernel = field(default_factory=BondFrameKernel)
     full: int = 200
     elements: str = "CHNO"
     active: int | dict[str, int] = 2000
@@ -124,14 +126,15 @@ def fit_and_test(
     model.fit([atoms[k] for k in members], train, job)
     fitted = time.perf_counter()
     sides = [target.side for target in test]
-    predictions = model.predict([atoms[k] for k in tests], job, sides, std="levels")
+    bars = bool(model.model.error_bars)
+    predictions = model.predict([atoms[k] for k in tests], job, sides, std="levels" if bars else False)
     seconds = {"fit_seconds": fitted - start, "predict_seconds": time.perf_counter() - fitted}
     references = [reference_prediction(target) for target in test]
     row = metrics(predictions, references) | {"n_inside": len(tests)} | seconds
     peak = sum(resource.getrusage(who).ru_maxrss for who in (resource.RUSAGE_SELF, resource.RUSAGE_CHILDREN))
     row["peak_memory_gb"] = peak * 1024e-9
     arrays = {}
-    for name, (errors, stds) in errors_with_stds(predictions, references).items():
+    for name, (errors, stds) in errors_with_stds(predictions, references).items() if bars else ():
         arrays |= {f"{name}_errors_ev": errors, f"{name}_stds_ev": stds}
         row |= {f"{name}_{key}": value for key, value in calibration_metrics(errors, stds).items()}
     return row, arrays
@@ -149,9 +152,14 @@ def active_of(chosen: Set, kind: str = "wigner", n: int | None = None) -> int | 
     return chosen.active if isinstance(chosen.active, int) else f"{chosen.active_by}-{sum(chosen.active.values())}"
 
 
-def new_model(chosen: Set, target: str, kind: str, train: Sequence[Atoms], memory_gb: float) -> HamiltonianModel:
-    """Return the model of one fit, with error bars."""
-    common = {"memory_gb": memory_gb, "error_bars": True}
+def new_model(
+    chosen: Set, target: str, kind: str, train: Sequence[Atoms], memory_gb: float, error_bars: bool = True
+) -> HamiltonianModel:
+    """Return the model of one fit."""
+    common = {"memory_gb": memory_gb, "error_bars": error_bars}
+    if kind == "process":
+        full = KernelRidgeSettings(kernel=chosen.process, basis="full", **common)
+        return HamiltonianModel(chosen.qm, TARGETS[target], full)
     if kind != "wigner":
         features = environment_of(chosen, kind)
         return HamiltonianModel(chosen.qm, TARGETS[target], RidgeSettings(features=features, **common))
@@ -163,7 +171,13 @@ def new_model(chosen: Set, target: str, kind: str, train: Sequence[Atoms], memor
 
 def environment_of(chosen: Set, kind: str) -> DensitySettings:
     """Return the settings of the densities of a model."""
-    return {"wigner": chosen.wigner, "ridge": chosen.features, "bond_frame": chosen.bonds}[kind]
+    of_kinds = {
+        "wigner": chosen.wigner,
+        "ridge": chosen.features,
+        "bond_frame": chosen.bonds,
+        "process": chosen.process,
+    }
+    return of_kinds[kind]
 
 
 def inside_of(environment: DensitySettings, atoms: list[Atoms], train: list[int], tests: list[int]) -> list[int]:

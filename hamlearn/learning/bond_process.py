@@ -1,0 +1,302 @@
+"""Gaussian processes in the frames of bonds: one fit per pair of elements, |M| and mirror symmetry."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from typing import TYPE_CHECKING, Any, Self
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from hamlearn.config import BondFrameKernel, KernelRidgeSettings, WignerSettings
+from hamlearn.features.bond_rows import Bonds
+from hamlearn.job import Job
+from hamlearn.kernels.bond_kernel import BondBasis, BondKernel
+from hamlearn.learning.active import Active, active_counts, check_active, clipped_active
+from hamlearn.learning.bond_answers import BondAnswers
+from hamlearn.learning.bond_problems import Problem, alphas_of, charges_of, problems_of
+from hamlearn.learning.bond_process_active import active_bonds
+from hamlearn.learning.bond_process_fits import (
+    Training,
+    columns_of,
+    fit_active_lot,
+    fit_full_lot,
+    held_out_answers,
+    turned_covariance,
+)
+from hamlearn.learning.bond_process_kernels import back, folded, kernels
+from hamlearn.learning.bond_process_rolls import check_rolls
+from hamlearn.learning.bond_ridge import METRIC_ORDER
+from hamlearn.learning.data import Data
+from hamlearn.learning.domain import Domain, family_counts
+from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
+from hamlearn.learning.group_fits import gigabytes, held_fraction, most_columns, n_held_out
+from hamlearn.learning.groups import Answers, Group, check_held_out, family_name, in_lots
+from hamlearn.learning.limits import refuse_alone, refuse_beyond
+from hamlearn.learning.protocols import Learner
+from hamlearn.learning.ridge import metric_of
+from hamlearn.regression.fit import Fit
+from hamlearn.regression.posterior import variance_columns
+from hamlearn.structures.families import Family, numbers_of
+from hamlearn.structures.samples import Samples
+from hamlearn.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+MOST_ACTIVE = 2000
+"""Active samples of every family of a sparse model, unless settings say otherwise or memory holds fewer."""
+
+MOST_STRUCTURES = 64
+"""In a tile."""
+
+LOT_SHARE = 0.25
+"""Of the memory that the kernels of problems made together may take."""
+
+
+class BondProcessLearner(Learner[KernelRidgeSettings]):
+    """h_M(a) = sum_b k_M(a, b) x_b in the frame of every pair, and for atoms the sum of D^L(Q)^T h over their bonds.
+
+    Attributes:
+        kernel_: fitted, with the bonds of the basis.
+        problems_: what was fitted together.
+        fits_: weights [row of the basis, target] and posterior of every problem, in their order.
+        offsets_: what was subtracted from the targets of every group before the fit [target].
+
+    Predictions transform exactly: h(R A) = s D^L(R) h(A), whatever roll the frames have, to what the rolls leave.
+
+    Source: as :class:`hamlearn.kernels.bond_kernel.BondKernel`.
+    """
+
+    HAS_ERROR_BARS = True
+
+    kernel_: BondKernel
+    problems_: list[Problem]
+    fits_: list[Fitted]
+    offsets_: dict[Group, FloatArray]
+
+    @property
+    def given(self) -> BondFrameKernel:
+        """Settings of the kernel."""
+        assert isinstance(self.settings.kernel, BondFrameKernel)
+        return self.settings.kernel
+
+    @property
+    def max_l(self) -> int:
+        """Largest l of the harmonics used."""
+        return self.kernel_.max_l if hasattr(self, "kernel_") else self.given.max_l
+
+    @property
+    def pair_cutoff(self) -> float:
+        """Largest distance of pairs of atoms that have blocks, Å."""
+        return self.given.pair_cutoff_angstrom
+
+    def domains(self, structures: Sequence[Atoms], pairs: bool = True) -> list[Domain]:
+        """Return the domain of a model of some structures."""
+        return [Domain.of(structures, self.given, pairs)]
+
+    @classmethod
+    def smaller(cls, settings: KernelRidgeSettings, structures: Sequence[Atoms]) -> KernelRidgeSettings:
+        """Return settings with an active set that these structures hold, sparse where a solver is given."""
+        basis = "sparse" if settings.solver else settings.basis
+        return settings.model_copy(update={"active": clipped_active(settings.active, structures), "basis": basis})
+
+    def check(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool = False) -> None:
+        """Refuse what cannot be fitted, before anything is computed.
+
+        Raises:
+            ConfigError: for a single structure where some must be left out, an active set larger than the data, or
+                kernels or covariances of structures left out that need more than ``memory_gb``.
+        """
+        s, is_full = self.settings, self._is_full(structures, n_targets)
+        if held_out or s.error_bars or not is_full:
+            refuse_alone(len(structures), "error bars and an active set need", ", or drop these settings")
+        s.check_solver("full" if is_full else "sparse")
+        check_active(s.active, structures)
+        counts = family_counts(structures)
+        present = {group: n for group, n in n_targets.items() if group.family in counts}
+        basis = counts if is_full else self._active_counts(structures, present)
+        fraction = 0.0 if is_full else held_fraction(len(structures), s.folds)
+        for problem in problems_of(list(present)):
+            family = problem.groups[0].family
+            n, n_held = (problem.width * k for k in (basis[family], math.ceil(fraction * counts[family])))
+            remedy = "raise memory_gb, or set model.basis: sparse and a smaller model.active"
+            refuse_beyond(s.memory_gb, gigabytes(n, n_held), f"the kernel of {n} rows ({problem.name}) needs", remedy)
+        if held_out:
+            n_held = len(structures) if is_full else n_held_out(len(structures), s.folds)
+            check_held_out(numbers_of(structures), present, n_held, s.memory_gb)
+
+    def fit(self, structures: Sequence[Atoms], data: Data, job: Job, held_out: bool = False) -> Self:
+        """Fit every problem; alpha by cross-validation over structures dealt out at random (fixed seed).
+
+        Raises:
+            ConfigError: if kernels need more than ``memory_gb``, or for too few rolls.
+        """
+        self.check(structures, data.n_targets, held_out)
+        s, is_full = self.settings, self._is_full(structures, data.n_targets)
+        kernel = BondKernel(self.given)
+        elements = sorted({int(z) for atoms in structures for z in atoms.numbers})
+        kernel.fit(_batches(structures), charges_of(data.groups, elements))
+        training = Training(kernel, kernel.seen(_batches(structures)), data, s, held_out or bool(s.error_bars))
+        problems = problems_of(data.groups)
+        check_rolls(kernel, training.bonds, problems)
+        kernel.basis_ = training.bonds
+        if not is_full:
+            counts = self._active_counts(structures, data.groups)
+            kernel.basis_ = active_bonds(training, problems, counts, s.active_by)
+            sizes = {family_name(f): n for f, n in counts.items()}
+            job.say(f"{job.label}, active set: {', '.join(f'{name} {n}' for name, n in sizes.items())}")
+        fit_lot = fit_full_lot if is_full else fit_active_lot
+        fits: dict[int, Fit] = {}
+        with job.progress("groups of blocks", len(problems)) as progress:
+            for lot in self._lots(training, problems):
+                fits |= zip(lot, fit_lot(training, [problems[index] for index in lot]), strict=True)
+                progress.advance(count=len(lot))
+        ordered = [fits[index] for index in range(len(problems))]
+        fitted = [Fitted.of(fit, np.zeros(fit.weights.shape[1])) for fit in ordered]
+        self._take_over(kernel, fitted, {group: data.offset(group) for group in data.groups})
+        self.held_out_ = [held_out_answers(training, problems, ordered)] if held_out else []
+        (self.domain_,) = self.domains(structures)
+        return self
+
+    def predict(self, structures: Sequence[Atoms], job: Job) -> Answers:
+        """Return h_M of every group and row of new geometries, Hartree."""
+        self.domain_.check(structures)
+        answers = Answers(len(structures))
+        for start in range(0, len(structures), MOST_STRUCTURES):
+            some = structures[start : start + MOST_STRUCTURES]
+            blocks = self._answers.blocks(self.kernel_.tile(Samples.of(some)), numbers_of(some))
+            for group, values in blocks.items():
+                answers.add(group, values.flatten(0, 1).numpy() + self.offsets_[group], (), start)
+        return answers
+
+    def predict_with_covariance(self, structures: Sequence[Atoms], job: Job) -> Answers:
+        """Return the same with s^2 (k(*, *) - (k F)(k F)^T) of every group and structure."""
+        if not any(fit.posterior for fit in self.fits_):
+            return super().predict_with_covariance(structures, job)
+        values = self.predict(structures, job).values()
+        numbers, answers = numbers_of(structures), Answers(len(structures))
+        known = [self._covariances(atoms) for atoms in structures]
+        for group, rows in values.items():
+            sizes = [group.n_rows(z) for z in numbers]
+            nothing = [np.zeros((len(self.offsets_[group]), n, n)) for n in sizes]
+            answers.add(group, rows, [own.get(group, zero) for own, zero in zip(known, nothing, strict=True)])
+        return answers
+
+    def regularisation(self) -> dict[Group, FloatArray]:
+        """Return the relative regularisation chosen for every target, the largest of all |M| [target]."""
+        return alphas_of(self.problems_, [fit.alphas for fit in self.fits_], self._n_targets)
+
+    def metric(self) -> WignerSettings:
+        """Return kernels of single atoms with the cut-off and widths of the densities."""
+        return metric_of(self.given, METRIC_ORDER)
+
+    def in_words(self) -> list[str]:
+        """Return what the kernel is, and the size of the basis."""
+        s, basis = self.given, self.kernel_.basis_
+        names = {kind: family_name(_family(kind)) for kind in sorted(basis.sets, key=lambda k: (k.kind == "pair", k))}
+        sizes = {names[k]: len(basis.sets[k]) if k.kind == "pair" else basis.counts[k] for k in names}
+        form = "Matern 5/2" if s.form == "matern" else "Gaussian"
+        return [
+            f"Gaussian process in the frames of bonds: {form} function, {s.rolls} rolls, environments of "
+            f"{s.cutoff_angstrom:g} Å, pairs up to {s.pair_cutoff_angstrom:g} Å",
+            f"Atoms and pairs in the basis: {', '.join(f'{name} {n}' for name, n in sizes.items())}",
+        ]
+
+    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return the domain, and radial functions, variables, the basis, weights and posteriors."""
+        domain = self.domain_.state()
+        offsets = {f"offset.{k}": torch.from_numpy(x) for k, x in enumerate(self.offsets_.values())}
+        fits = fitted_tensors(dict(enumerate(self.fits_)))
+        return {"domain": domain}, self.kernel_.state() | self.kernel_.basis_.tensors() | fits | offsets
+
+    @classmethod
+    def from_state(
+        cls,
+        settings: KernelRidgeSettings,
+        groups: Mapping[Group, int],
+        spec: Mapping[str, Any],
+        tensors: Mapping[str, Tensor],
+    ) -> Self:
+        """Return the fitted learner whose :meth:`state` this is."""
+        out = cls(settings)
+        out.domain_ = Domain.from_state(spec["domain"])
+        kernel = BondKernel.from_state(out.given, tensors)
+        kernel.basis_ = BondBasis.from_tensors(tensors)
+        fits = read_fitted(range(len(problems_of(list(groups)))), tensors).values()
+        offsets = {group: tensors[f"offset.{k}"].numpy() for k, group in enumerate(groups)}
+        out._take_over(kernel, list(fits), offsets)
+        return out
+
+    def _take_over(self, kernel: BondKernel, fits: list[Fitted], offsets: dict[Group, FloatArray]) -> None:
+        """Answer by these fits from now on."""
+        self.kernel_, self.fits_, self.offsets_ = kernel, fits, offsets
+        self.problems_ = problems_of(list(offsets))
+        weights = [folded(kernel, problem, fit.weights) for problem, fit in zip(self.problems_, fits, strict=True)]
+        self._answers = BondAnswers(kernel, self.problems_, weights, self._n_targets)
+
+    @property
+    def _n_targets(self) -> dict[Group, int]:
+        return {group: len(offset) for group, offset in self.offsets_.items()}
+
+    def _covariances(self, atoms: Atoms) -> dict[Group, FloatArray]:
+        """Return the covariances of one structure [target, row, row]."""
+        own = self.kernel_.seen([Samples.of([atoms])])
+        out: dict[Group, FloatArray] = {}
+        for problem, fit in zip(self.problems_, self.fits_, strict=True):
+            if fit.posterior is None:
+                continue
+            (k,), (prior,) = (kernels(self.kernel_, [problem], own, side) for side in (self.kernel_.basis_, own))
+            columns = variance_columns(k.shape[1], problem.width)
+            (covariance,) = fit.posterior.covariances(k[:, columns], [len(k)], [prior])
+            for group, own_targets in columns_of(problem, self._n_targets):
+                turn = back(problem, group, own, group.n_rows(atoms.numbers) // group.width).toarray()
+                out[group] = out.get(group, 0.0) + turned_covariance(turn, covariance[own_targets])
+        return out
+
+    def _is_full(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int]) -> bool:
+        """Return whether all samples are the basis: where nothing else is said, if memory holds them."""
+        s = self.settings
+        if s.basis is not None:
+            return s.basis == "full"
+        if s.active is not None or s.active_by != "farthest":
+            return False
+        counts = family_counts(structures)
+        problems = problems_of([group for group in n_targets if group.family in counts])
+        largest = max((p.width * counts[p.groups[0].family] for p in problems), default=0)
+        return len(structures) < 2 or gigabytes(largest) <= s.memory_gb
+
+    def _active_counts(self, structures: Sequence[Atoms], groups: Iterable[Group]) -> dict[Family, int]:
+        """Return how many samples are active: as asked for, or as memory holds, at most the usual number of each."""
+        s, counts = self.settings, family_counts(structures)
+        most: Active = s.active
+        if most is None:
+            fraction, most = held_fraction(len(structures), s.folds), MOST_ACTIVE
+            for problem in problems_of([group for group in groups if group.family in counts]):
+                n_held = problem.width * math.ceil(fraction * counts[problem.groups[0].family])
+                most = min(most, most_columns(s.memory_gb, n_held) // problem.width)
+            most = max(most, 1)
+        return active_counts(counts, most)
+
+    def _lots(self, training: Training, problems: Sequence[Problem]) -> Iterable[IntArray]:
+        """Yield problems of one family whose kernels are made together."""
+        families: dict[tuple[Bonds, ...], list[int]] = {}
+        for index, problem in enumerate(problems):
+            families.setdefault(tuple(problem.kinds(training.kernel)), []).append(index)
+        for own in families.values():
+            sizes = [8e-9 * (problems[k].width * len(training.owner(problems[k]))) ** 2 for k in own]
+            for start, stop in in_lots(sizes, LOT_SHARE * self.settings.memory_gb):
+                yield np.array(own[start:stop])
+
+
+def _family(kind: Bonds) -> Family:
+    """Return the family of atoms or pairs that bonds of a kind belong to."""
+    if kind.kind == "site":
+        return Family("on_site", kind.first, kind.first)
+    return Family("plus" if kind.is_like else "cross", kind.first, kind.second)
+
+
+def _batches(structures: Sequence[Atoms]) -> list[Samples]:
+    return [Samples.of(structures[k : k + MOST_STRUCTURES]) for k in range(0, len(structures), MOST_STRUCTURES)]
