@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -11,6 +12,7 @@ from torch import Tensor
 
 from hamlearn.config import BondDensity, BondFrameFeatures
 from hamlearn.density import DensityExpansion
+from hamlearn.errors import ArtifactError
 from hamlearn.features.bond_rows import Bonds, BondTile
 from hamlearn.features.bond_variables import BondContraction, Moments, distance_functions
 from hamlearn.o3.monomials import Key, MonomialTree, Variables
@@ -19,6 +21,9 @@ from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray
 
 Settings = TypeVar("Settings", bound=BondDensity)
+
+SITE_THRESHOLD = 10.0
+"""Features of sites are fewer for as good an answer: one density, and bonds that hardly change."""
 
 
 class Sums(Protocol):
@@ -94,7 +99,7 @@ class BondVariables(Generic[Settings]):
         """Return what was learned, by name."""
         out = self.expansion_.state()
         for kind, contraction in self.contractions_.items():
-            named = contraction.state() | {"max_charge": torch.tensor(self.charges_[kind])}
+            named = contraction.state() | {"max_charge": torch.tensor(self.charges_[kind])} | self._fingerprint(kind)
             out |= {f"bond.{kind.kind}.{kind.first}.{kind.second}.{name}": x for name, x in named.items()}
         return out
 
@@ -108,11 +113,22 @@ class BondVariables(Generic[Settings]):
             if name.startswith("bond."):
                 _, kind, first, second, rest = name.split(".", 4)
                 found.setdefault(Bonds(kind, int(first), int(second)), {})[rest] = tensor
+        known = {bonds: own.pop("products", None) for bonds, own in found.items()}
         for bonds, own in found.items():
             out.charges_[bonds] = int(own.pop("max_charge"))
             out.contractions_[bonds] = BondContraction.from_state(own)
         out._plant()
+        for bonds, fingerprint in known.items():
+            if fingerprint is not None and not torch.equal(fingerprint, out._fingerprint(bonds)["products"]):
+                raise ArtifactError(
+                    f"the products of {bonds} are not those the model was fitted with; it was made by a version that "
+                    "chose others: train it again"
+                )
         return out
+
+    def _fingerprint(self, kind: Bonds) -> dict[str, Tensor]:
+        """Return by name what tells which products weights belong to; nothing where there are none."""
+        return {}
 
     def _tile(self, samples: Samples, kinds: Sequence[Bonds], max_L: int) -> BondTile:
         return BondTile(self.settings, (self.expansion_, self._of_distance), samples, kinds, max_L)
@@ -175,6 +191,11 @@ class BondFrame(BondVariables[BondFrameFeatures]):
         """Return the sums of products with weights [product, output] of every key."""
         return TreeContraction(self.trees_[kind], weights)
 
+    def _fingerprint(self, kind: Bonds) -> dict[str, Tensor]:
+        tree = self.trees_[kind]
+        digest = hashlib.sha256(b"".join(tree.factors(key)[0].astype(np.int64).tobytes() for key in tree.keys))
+        return {"products": torch.tensor(list(digest.digest()), dtype=torch.uint8)}
+
     def _plant(self) -> None:
         """Choose the products of every kind of bonds."""
         s = self.settings
@@ -186,7 +207,3 @@ class BondFrame(BondVariables[BondFrameFeatures]):
             wanted = range(self.charges_[kind] + 1)
             variables = Variables(contraction.charges, contraction.variances)
             self.trees_[kind] = MonomialTree(variables, tuple(wanted), order, threshold, most)
-
-
-SITE_THRESHOLD = 10.0
-"""Features of sites are fewer for as good an answer: one density, and bonds that hardly change."""

@@ -12,6 +12,7 @@ import torch
 from torch import Tensor
 
 from hamlearn.angular.bond_frame import bond_frames, rotations_of
+from hamlearn.angular.elements import SYMBOLS
 from hamlearn.config import BondDensity
 from hamlearn.density import DensityExpansion
 from hamlearn.density.cutoff import shifted_cosine
@@ -95,7 +96,7 @@ class BondTile:
         self.kept_of: Bonds | None = None
         self.kept: dict[bool, dict[tuple[int, int], Tensor]] = {}
         expansion, of_distance = functions
-        density = _side_by_side(expansion.densities(samples), samples)
+        density = _side_by_side(expansion, samples)
         reach = {kind: settings.reach(kind) for kind in ("pair", "site")}
         rows = _AllRows.of(samples, tuple(sorted(kinds)), reach)
         vectors = samples.vectors(rows.pairs)
@@ -164,7 +165,7 @@ def _all_pairs(species: bytes, structure: bytes, kinds: tuple[Bonds, ...]) -> tu
 def _bonds_within(samples: Samples, kinds: tuple[Bonds, ...], cutoff: float) -> tuple[Pairs, IntArray, IntArray]:
     """Return pairs of the kinds "site", the position of atom i among those of its element, and of their kinds."""
     positions = {(k.first, k.second): position for position, k in enumerate(kinds) if k.kind == "site"}
-    known = np.full((120, 120), -1)
+    known = np.full((len(SYMBOLS), len(SYMBOLS)), -1)
     for (first, second), position in positions.items():
         known[first, second] = position
     pairs = samples.within(cutoff)
@@ -173,12 +174,11 @@ def _bonds_within(samples: Samples, kinds: tuple[Bonds, ...], cutoff: float) -> 
     return pairs, samples.row[pairs.i], kind
 
 
-def _side_by_side(densities: Mapping[int, Tensor], samples: Samples) -> Tensor:
-    """Return the densities of all atoms [atom, lm, q], channels that an element lacks zero."""
-    q = max((d.shape[2] for d in densities.values()), default=0)
-    lm = next(iter(densities.values())).shape[1] if densities else 0
-    out = samples.positions.new_zeros((len(samples.species), lm, q))
-    for z, density in densities.items():
+def _side_by_side(expansion: DensityExpansion, samples: Samples) -> Tensor:
+    """Return the densities of all atoms [atom, lm, q], as wide as the widest known; what an element lacks is zero."""
+    q = max((expansion.n_channels(z) for z, _ in expansion.contraction_), default=0)
+    out = samples.positions.new_zeros((len(samples.species), (expansion.settings.max_l + 1) ** 2, q))
+    for z, density in expansion.densities(samples).items():
         padded = torch.nn.functional.pad(density, (0, q - density.shape[2]))
         out = out.index_copy(0, torch.from_numpy(np.flatnonzero(samples.species == z)), padded)
     return out

@@ -213,7 +213,7 @@ class _KernelSums:
         self._basis = Points.of(kernel.basis_.sets[kind].components, self._charges, self._dtype)
         self._average = kernel.average(weights)
         self._weights = {
-            key: torch.from_numpy(w.T.reshape(w.shape[1], len(self._basis), -1)).transpose(1, 2)
+            key: torch.from_numpy(w.T.reshape(w.shape[1], len(self._basis), 2 if key[0] else 1)).transpose(1, 2)
             for key, w in weights.items()
         }
 

@@ -144,6 +144,7 @@ class BondAnswers:
         n_targets: Mapping[Group, int],
     ) -> None:
         self._n_targets = dict(n_targets)
+        self._intercepts: dict[Group, Tensor] = {}
         columns: dict[Bonds, _Columns] = {}
         for problem, w in zip(problems, weights, strict=True):
             if isinstance(problem, PairProblem):
@@ -154,7 +155,9 @@ class BondAnswers:
                         own.want(group, problem.key, start)
                         start += n_targets[group]
                 continue
-            first = 0
+            first = int(problem.has_intercept)
+            if first and len(w):
+                self._intercepts[problem.group] = torch.from_numpy(w[0])
             for kind in frame.neighbours(problem.group.family.species_i):
                 for key in problem.keys:
                     last = first + frame.n_products(kind, key) + (key == (0, 1))
@@ -188,6 +191,8 @@ class BondAnswers:
         for group, n in self._n_targets.items():
             if group not in out:
                 out[group] = like.new_zeros((counts.of(group.family), group.width, n))
+        for group, intercept in self._intercepts.items():
+            out[group] = out[group] + intercept.to(like)
         return {group: out[group] for group in self._n_targets}
 
 

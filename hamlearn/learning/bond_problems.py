@@ -10,18 +10,24 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import TYPE_CHECKING, TypeAlias
 
 import numpy as np
 import torch
 from torch import Tensor
 
+from hamlearn.angular.elements import symbol
 from hamlearn.config import BondFrameFeatures
+from hamlearn.display import listed
+from hamlearn.errors import DomainError
 from hamlearn.features.bond_frame import BondFrame, BondVariables
 from hamlearn.features.bond_rows import BondRows, Bonds, BondTile
 from hamlearn.learning.groups import Group
 from hamlearn.o3.monomials import Key
 from hamlearn.types import FloatArray, IntArray
+
+if TYPE_CHECKING:
+    from ase import Atoms
 
 EXCHANGE = {"plus": 1, "minus": -1, "cross": 0}
 
@@ -150,15 +156,20 @@ class SiteProblem:
         return f"{self.group.name} (L = {self.group.L})"
 
     @property
+    def has_intercept(self) -> bool:
+        """Whether a constant has this symmetry, which is all that there is of atoms without bonds."""
+        return self.group.irrep == (0, 1)
+
+    @property
     def keys(self) -> list[Key]:
         """Keys of the features that have components of this (L, sigma)."""
         return [(0, self.group.sigma), *((M, 0) for M in range(1, self.group.L + 1))]
 
     def features(self, frame: BondFrame, tile: BondTile) -> Tensor:
-        """Return the features of all atoms of the element [atom, part, feature]."""
+        """Return the features of all atoms of the element, the intercept first [atom, part, feature]."""
         z = self.group.family.species_i
         n_atoms = int((tile.samples.species == z).sum())
-        out = []
+        out = [tile.samples.positions.new_ones((n_atoms, self.width, int(self.has_intercept)))]
         for kind in self.kinds(frame):
             rows = tile.rows[kind]
             products = frame.products(tile, kind)
@@ -169,8 +180,7 @@ class SiteProblem:
                 parts = torch.stack([phi.real, phi.imag]) if key[0] else phi[None]
                 lab = turned_back(rows.rotations[self.group.L], parts.permute(2, 0, 1), key[0], self.group)
                 out.append(summed(lab, rows, n_atoms))
-        nothing = tile.samples.positions.new_zeros((n_atoms, self.width, 0))
-        return torch.cat([nothing, *out], dim=2)
+        return torch.cat(out, dim=2)
 
     def targets(self, tile: BondTile, blocks: Mapping[Group, Tensor]) -> Tensor:
         """Return the blocks as they are [atom, 2L+1, target]."""
@@ -190,7 +200,7 @@ class SiteProblem:
 
     def n_features(self, frame: BondFrame) -> int:
         """Return the number of features."""
-        return self.n_products(frame) + len(self.kinds(frame)) * ((0, 1) in self.keys)
+        return self.n_products(frame) + len(self.kinds(frame)) * ((0, 1) in self.keys) + self.has_intercept
 
     def n_products(self, frame: BondFrame) -> int:
         """Return the number of features that depend on more than the lengths of bonds."""
@@ -198,7 +208,7 @@ class SiteProblem:
 
     def most_features(self, settings: BondFrameFeatures, n_elements: int) -> int:
         """Return how many features there are at most, before anything is fitted."""
-        return max(settings.max_features, n_elements * len(self.keys)) + n_elements
+        return max(settings.max_features, n_elements * len(self.keys)) + n_elements + self.has_intercept
 
     def samples(self, tile: BondTile) -> IntArray:
         """Return the position of every atom among those of the element [atom]."""
@@ -242,6 +252,27 @@ def alphas_of(problems: Sequence[Problem], alphas: Sequence[FloatArray], n_targe
         for group, own in zip(problem.groups, np.split(found, ends), strict=True):
             out[group] = np.fmax(out.get(group, own), own)
     return out
+
+
+def check_reach(structures: Sequence[Atoms], problems: Sequence[Problem], frame: BondVariables) -> None:
+    """Refuse pairs within the cut-off whose elements were never that close in training.
+
+    Raises:
+        DomainError: naming the structures.
+    """
+    unseen = {p.kind for p in problems if isinstance(p, PairProblem) and p.kind not in frame.contractions_}
+    cutoff, found = frame.settings.pair_cutoff_angstrom, []
+    for kind in sorted(unseen):
+        for index, atoms in enumerate(structures):
+            first, second = (np.flatnonzero(atoms.numbers == z) for z in (kind.first, kind.second))
+            between = atoms.get_all_distances()[np.ix_(first, second)]
+            if (between[between > 0] < cutoff).any():
+                found.append(f"structure {index}: {symbol(kind.first)}-{symbol(kind.second)}")
+    if found:
+        raise DomainError(
+            f"pairs closer than pair_cutoff_angstrom = {cutoff:g} Å whose elements always stood further apart in "
+            f"training: {listed(found, 10, '; ')}; train on molecules that hold them"
+        )
 
 
 def charges_of(groups: Sequence[Group], elements: Sequence[int]) -> dict[Bonds, int]:

@@ -16,7 +16,7 @@ from hamlearn.job import Job
 from hamlearn.kernels.bond_kernel import BondBasis, BondKernel
 from hamlearn.learning.active import Active, active_counts, check_active, clipped_active
 from hamlearn.learning.bond_answers import BondAnswers
-from hamlearn.learning.bond_problems import Problem, alphas_of, charges_of, problems_of
+from hamlearn.learning.bond_problems import Problem, alphas_of, charges_of, check_reach, problems_of
 from hamlearn.learning.bond_process_active import active_bonds
 from hamlearn.learning.bond_process_fits import (
     Training,
@@ -65,7 +65,7 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
         fits_: weights [row of the basis, target] and posterior of every problem, in their order.
         offsets_: what was subtracted from the targets of every group before the fit [target].
 
-    Predictions transform exactly: h(R A) = s D^L(R) h(A), whatever roll the frames have, to what the rolls leave.
+    Predictions transform as h(R A) = s D^L(R) h(A), to what the rolls leave and to the precision of the kernels.
 
     Source: as :class:`hamlearn.kernels.bond_kernel.BondKernel`.
     """
@@ -161,9 +161,11 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
         (self.domain_,) = self.domains(structures)
         return self
 
+    @torch.inference_mode()
     def predict(self, structures: Sequence[Atoms], job: Job) -> Answers:
         """Return h_M of every group and row of new geometries, Hartree."""
         self.domain_.check(structures)
+        check_reach(structures, self.problems_, self.kernel_)
         answers = Answers(len(structures))
         for start in range(0, len(structures), MOST_STRUCTURES):
             some = structures[start : start + MOST_STRUCTURES]

@@ -92,7 +92,7 @@ def kernels(kernel: BondKernel, problems: Sequence[Problem], a: BondBasis, b: Bo
     out = []
     for problem in problems:
         n, m = (n_units(kernel, problem, side) * problem.width for side in (a, b))
-        out.append(np.zeros((n, m)))
+        out.append(np.full((n, m), CONSTANT if has_intercept(problem) else 0.0))
     keys: dict[Bonds, dict[Key, list[int]]] = {}
     for index, problem in enumerate(problems):
         for kind, key in terms_of(kernel, problem):
@@ -116,6 +116,11 @@ def kernels(kernel: BondKernel, problems: Sequence[Problem], a: BondBasis, b: Bo
                     rows = slice(start * problem.width, stop * problem.width)
                     out[index][rows] += (s_b @ reduced.T).T
     return out
+
+
+def has_intercept(problem: Problem) -> bool:
+    """Return whether all atoms share a constant, with bonds or without."""
+    return isinstance(problem, SiteProblem) and problem.has_intercept
 
 
 def has_constant(problem: Problem, key: Key) -> bool:
@@ -151,9 +156,10 @@ def restricted(basis: BondBasis, kinds: Sequence[Bonds], units: IntArray) -> Bon
 def folded(kernel: BondKernel, problem: Problem, weights: FloatArray) -> FloatArray:
     """Return the weights of sums over bonds in their frames from those of rows of the basis [weight, target].
 
-    One of the constant, where there is one, comes before those of the bonds, for every kind of bonds and key in turn.
+    One of the constant, where there is one, comes before those of the bonds, for every kind of bonds and key in turn;
+    that of all atoms comes first.
     """
-    out = [np.zeros((0, weights.shape[1]))]
+    out = [CONSTANT * weights.sum(axis=0, keepdims=True)[: int(has_intercept(problem))]]
     for kind, key in terms_of(kernel, problem):
         own = kernel.basis_.sets[kind]
         rest = spread(problem, key, own, n_units(kernel, problem, kernel.basis_)).T @ weights

@@ -17,7 +17,7 @@ from hamlearn.learning.bond_answers import BondAnswers
 from hamlearn.learning.bond_budget import MOST_STRUCTURES, BondBudget
 from hamlearn.learning.bond_error_bars import LaboratorySums
 from hamlearn.learning.bond_fits import BondFits
-from hamlearn.learning.bond_problems import Problem, alphas_of, charges_of, problems_of
+from hamlearn.learning.bond_problems import Problem, alphas_of, charges_of, check_reach, problems_of
 from hamlearn.learning.data import Data
 from hamlearn.learning.domain import Domain
 from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
@@ -118,6 +118,7 @@ class BondFrameLearner(Learner[RidgeSettings]):
     def predict(self, structures: Sequence[Atoms], job: Job) -> Answers:
         """Return h_M of every group and row of new geometries."""
         self.domain_.check(structures)
+        check_reach(structures, self.problems_, self.frame_)
         answers = Answers(len(structures))
         for start, stop in self._budget.tiles(structures, self.frame_, []):
             tile = self.frame_.tile(Samples.of(structures[start:stop]))
@@ -130,6 +131,7 @@ class BondFrameLearner(Learner[RidgeSettings]):
         if not any(fit.posterior for fit in self.fits_):
             return super().predict_with_covariance(structures, job)
         self.domain_.check(structures)
+        check_reach(structures, self.problems_, self.frame_)
         answers = Answers(len(structures))
         for start, stop in self._budget.tiles(structures, self.frame_, self.problems_):
             sums = LaboratorySums(numbers_of(structures[start:stop]), self._n_targets)

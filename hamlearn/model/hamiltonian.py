@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Sequence
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
@@ -12,7 +13,7 @@ from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
 from hamlearn.blocks import BlockKey, assemble_matrices
 from hamlearn.config import MatrixTarget, ModelSettings, QMSettings, RidgeSettings, SaphTarget
-from hamlearn.errors import ConfigError
+from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.job import SILENT, Job
 from hamlearn.learning.domain import warn_of_far_pairs
 from hamlearn.learning.groups import Answers, covariance_gigabytes, in_lots
@@ -209,6 +210,14 @@ class HamiltonianModel(Model):
             )
         found = errors_with_stds(predictions, references)
         levels, gap = (calibration_factor(*found[name]) for name in ("levels", "gap"))
+        if not np.isfinite([levels, gap]).all():
+            warnings.warn(
+                "some structures left out are predicted wrongly without any uncertainty; error bars are not scaled, "
+                "and too small where a molecule has atoms or pairs that training hardly had",
+                HamlearnWarning,
+                stacklevel=3,
+            )
+            levels, gap = (factor if np.isfinite(factor) else 1.0 for factor in (levels, gap))
         few = "; they are few, and the factors rough" if len(predictions) < FEW else ""
         spread = [calibration_metrics(*found[name])["rms_z"] for name in ("levels", "gap")]
         job.say(

@@ -109,7 +109,10 @@ def levels_of(
 ) -> list[Level]:
     """Return the features of some keys and the monomials that lead to them; see :class:`MonomialTree`."""
     charges = sorted({M for M, _ in keys})
-    grown = _grown(variables, degree, threshold)
+    grown = None
+    while grown is None:  # only the most important are kept: fewer candidates hold them as well
+        grown = _grown(variables, degree, threshold)
+        threshold = threshold if grown is not None else STEP * threshold
     partners = [_partners(variables, level) for level in grown]
     wanted = [
         np.isin(level.charge, charges) & (level.importance >= _just_below(threshold)) & (partner >= 0)
@@ -118,6 +121,13 @@ def levels_of(
     if most is not None:
         wanted = _largest(grown, wanted, charges, most)
     return _pruned(grown, wanted, partners, keys)
+
+
+MOST_CANDIDATES = 4_000_000
+"""Monomials of one degree from which features are chosen, about 0.3 GB; beyond, the threshold rises."""
+
+STEP = 3.0
+"""By which it does."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -131,8 +141,11 @@ class _Grown:
     coefficient: FloatArray
 
 
-def _grown(variables: Variables, degree: int, threshold: float) -> list[_Grown]:
-    """Return the monomials of every degree whose importance, or that of some multiple, reaches the threshold."""
+def _grown(variables: Variables, degree: int, threshold: float) -> list[_Grown] | None:
+    """Return the monomials of every degree whose importance, or that of some multiple, reaches the threshold.
+
+    None if they are more than can be held.
+    """
     order = np.lexsort((np.arange(len(variables.all_variances)), _ranks(variables.all_variances)))
     variance = np.minimum.accumulate(np.maximum(variables.all_variances[order], TINY))
     charge = variables.all_charges[order]
@@ -145,6 +158,8 @@ def _grown(variables: Variables, degree: int, threshold: float) -> list[_Grown]:
         least = _just_below(threshold) / gain ** (degree - k)
         stop = np.searchsorted(-variance, -least / np.maximum(importance, TINY), side="right")
         count = np.maximum(stop - last, 0)
+        if count.sum() > MOST_CANDIDATES:
+            return None
         parent = np.repeat(np.arange(len(last)), count)
         new = np.arange(len(parent)) + np.repeat(last + count - np.cumsum(count), count)
         repeats = np.where(new == last[parent], repeats[parent], 0) + 1

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Iterator, Sequence
+from functools import cached_property
 from itertools import pairwise
 
 import numpy as np
@@ -29,11 +30,6 @@ MOST_DIRECTIONS = 500
 
 SWEEPS = 2
 """Of subspace iteration, which finds the leading directions."""
-
-
-def fit_wide(problem: SparseProblem, n_folds: int, error_bars: bool = False) -> Fit:
-    """Minimise |A w - y|^2 + alpha |w|^2 for every target, alpha by cross-validation; see :class:`WideRidge`."""
-    return WideRidge(problem, n_folds).fit(error_bars)
 
 
 class WideRidge:
@@ -79,7 +75,7 @@ class WideRidge:
             )
         chosen = self._norm * np.array(relative)
         weights = self._weights(chosen)
-        scales, directions, squares = np.ones(t), np.zeros((r, 0)), np.zeros(0)
+        scales, directions, squares = self._squares[r:] / self._n_rows, np.zeros((r, 0)), np.zeros(0)
         if error_bars:
             scales = self._scales(chosen, errors, weights)
             self._basis = _leading(self._factors, r)
@@ -196,16 +192,22 @@ class _ByColumns:
     def weights(self, alpha: float, without: Collection[int] = ()) -> FloatArray:
         """Return the weights from the rows of all parts but some [column, target]."""
         kept = [f for k, f in enumerate(self._factors) if k not in without and len(f)]
-        return _solved(merged(kept if without else self._folds), self._r, alpha)
+        return _solved(merged(kept) if without else self._everything, self._r, alpha)
+
+    @cached_property
+    def _everything(self) -> FloatArray:
+        """The factor of all rows."""
+        return merged(self._folds)
 
     def _rest(self, alpha: float) -> Iterator[tuple[FloatArray | None, FloatArray]]:
         """Yield L, L L^T = A^T A + alpha of all rows but those of a fold, None where singular, and A^T y."""
         r, everything = self._r, sum(self._squares)
         for own in self._squares:
-            system = np.array((everything - own)[:r, :r], order="F")
+            others = everything - own
+            system = np.array(others[:r, :r], order="F")
             system.flat[:: r + 1] += alpha
             lower, failed = dpotrf(system, lower=1, overwrite_a=1)
-            yield None if failed else lower, (everything - own)[:r, r:]
+            yield None if failed else lower, others[:r, r:]
 
 
 def _solved(factor: FloatArray, r: int, alpha: float) -> FloatArray:

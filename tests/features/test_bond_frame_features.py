@@ -11,7 +11,7 @@ from hamlearn.angular.bond_frame import bond_frames
 from hamlearn.angular.harmonics import spherical_harmonics
 from hamlearn.config import BondFrameFeatures
 from hamlearn.density import DensityExpansion
-from hamlearn.errors import DomainError
+from hamlearn.errors import ArtifactError, DomainError
 from hamlearn.features import bond_rows
 from hamlearn.features.bond_frame import BondFrame
 from hamlearn.features.bond_rows import Bonds
@@ -229,3 +229,11 @@ def test_state_is_all_there_is(frame):
         for key, x in products(frame, NEW, kind).items():
             np.testing.assert_array_equal(products(again, NEW, kind)[key], x)
     assert again.max_l == frame.max_l == 2
+
+
+def test_weights_of_other_products_are_refused(frame):
+    """Those of a version that chose others."""
+    state = frame.state()
+    name = next(key for key in state if key.endswith(".products"))
+    with pytest.raises(ArtifactError, match="train it again"):
+        BondFrame.from_state(SMALL, state | {name: state[name].flip(0)})

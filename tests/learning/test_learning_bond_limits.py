@@ -1,5 +1,7 @@
 """Edges of ridge regression in the frames of bonds: atoms without bonds, linear molecules, and what is refused."""
 
+import warnings
+
 import numpy as np
 import pytest
 from ase import Atoms
@@ -146,3 +148,41 @@ def test_there_are_problems_of_every_m():
     pairs = [p for p in problems if isinstance(p, PairProblem)]
     assert len({(p.kind, p.key, p.eta) for p in pairs}) == len(pairs)
     assert sum(len(p.groups) for p in pairs) == sum(g.L + 1 for g in groups if g.family.kind != "on_site")
+
+
+def test_elements_with_fewer_neighbours_may_stand_alone():
+    """Variables are those of training, whatever the widest density of the molecules that are asked."""
+    structures = [
+        Atoms("CO", [[0, 0, 0], [0, 0, 1.13 + 0.01 * k]])
+        if k % 2
+        else Atoms("HCN", [[0, 0, -1.06], [0, 0, 0], [0, 0, 1.15 + 0.01 * k]])
+        for k in range(8)
+    ]
+    encoded = PROBLEM.encode(structures)[1]
+    learner = new_learner(PLAIN).fit(structures, encoded, SILENT)
+    together = learner.predict(structures, SILENT).values()
+    apart = [learner.predict([atoms], SILENT).values() for atoms in structures]
+    for group, rows in together.items():
+        np.testing.assert_allclose(np.concatenate([own[group] for own in apart]), rows, rtol=0, atol=1e-12)
+
+
+def test_lone_atoms_have_a_value_of_their_own():
+    """Beside bonded ones of the same element."""
+    structures = [Atoms("He2", [[0, 0, 0], [0, 0, 1.4 + 0.1 * k]]) for k in range(6)]
+    structures += [Atoms("He", [[0, 0, 0]]) for _ in range(3)]
+    encoded = PROBLEM.encode(structures)[1]
+    learner = new_learner(PLAIN).fit(structures, encoded, SILENT)
+    for group, rows in learner.predict(structures[-1:], SILENT).values().items():
+        if group.family.kind == "on_site" and group.irrep == (0, 1):
+            np.testing.assert_allclose(rows, encoded.values[group][-1:], rtol=0, atol=1e-3)
+
+
+def test_pairs_closer_than_any_in_training_are_refused():
+    """Where training had none within the cut-off."""
+    far = [Atoms("He2", [[0, 0, 0], [0, 0, 12.0 + 0.1 * k]]) for k in range(4)]
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        learner = new_learner(PLAIN).fit(far, PROBLEM.encode(far)[1], SILENT)
+        learner.predict(far, SILENT)
+        with pytest.raises(DomainError, match="structure 0: He-He"):
+            learner.predict([Atoms("He2", [[0, 0, 0], [0, 0, 6.0]])], SILENT)

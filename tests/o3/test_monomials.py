@@ -202,3 +202,13 @@ def test_what_is_wrong():
     tree = MonomialTree(variables(), (0,), 2, 1e-3)
     with pytest.raises(ValueError, match=r"expected \[8, row\], real parts of all 5"):
         tree.features(torch.zeros((5, 3), dtype=torch.float64))
+
+
+def test_candidates_are_bounded(monkeypatch):
+    """By a higher threshold, which keeps the most important ones."""
+    variables = Variables(np.zeros(30, dtype=np.int64), 0.9 ** np.arange(30.0))
+    wide = MonomialTree(variables, (0,), 4, 1e-12, most=50)
+    monkeypatch.setattr("hamlearn.o3.monomial_levels.MOST_CANDIDATES", 3000)
+    few = MonomialTree(variables, (0,), 4, 1e-12, most=50)
+    assert few.n_features((0, 1)) == wide.n_features((0, 1)) == 50
+    np.testing.assert_array_equal(few.factors((0, 1))[0], wide.factors((0, 1))[0])

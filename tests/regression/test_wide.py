@@ -6,7 +6,7 @@ import pytest
 from hamlearn.regression import wide
 from hamlearn.regression.sparse import SparseProblem
 from hamlearn.regression.spectral import fit_ridge
-from hamlearn.regression.wide import RELATIVE_ALPHAS, WideRidge, fit_wide
+from hamlearn.regression.wide import RELATIVE_ALPHAS, WideRidge
 
 PARTS, FOLDS = 6, 3
 
@@ -41,7 +41,7 @@ def scale(x):
 def test_weights_are_those_of_least_squares_with_a_regulariser(n, q):
     """On both sides of the crossover."""
     x, y = data(n, q)
-    fit = fit_wide(problem(x, y), FOLDS)
+    fit = WideRidge(problem(x, y), FOLDS).fit()
     for target, alpha in enumerate(fit.alphas):
         expected = padded(x, y, alpha * scale(x))[:, target]
         np.testing.assert_allclose(fit.weights[:, target], expected, atol=1e-9 * np.abs(expected).max())
@@ -51,7 +51,7 @@ def test_alphas_are_those_of_the_smallest_cross_validated_error():
     """Which is the error of rows left out, by least squares of the others."""
     for n, q, n_parts in ((60, 24, FOLDS), (24, 60, PARTS)):
         x, y = data(n, q, noise=0.3)
-        fit = fit_wide(problem(x, y), FOLDS)
+        fit = WideRidge(problem(x, y), FOLDS).fit()
         errors = np.zeros((len(RELATIVE_ALPHAS), 2))
         for part in range(n_parts):  # parts k, k + 3 of 6 are the fold k of 3
             out = np.arange(n) % n_parts == part
@@ -83,7 +83,7 @@ def test_both_ways_are_one_fit():
 def test_it_is_the_fit_by_singular_values():
     """Where both choose the same alpha: they try other ones."""
     x, y = data(90, 20)
-    one, other = fit_wide(problem(x, y), FOLDS, error_bars=True), fit_ridge(problem(x, y), FOLDS)
+    one, other = WideRidge(problem(x, y), FOLDS).fit(error_bars=True), fit_ridge(problem(x, y), FOLDS)
     ratio = one.alphas / other.alphas
     assert ((ratio > 0.3) & (ratio < 3.2)).all()
     known = other.posterior.alphas.copy()
@@ -117,7 +117,7 @@ def test_error_bars_are_those_of_a_dense_gaussian_process(n, q):
 @pytest.mark.parametrize(("n", "q"), [(24, 60), (60, 24)])
 def test_mean_variance_of_rows_left_out_is_their_mean_squared_error(n, q):
     x, y = data(n, q)
-    fit = fit_wide(problem(x, y), FOLDS, error_bars=True)
+    fit = WideRidge(problem(x, y), FOLDS).fit(error_bars=True)
     n_parts = PARTS if n < q else FOLDS
     for target, (alpha, s2) in enumerate(zip(fit.posterior.alphas, fit.posterior.scales, strict=True)):
         total = 0.0
@@ -134,9 +134,9 @@ def test_what_lies_outside_the_leading_directions_keeps_its_prior_variance(n, q,
     """Variances are never smaller than exact ones, and close where the directions hold nearly all."""
     x, y = data(n, q)
     x[:, 20:] *= 1e-5
-    exact = fit_wide(problem(x, y), FOLDS, error_bars=True)
+    exact = WideRidge(problem(x, y), FOLDS).fit(error_bars=True)
     monkeypatch.setattr(wide, "MOST_DIRECTIONS", 20)
-    fit = fit_wide(problem(x, y), FOLDS, error_bars=True)
+    fit = WideRidge(problem(x, y), FOLDS).fit(error_bars=True)
     assert fit.posterior.directions.shape == (q, 20)
     np.testing.assert_allclose(fit.posterior.directions.T @ fit.posterior.directions, np.eye(20), atol=1e-12)
     new = data(5, q, seed=2)[0]
@@ -150,7 +150,7 @@ def test_one_part_is_fitted_by_the_smallest_alpha():
     """Nothing can be left out; what no feature expresses is not divided by it."""
     x, y = data(12, 30, noise=0.0)
     twice = np.vstack([x, x]), np.vstack([y + 1.0, y - 1.0])
-    fit = fit_wide(problem(*twice, parts=1), FOLDS, error_bars=True)
+    fit = WideRidge(problem(*twice, parts=1), FOLDS).fit(error_bars=True)
     assert (fit.alphas == RELATIVE_ALPHAS[0]).all() and np.isnan(fit.cv_mse).all()
     np.testing.assert_allclose(x @ fit.weights, y, atol=1e-9)
     assert np.isfinite(fit.posterior.scales).all()
