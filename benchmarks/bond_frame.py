@@ -29,7 +29,9 @@ MODELS = {
     "coupled": lambda: hamlearn.RidgeSettings(
         features=hamlearn.FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4), memory_gb=6
     ),
-    "process": lambda: hamlearn.KernelRidgeSettings(kernel=hamlearn.BondFrameKernel(), basis="full", memory_gb=6),
+    "process": lambda: hamlearn.KernelRidgeSettings(
+        kernel=hamlearn.BondFrameKernel(precision="float32"), basis="full", memory_gb=6
+    ),
 }
 
 
