@@ -247,15 +247,16 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
         """Return the covariances of one structure [target, row, row]."""
         own = self.kernel_.seen([Samples.of([atoms])])
         out: dict[Group, FloatArray] = {}
-        for problem, fit in zip(self.problems_, self.fits_, strict=True):
-            if fit.posterior is None:
-                continue
-            (k,), (prior,) = (kernels(self.kernel_, [problem], own, side) for side in (self.kernel_.basis_, own))
-            columns = variance_columns(k.shape[1], problem.width)
-            (covariance,) = fit.posterior.covariances(k[:, columns], [len(k)], [prior])
-            for group, own_targets in columns_of(problem, self._n_targets):
-                turn = back(problem, group, own, group.n_rows(atoms.numbers) // group.width).toarray()
-                out[group] = out.get(group, 0.0) + turned_covariance(turn, covariance[own_targets])
+        for members in self._families(self.problems_, self.kernel_):  # whose kernels of bonds are the same
+            known = [(self.problems_[k], posterior) for k in members if (posterior := self.fits_[k].posterior)]
+            problems = [problem for problem, _ in known]
+            both = (kernels(self.kernel_, problems, own, side) for side in (self.kernel_.basis_, own))
+            for (problem, posterior), k, prior in zip(known, *both, strict=True):
+                columns = variance_columns(k.shape[1], problem.width)
+                (covariance,) = posterior.covariances(k[:, columns], [len(k)], [prior])
+                for group, own_targets in columns_of(problem, self._n_targets):
+                    turn = back(problem, group, own, group.n_rows(atoms.numbers) // group.width).toarray()
+                    out[group] = out.get(group, 0.0) + turned_covariance(turn, covariance[own_targets])
         return out
 
     def _is_full(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int]) -> bool:
@@ -282,12 +283,17 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
             most = max(most, 1)
         return active_counts(counts, most)
 
-    def _lots(self, training: Training, problems: Sequence[Problem]) -> Iterable[IntArray]:
-        """Yield problems of one family whose kernels are made together."""
+    @staticmethod
+    def _families(problems: Sequence[Problem], kernel: BondKernel) -> list[list[int]]:
+        """Return the positions of problems that share their kinds of bonds."""
         families: dict[tuple[Bonds, ...], list[int]] = {}
         for index, problem in enumerate(problems):
-            families.setdefault(tuple(problem.kinds(training.kernel)), []).append(index)
-        for own in families.values():
+            families.setdefault(tuple(problem.kinds(kernel)), []).append(index)
+        return list(families.values())
+
+    def _lots(self, training: Training, problems: Sequence[Problem]) -> Iterable[IntArray]:
+        """Yield problems of one family whose kernels are made together."""
+        for own in self._families(problems, training.kernel):
             sizes = [8e-9 * (problems[k].width * len(training.owner(problems[k]))) ** 2 for k in own]
             for start, stop in in_lots(sizes, LOT_SHARE * self.settings.memory_gb):
                 yield np.array(own[start:stop])

@@ -46,7 +46,7 @@ def check_rolls(kernel: BondKernel, bonds: BondBasis, problems: Sequence[Problem
         raise ConfigError(
             f"model.kernel.rolls is {kernel.settings.rolls}: a roll of a frame by half a step changes kernels by "
             f"{worst:.1e}, more than {TOLERANCE:g} of the function; raise it to {needed}, or "
-            "raise length"
+            "raise model.kernel.length"
         )
 
 
