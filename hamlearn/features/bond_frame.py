@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from typing import ClassVar, Generic, Protocol, Self, TypeVar
 
@@ -33,7 +34,7 @@ class Sums(Protocol):
         """Return the sums of every key, real at charge 0, complex otherwise [output, row]."""
 
 
-class BondVariables(Generic[Settings]):
+class BondVariables(ABC, Generic[Settings]):
     """Densities in the frames of bonds, contracted per pair of elements and |m| to what varies in a training set.
 
     Args:
@@ -133,13 +134,13 @@ class BondVariables(Generic[Settings]):
     def _tile(self, samples: Samples, kinds: Sequence[Bonds], max_L: int) -> BondTile:
         return BondTile(self.settings, (self.expansion_, self._of_distance), samples, kinds, max_L)
 
+    @abstractmethod
     def n_products(self, kind: Bonds, key: Key) -> int:
         """Return how many weights the sums of a key take."""
-        raise NotImplementedError
 
+    @abstractmethod
     def sums(self, kind: Bonds, weights: Mapping[Key, FloatArray]) -> Sums:
         """Return sums with weights [weight, output] of every key."""
-        raise NotImplementedError
 
     def _plant(self) -> None:
         """Prepare what is made of the variables of every kind of bonds."""

@@ -42,6 +42,13 @@ class Bonds:
         return self.kind == "pair" and self.first == self.second
 
     @property
+    def family(self) -> Family:
+        """The family of atoms or pairs they belong to; of like pairs that which is even under exchange."""
+        if self.kind == "site":
+            return Family("on_site", self.first, self.first)
+        return Family("plus" if self.is_like else "cross", self.first, self.second)
+
+    @property
     def n_ends(self) -> int:
         """How many densities there are."""
         return 2 if self.kind == "pair" else 1
@@ -157,7 +164,7 @@ def _all_pairs(species: bytes, structure: bytes, kinds: tuple[Bonds, ...]) -> tu
     found = [[np.zeros(0, dtype=np.int64)] * 4]
     for position, kind in enumerate(kinds):
         if kind.kind == "pair":
-            i, j = Family("plus" if kind.is_like else "cross", kind.first, kind.second).places(numbers, owner)
+            i, j = kind.family.places(numbers, owner)
             found.append([i, j, np.arange(len(i)), np.full(len(i), position)])
     return tuple(np.concatenate(column) for column in zip(*found, strict=True))
 

@@ -14,7 +14,6 @@ from hamlearn.features.bond_frame import BondVariables, Sums
 from hamlearn.features.bond_rows import Bonds, BondTile
 from hamlearn.o3.monomials import Key
 from hamlearn.o3.rolls import Points, RollAverage
-from hamlearn.structures.families import Family
 from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray, IntArray
 
@@ -226,4 +225,4 @@ def n_samples(samples: Samples, kind: Bonds) -> int:
     """Return the number of samples that bonds of a kind belong to: all pairs of the two elements, or atoms."""
     if kind.kind == "site":
         return int((samples.species == kind.first).sum())
-    return len(samples.family(Family("plus" if kind.is_like else "cross", kind.first, kind.second)))
+    return len(samples.family(kind.family))

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import numpy as np
 import torch
@@ -16,7 +16,8 @@ from hamlearn.job import Job
 from hamlearn.kernels.bond_kernel import BondBasis, BondKernel
 from hamlearn.learning.active import Active, active_counts, check_active, clipped_active
 from hamlearn.learning.bond_answers import BondAnswers
-from hamlearn.learning.bond_problems import Problem, alphas_of, charges_of, check_reach, problems_of
+from hamlearn.learning.bond_learner import BondLearner
+from hamlearn.learning.bond_problems import Problem, charges_of, check_reach, problems_of
 from hamlearn.learning.bond_process_active import active_bonds
 from hamlearn.learning.bond_process_fits import (
     Training,
@@ -30,12 +31,11 @@ from hamlearn.learning.bond_process_kernels import back, folded, kernels
 from hamlearn.learning.bond_process_rolls import check_rolls
 from hamlearn.learning.bond_ridge import METRIC_ORDER
 from hamlearn.learning.data import Data
-from hamlearn.learning.domain import Domain, family_counts
-from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
+from hamlearn.learning.domain import family_counts
+from hamlearn.learning.fitted import Fitted
 from hamlearn.learning.group_fits import gigabytes, held_fraction, most_columns, n_held_out
 from hamlearn.learning.groups import Answers, Group, check_held_out, family_name, in_lots
 from hamlearn.learning.limits import refuse_alone, refuse_beyond
-from hamlearn.learning.protocols import Learner
 from hamlearn.learning.ridge import metric_of
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import variance_columns
@@ -56,26 +56,18 @@ LOT_SHARE = 0.25
 """Of the memory that the kernels of problems made together may take."""
 
 
-class BondProcessLearner(Learner[KernelRidgeSettings]):
+class BondProcessLearner(BondLearner[KernelRidgeSettings]):
     """h_M(a) = sum_b k_M(a, b) x_b in the frame of every pair, and for atoms the sum of D^L(Q)^T h over their bonds.
 
     Attributes:
         kernel_: fitted, with the bonds of the basis.
-        problems_: what was fitted together.
-        fits_: weights [row of the basis, target] and posterior of every problem, in their order.
-        offsets_: what was subtracted from the targets of every group before the fit [target].
 
     Predictions transform as h(R A) = s D^L(R) h(A), to what the rolls leave and to the precision of the kernels.
 
     Source: as :class:`hamlearn.kernels.bond_kernel.BondKernel`.
     """
 
-    HAS_ERROR_BARS = True
-
     kernel_: BondKernel
-    problems_: list[Problem]
-    fits_: list[Fitted]
-    offsets_: dict[Group, FloatArray]
 
     @property
     def given(self) -> BondFrameKernel:
@@ -84,18 +76,14 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
         return self.settings.kernel
 
     @property
+    def density(self) -> BondFrameKernel:
+        """Settings of the densities and of the bonds: those of the kernel."""
+        return self.given
+
+    @property
     def max_l(self) -> int:
         """Largest l of the harmonics used."""
         return self.kernel_.max_l if hasattr(self, "kernel_") else self.given.max_l
-
-    @property
-    def pair_cutoff(self) -> float:
-        """Largest distance of pairs of atoms that have blocks, Å."""
-        return self.given.pair_cutoff_angstrom
-
-    def domains(self, structures: Sequence[Atoms], pairs: bool = True) -> list[Domain]:
-        """Return the domain of a model of some structures."""
-        return [Domain.of(structures, self.given, pairs)]
 
     @classmethod
     def smaller(cls, settings: KernelRidgeSettings, structures: Sequence[Atoms]) -> KernelRidgeSettings:
@@ -187,10 +175,6 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
             answers.add(group, rows, [own.get(group, zero) for own, zero in zip(known, nothing, strict=True)])
         return answers
 
-    def regularisation(self) -> dict[Group, FloatArray]:
-        """Return the relative regularisation chosen for every target, the largest of all |M| [target]."""
-        return alphas_of(self.problems_, [fit.alphas for fit in self.fits_], self._n_targets)
-
     def metric(self) -> WignerSettings:
         """Return kernels of single atoms with the cut-off and widths of the densities."""
         return metric_of(self.given, METRIC_ORDER)
@@ -198,7 +182,7 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
     def in_words(self) -> list[str]:
         """Return what the kernel is, and the size of the basis."""
         s, basis = self.given, self.kernel_.basis_
-        names = {kind: family_name(_family(kind)) for kind in sorted(basis.sets, key=lambda k: (k.kind == "pair", k))}
+        names = {kind: family_name(kind.family) for kind in sorted(basis.sets, key=lambda k: (k.kind == "pair", k))}
         sizes = {names[k]: len(basis.sets[k]) if k.kind == "pair" else basis.counts[k] for k in names}
         form = "Matern 5/2" if s.form == "matern" else "Gaussian"
         return [
@@ -207,30 +191,13 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
             f"Atoms and pairs in the basis: {', '.join(f'{name} {n}' for name, n in sizes.items())}",
         ]
 
-    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return the domain, and radial functions, variables, the basis, weights and posteriors."""
-        domain = self.domain_.state()
-        offsets = {f"offset.{k}": torch.from_numpy(x) for k, x in enumerate(self.offsets_.values())}
-        fits = fitted_tensors(dict(enumerate(self.fits_)))
-        return {"domain": domain}, self.kernel_.state() | self.kernel_.basis_.tensors() | fits | offsets
+    def _variables_state(self) -> dict[str, Tensor]:
+        return self.kernel_.state() | self.kernel_.basis_.tensors()
 
-    @classmethod
-    def from_state(
-        cls,
-        settings: KernelRidgeSettings,
-        groups: Mapping[Group, int],
-        spec: Mapping[str, Any],
-        tensors: Mapping[str, Tensor],
-    ) -> Self:
-        """Return the fitted learner whose :meth:`state` this is."""
-        out = cls(settings)
-        out.domain_ = Domain.from_state(spec["domain"])
-        kernel = BondKernel.from_state(out.given, tensors)
+    def _restore(self, tensors: Mapping[str, Tensor], fits: list[Fitted], offsets: dict[Group, FloatArray]) -> None:
+        kernel = BondKernel.from_state(self.given, tensors)
         kernel.basis_ = BondBasis.from_tensors(tensors)
-        fits = read_fitted(range(len(problems_of(list(groups)))), tensors).values()
-        offsets = {group: tensors[f"offset.{k}"].numpy() for k, group in enumerate(groups)}
-        out._take_over(kernel, list(fits), offsets)
-        return out
+        self._take_over(kernel, fits, offsets)
 
     def _take_over(self, kernel: BondKernel, fits: list[Fitted], offsets: dict[Group, FloatArray]) -> None:
         """Answer by these fits from now on."""
@@ -238,10 +205,6 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
         self.problems_ = problems_of(list(offsets))
         weights = [folded(kernel, problem, fit.weights) for problem, fit in zip(self.problems_, fits, strict=True)]
         self._answers = BondAnswers(kernel, self.problems_, weights, self._n_targets)
-
-    @property
-    def _n_targets(self) -> dict[Group, int]:
-        return {group: len(offset) for group, offset in self.offsets_.items()}
 
     def _covariances(self, atoms: Atoms) -> dict[Group, FloatArray]:
         """Return the covariances of one structure [target, row, row]."""
@@ -297,13 +260,6 @@ class BondProcessLearner(Learner[KernelRidgeSettings]):
             sizes = [8e-9 * (problems[k].width * len(training.owner(problems[k]))) ** 2 for k in own]
             for start, stop in in_lots(sizes, LOT_SHARE * self.settings.memory_gb):
                 yield np.array(own[start:stop])
-
-
-def _family(kind: Bonds) -> Family:
-    """Return the family of atoms or pairs that bonds of a kind belong to."""
-    if kind.kind == "site":
-        return Family("on_site", kind.first, kind.first)
-    return Family("plus" if kind.is_like else "cross", kind.first, kind.second)
 
 
 def _batches(structures: Sequence[Atoms]) -> list[Samples]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Mapping, Sequence
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Self
 
 import torch
 from torch import Tensor
@@ -17,13 +17,12 @@ from hamlearn.learning.bond_answers import BondAnswers
 from hamlearn.learning.bond_budget import MOST_STRUCTURES, BondBudget
 from hamlearn.learning.bond_error_bars import LaboratorySums
 from hamlearn.learning.bond_fits import BondFits
-from hamlearn.learning.bond_problems import Problem, alphas_of, charges_of, check_reach, problems_of
+from hamlearn.learning.bond_learner import BondLearner
+from hamlearn.learning.bond_problems import charges_of, check_reach, problems_of
 from hamlearn.learning.data import Data
-from hamlearn.learning.domain import Domain
-from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
+from hamlearn.learning.fitted import Fitted
 from hamlearn.learning.groups import Answers, Group
 from hamlearn.learning.left_out import check_left_out
-from hamlearn.learning.protocols import Learner
 from hamlearn.learning.ridge import metric_of
 from hamlearn.structures.families import numbers_of
 from hamlearn.structures.samples import Samples
@@ -36,28 +35,21 @@ METRIC_ORDER = 2
 """Body order of the kernel that measures distances between atoms."""
 
 
-class BondFrameLearner(Learner[RidgeSettings]):
+class BondFrameLearner(BondLearner[RidgeSettings]):
     """h_M = sum_q w_q phi_q in the frame of every pair, and for atoms the sum of D^L(Q)^T h over their bonds.
 
     Attributes:
         frame_: fitted representation.
-        problems_: what was fitted together.
-        fits_: weights and posterior of every problem, in their order.
-        offsets_: what was subtracted from the targets of every group before the fit [target].
 
     Predictions transform exactly: h(R A) = s D^L(R) h(A), whatever roll the frames have.
 
     Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 8, 10 to 15 and 23 to 26.
     """
 
-    HAS_ERROR_BARS = True
-
     def __init__(self, settings: RidgeSettings) -> None:
         super().__init__(settings)
         self.frame_ = BondFrame(self.features)
-        self.problems_: list[Problem] = []
-        self.fits_: list[Fitted] = []
-        self.offsets_: dict[Group, FloatArray] = {}
+        self.problems_, self.fits_, self.offsets_ = [], [], {}
         self._answers = BondAnswers(self.frame_, [], [], {})
 
     @property
@@ -67,14 +59,14 @@ class BondFrameLearner(Learner[RidgeSettings]):
         return self.settings.features
 
     @property
+    def density(self) -> BondFrameFeatures:
+        """Settings of the densities and of the bonds: those of the features."""
+        return self.features
+
+    @property
     def max_l(self) -> int:
         """Largest l of the harmonics used."""
         return self.frame_.max_l
-
-    @property
-    def pair_cutoff(self) -> float:
-        """Largest distance of pairs of atoms that have blocks, Å."""
-        return self.features.pair_cutoff_angstrom
 
     def check(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool = False) -> None:
         """Refuse more features than memory holds, sums, and error bars where nothing can be left out."""
@@ -85,10 +77,6 @@ class BondFrameLearner(Learner[RidgeSettings]):
         self._budget.check(structures, n_targets, held_out)
         if held_out:
             check_left_out(structures, n_targets, self.settings.memory_gb)
-
-    def domains(self, structures: Sequence[Atoms], pairs: bool = True) -> list[Domain]:
-        """Return the domain of a model of some structures."""
-        return [Domain.of(structures, self.features, pairs)]
 
     def fit(self, structures: Sequence[Atoms], data: Data, job: Job, held_out: bool = False) -> Self:
         """Fit every problem; alpha by cross-validation over structures dealt out at random (fixed seed).
@@ -142,10 +130,6 @@ class BondFrameLearner(Learner[RidgeSettings]):
             sums.add_to(answers, self.offsets_, start)
         return answers
 
-    def regularisation(self) -> dict[Group, FloatArray]:
-        """Return the relative regularisation chosen for every target, the largest of all |M| [target]."""
-        return alphas_of(self.problems_, [fit.alphas for fit in self.fits_], self._n_targets)
-
     def metric(self) -> WignerSettings:
         """Return kernels of single atoms with the cut-off and widths of the features."""
         return metric_of(self.features, min(self.features.max_nu_centre, METRIC_ORDER))
@@ -156,38 +140,17 @@ class BondFrameLearner(Learner[RidgeSettings]):
         least_and_most = dict.fromkeys(map(str, counts[:1] + counts[-1:]))
         return [f"Features in the frames of bonds: {' to '.join(least_and_most)} of each symmetry"] if counts else []
 
-    def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
-        """Return the domain, and radial functions, variables, weights, posteriors and offsets."""
-        domain = self.domain_.state()
-        offsets = {f"offset.{k}": torch.from_numpy(x) for k, x in enumerate(self.offsets_.values())}
-        fits = fitted_tensors(dict(enumerate(self.fits_)))
-        return {"domain": domain}, self.frame_.state() | fits | offsets
+    def _variables_state(self) -> dict[str, Tensor]:
+        return self.frame_.state()
 
-    @classmethod
-    def from_state(
-        cls,
-        settings: RidgeSettings,
-        groups: Mapping[Group, int],
-        spec: Mapping[str, Any],
-        tensors: Mapping[str, Tensor],
-    ) -> Self:
-        """Return the fitted learner whose :meth:`state` this is."""
-        out = cls(settings)
-        out.domain_ = Domain.from_state(spec["domain"])
-        fits = read_fitted(range(len(problems_of(list(groups)))), tensors).values()
-        offsets = {group: tensors[f"offset.{k}"].numpy() for k, group in enumerate(groups)}
-        out._take_over(BondFrame.from_state(out.features, tensors), list(fits), offsets)
-        return out
+    def _restore(self, tensors: Mapping[str, Tensor], fits: list[Fitted], offsets: dict[Group, FloatArray]) -> None:
+        self._take_over(BondFrame.from_state(self.features, tensors), fits, offsets)
 
     def _take_over(self, frame: BondFrame, fits: list[Fitted], offsets: dict[Group, FloatArray]) -> None:
         """Answer by these fits from now on."""
         self.frame_, self.fits_, self.offsets_ = frame, fits, offsets
         self.problems_ = problems_of(list(offsets))
         self._answers = BondAnswers(frame, self.problems_, [fit.weights for fit in fits], self._n_targets)
-
-    @property
-    def _n_targets(self) -> dict[Group, int]:
-        return {group: len(offset) for group, offset in self.offsets_.items()}
 
     @property
     def _budget(self) -> BondBudget:
