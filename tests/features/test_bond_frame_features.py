@@ -1,4 +1,4 @@
-"""Products in the frames of bonds: symmetry, exchange, contraction, what they span, and edge cases."""
+"""Products in the frames of bonds: symmetry, exchange, contraction and edge cases."""
 
 import numpy as np
 import pytest
@@ -8,22 +8,13 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from hamlearn.angular.bond_frame import bond_frames
-from hamlearn.angular.harmonics import spherical_harmonics
 from hamlearn.config import BondFrameFeatures
-from hamlearn.density import DensityExpansion
 from hamlearn.errors import ArtifactError, DomainError
 from hamlearn.features import bond_rows
 from hamlearn.features.bond_frame import BondFrame
 from hamlearn.features.bond_rows import Bonds
 from hamlearn.features.bond_variables import exchange
-from hamlearn.features.cg_iteration import products as products_of
-from hamlearn.features.cg_iteration import squares
-from hamlearn.features.n_centre import split_by_l
-from hamlearn.features.terms import Terms
-from hamlearn.learning.bond_problems import PairProblem, components_of
-from hamlearn.learning.groups import Group
 from hamlearn.structures import permute, random_rotation, rotate, translate
-from hamlearn.structures.families import Family
 from hamlearn.structures.samples import Samples
 from hamlearn.testing.exact_problems import small_molecules
 
@@ -142,49 +133,6 @@ def test_what_is_kept_reaches_the_threshold_and_is_the_most_important():
             assert few.trees_[kind].n_features(key) <= 30 and many.trees_[kind].n_features(key) <= 200
         coarse = fitted(section=SMALL.model_copy(update={"threshold": 1e-3})).trees_[kind]
         assert coarse.n_features((1, 0)) < many.trees_[kind].n_features((1, 0))
-
-
-@pytest.mark.parametrize(
-    ("order", "key"), [(1, (0, 1)), (1, (1, 0)), (2, (0, 1)), (2, (0, -1)), (2, (1, 0)), (2, (2, 0))]
-)
-def test_they_span_the_coupled_features(monkeypatch, order, key):
-    """Products of order d are all couplings of d densities of either end with the bond, and nothing else.
-
-    At one length of the bond: functions of it are a matter of the basis. Densities are made up, one channel each.
-    """
-    rng = np.random.default_rng(0)
-    max_l, n = 1, 150
-    samples = Samples.of([rotate(Atoms("CO", [[0, 0, 0], [0, 0, 1.3]]), random_rotation(rng)) for _ in range(n)])
-    density = {z: torch.from_numpy(rng.normal(size=(n, (max_l + 1) ** 2, 1))) for z in (6, 8)}
-    section = BondFrameFeatures(max_l=max_l, max_n=1, max_nu_pair=order, threshold=1e-12, length=1.0)
-    frame, kind = BondFrame(section), Bonds("pair", 6, 8)
-    monkeypatch.setattr(DensityExpansion, "densities", lambda *_: density)
-    frame.fit([samples], {kind: 2})
-    groups = tuple(Group((Family("cross", 6, 8),), L, sigma) for L in range(3) for sigma in (1, -1))
-    own = tuple(g for g in groups if (key[0] <= g.L if key[0] else key[1] == g.sigma))
-    problem, tile = PairProblem(kind, key, 0, own), frame.tile(samples)
-    products = problem.features(frame, tile).flatten(0, 1).numpy()
-    coupled = torch.cat([components_of_coupled(tile, kind, density, group, order, key[0]) for group in own], dim=2)
-    both = products, coupled.flatten(0, 1).numpy()
-    assert min(x.shape[1] for x in both) > 0
-    for x, y in (both, both[::-1]):
-        missed = y - x @ np.linalg.lstsq(x, y, rcond=1e-12)[0]
-        np.testing.assert_allclose(missed, 0, atol=1e-10 * max(1.0, np.abs(y).max(initial=0.0)))
-
-
-def components_of_coupled(tile, kind, density, group, order, M):
-    """1, rho_i, rho_j and their products, coupled to harmonics of the bond up to l = 4, in the frame."""
-    rows = tile.rows[kind]
-    one = {(0, 1): torch.ones((len(rows), 1, 1), dtype=torch.float64)}
-    first = [one, split_by_l(density[6]), split_by_l(density[8])]
-    below = {irrep: torch.cat([e[irrep] for e in first if irrep in e], dim=2) for irrep in ((0, 1), (1, 1))}
-    every = below
-    if order == 2:
-        irreps = [(L, sigma) for L in range(3) for sigma in (1, -1)]
-        every = {irrep: Terms(squares(below, irrep), one[0, 1], irrep[0]).tensor() for irrep in irreps}
-    bond = split_by_l(spherical_harmonics(tile.samples.vectors(rows.pairs), 4)[:, :, None])
-    coupled = Terms(products_of(every, bond, group.irrep), one[0, 1], group.L).tensor()
-    return components_of(rows.rotations[group.L] @ coupled, M, group)
 
 
 def test_elements_and_neighbours_that_were_not_there_are_refused(frame):
