@@ -58,7 +58,7 @@ def test_a_wheel_holds_types_and_compiled_loops(tmp_path):
     (wheel,) = (tmp_path / "dist").glob("hamlearn-*.whl")
     names = set(zipfile.ZipFile(wheel).namelist())
     assert {"hamlearn/py.typed", "hamlearn/__init__.py"} <= names
-    loops = {"_bilinear", "_integrals", "_monomials", "_rolls"}
+    loops = {"_bilinear", "_bonds", "_integrals", "_monomials", "_rolls", "_turns"}
     assert {f"hamlearn/o3/{loop}.c" for loop in loops} <= names
     built = {Path(name).name.partition(".")[0] for name in names if name.endswith((".so", ".pyd"))}
     compiler = shutil.which("cc") or shutil.which("gcc")

@@ -9,8 +9,10 @@ from torch import Tensor
 
 from hamlearn.config import DensitySettings
 from hamlearn.density.likeness import coupling_factor
-from hamlearn.density.radial import RELATIVE_EIGENVALUE
-from hamlearn.types import SpeciesPair
+from hamlearn.density.radial import RELATIVE_EIGENVALUE, RadialFunctions
+from hamlearn.structures.families import Family
+from hamlearn.structures.samples import Samples
+from hamlearn.types import IntArray, SpeciesPair
 
 EQUAL = 1e-6
 """Components whose sizes differ by less, relatively, are equal: which of them is larger is rounding."""
@@ -95,3 +97,40 @@ def coupled(species: Sequence[int], settings: DensitySettings, n: int) -> Tensor
     """Return how alike elements are, for n radial functions each [archetype x n, species x n]."""
     factor = torch.from_numpy(coupling_factor(species, settings.element_likeness))
     return torch.kron(factor, torch.eye(n, dtype=factor.dtype))
+
+
+def stacked(contraction: Mapping[SpeciesPair, Tensor]) -> dict[int, Tensor]:
+    """Return joint contractions by species of the centre, neighbours below each other [l, species x primitive, q]."""
+    centres, elements = ({pair[k] for pair in contraction} for k in (0, 1))
+    return {z: torch.cat([contraction[z, a] for a in sorted(elements)], dim=1) for z in centres}
+
+
+def pair_means(batches: Sequence[Samples], radial: RadialFunctions, max_l: int) -> dict[SpeciesPair, Tensor]:
+    """Return mean covariances of g_ij within the pair cut-off, of all pairs of species in one molecule."""
+    degeneracy = (2 * torch.arange(max_l + 1, dtype=torch.float64) + 1) / (4 * torch.pi)
+    total: dict[SpeciesPair, Tensor] = {}
+    count: dict[SpeciesPair, int] = {}
+    for samples in batches:
+        for pair in ((a, b) for a in samples.elements for b in samples.elements if a <= b):
+            pairs = samples.family(Family("plus" if pair[0] == pair[1] else "cross", *pair))
+            if len(pairs):
+                r = torch.linalg.norm(samples.vectors(pairs), dim=1)
+                c = torch.einsum("plk,plq->lkq", *[radial(r)] * 2) * degeneracy[:, None, None]
+                total[pair] = total.get(pair, 0.0) + c
+                count[pair] = count.get(pair, 0) + int((r < radial.settings.cutoff_angstrom).sum())
+    return {pair: total[pair] / max(count[pair], 1) for pair in sorted(total)}
+
+
+def summed(terms: Tensor, atom: IntArray, n_atoms: int, slot: IntArray, n_slots: int) -> Tensor:
+    """Return the sum of the terms of all neighbours, slots side by side [atom, lm, slot x q].
+
+    Args:
+        terms: of every neighbour [pair, lm, q].
+        atom: position of the centre [pair].
+        n_atoms: number of centres.
+        slot: block of channels of the neighbour [pair].
+        n_slots: number of blocks.
+    """
+    place = torch.from_numpy(atom * n_slots + slot).to(terms.device)
+    total = terms.new_zeros((n_atoms * n_slots, *terms.shape[1:])).index_add(0, place, terms)
+    return total.unflatten(0, (n_atoms, n_slots)).transpose(1, 2).flatten(2)

@@ -13,10 +13,9 @@ from torch import Tensor
 from hamlearn.angular.elements import symbol
 from hamlearn.angular.harmonics import harmonics_with_gradients, spherical_harmonics
 from hamlearn.config import DensitySettings
-from hamlearn.density.contraction import coupled, covariance_of, joint, separate
+from hamlearn.density.contraction import coupled, covariance_of, joint, pair_means, separate, stacked, summed
 from hamlearn.density.radial import RadialFunctions, radial_functions
 from hamlearn.errors import DomainError
-from hamlearn.structures.families import Family
 from hamlearn.structures.samples import Pairs, Samples
 from hamlearn.types import IntArray, SpeciesPair
 
@@ -69,10 +68,15 @@ class DensityExpansion:
         """Number of radial functions before contraction."""
         return self._radial.n_functions
 
-    @property
+    @cached_property
     def neighbours(self) -> set[SpeciesPair]:
         """Elements (centre, neighbour) that the densities of the training set hold, or that are like those."""
         return {pair for pair, contraction in self.contraction_.items() if contraction.any()}
+
+    @cached_property
+    def most_channels(self) -> int:
+        """Number of channels of the widest density of any species."""
+        return max((self.n_channels(z) for z, _ in self.contraction_), default=0)
 
     def n_channels(self, z: int) -> int:
         """Return the number of channels of the density around a species; 0 if it never has neighbours."""
@@ -81,12 +85,15 @@ class DensityExpansion:
     def fit(self, batches: Iterable[Samples]) -> DensityExpansion:
         """Find contractions and scales from the structures of all batches, one batch at a time."""
         batches = list(batches)
+        for name in ("neighbours", "most_channels", "_of_lm"):  # of an earlier fit
+            vars(self).pop(name, None)
         species = sorted({z for samples in batches for z in samples.elements})
         total: dict[int, Tensor] = {}
         count: dict[int, int] = {}
         for samples in batches:
-            for z, pairs in self._by_centre(samples):
-                c = self._primitive_densities(samples, pairs, z, species)
+            primitive = self._primitive_densities(samples, species)
+            for z in samples.elements:
+                c = primitive[samples.of_element(z)]
                 total[z] = total.get(z, 0.0) + covariance_of(c, self.settings.max_l)
                 count[z] = count.get(z, 0) + len(c)
         if self._is_joint:
@@ -97,7 +104,7 @@ class DensityExpansion:
             means = {pair: mean for pair, mean in blocks.items() if mean.any()}
             self.contraction_ = separate(means, {(z, a): z for z, a in means}, self.settings)
         if self.pair_cutoff_angstrom is not None:
-            means = self._pair_means(batches)
+            means = pair_means(batches, self._pair_radial, self.settings.max_l)
             self.pair_ = separate(means, {pair: pair for pair in means}, self.settings)
         return self
 
@@ -111,9 +118,14 @@ class DensityExpansion:
             DomainError: for elements or neighbours that were not in the training set.
         """
         self._check(samples)
+        if self._is_joint:
+            return self._joint_densities(samples)
         out = {}
         for z, pairs in self._by_centre(samples):
-            out[z] = self._sum(samples, pairs, z, self._slots(z), self._terms(samples, pairs, z))
+            rows, n_atoms = samples.row[pairs.i], len(samples.of_element(z))
+            slots = self._slots(z)
+            terms = self._terms(samples, pairs, z)
+            out[z] = summed(terms, rows, n_atoms, self._slot(samples.species[pairs.j], slots), len(slots))
         return out
 
     def single_neighbours(self, samples: Samples) -> dict[int, tuple[Pairs, Tensor]]:
@@ -213,21 +225,6 @@ class DensityExpansion:
         with torch.inference_mode(False):
             return torch.tensor([l for l in range(self.settings.max_l + 1) for _ in range(2 * l + 1)])
 
-    def _pair_means(self, batches: list[Samples]) -> dict[SpeciesPair, Tensor]:
-        """Return mean covariances of g_ij within the pair cut-off, of all pairs of species in one molecule."""
-        degeneracy = (2 * torch.arange(self.settings.max_l + 1, dtype=torch.float64) + 1) / (4 * torch.pi)
-        total: dict[SpeciesPair, Tensor] = {}
-        count: dict[SpeciesPair, int] = {}
-        for samples in batches:
-            for pair in ((a, b) for a in samples.elements for b in samples.elements if a <= b):
-                pairs = samples.family(Family("plus" if pair[0] == pair[1] else "cross", *pair))
-                if len(pairs):
-                    r = torch.linalg.norm(samples.vectors(pairs), dim=1)
-                    c = torch.einsum("plk,plq->lkq", *[self._pair_radial(r)] * 2) * degeneracy[:, None, None]
-                    total[pair] = total.get(pair, 0.0) + c
-                    count[pair] = count.get(pair, 0) + int((r < self._pair_radial.settings.cutoff_angstrom).sum())
-        return {pair: total[pair] / max(count[pair], 1) for pair in sorted(total)}
-
     def _check(self, samples: Samples) -> None:
         cutoff = self.settings.cutoff_angstrom
         unknown = sorted(set(samples.elements) - {z for z, _ in self.contraction_}) if self._is_joint else []
@@ -289,16 +286,24 @@ class DensityExpansion:
             out[chosen] = torch.einsum("pln,lnq->plq", primitive[chosen], contraction)
         return out
 
-    def _primitive_densities(self, samples: Samples, pairs: Pairs, z: int, species: list[int]) -> Tensor:
+    def _primitive_densities(self, samples: Samples, species: list[int]) -> Tensor:
         """Return densities before contraction, channels by species of the neighbour [atom, lm, species x primitive]."""
+        pairs = samples.within(self.settings.cutoff_angstrom)
         vectors = samples.vectors(pairs)
         terms = self._with_harmonics(self._radial(torch.linalg.norm(vectors, dim=1)), vectors)
-        return self._sum(samples, pairs, z, species, terms)
+        return summed(terms, pairs.i, len(samples.species), self._slot(samples.species[pairs.j], species), len(species))
 
-    def _sum(self, samples: Samples, pairs: Pairs, z: int, slots: list[int], terms: Tensor) -> Tensor:
-        """Return the sum of the terms of all neighbours, slots side by side [atom, lm, slot x q]."""
-        n_atoms, n_slots = int((samples.species == z).sum()), len(slots)
-        place = samples.row[pairs.i] * n_slots + self._slot(samples.species[pairs.j], slots)
-        total = terms.new_zeros((n_atoms * n_slots, *terms.shape[1:]))
-        total = total.index_add(0, torch.from_numpy(place).to(terms.device), terms)
-        return total.unflatten(0, (n_atoms, n_slots)).transpose(1, 2).flatten(2)
+    def _joint_densities(self, samples: Samples) -> dict[int, Tensor]:
+        """Return the densities of all atoms, contracted after neighbours are summed over."""
+        primitive = self._primitive_densities(samples, sorted({a for _, a in self.contraction_}))
+        out = {}
+        for z in samples.elements:
+            own = primitive[samples.of_element(z)].transpose(0, 1)  # [lm, atom, species x primitive]
+            out[z] = (own @ self._of_lm[z].to(own)).transpose(0, 1)
+        return out
+
+    @cached_property
+    def _of_lm(self) -> dict[int, Tensor]:
+        """The joint contraction around every species [lm, species x primitive, q]."""
+        with torch.inference_mode(False):  # whoever asks first, derivatives may be asked for later
+            return {z: u[self._l_of_lm] for z, u in stacked(self.contraction_).items()}

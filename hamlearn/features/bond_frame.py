@@ -30,8 +30,8 @@ SITE_THRESHOLD = 10.0
 class Sums(Protocol):
     """Weighted sums of what is made of the variables of bonds."""
 
-    def __call__(self, components: Tensor, /) -> dict[Key, Tensor]:
-        """Return the sums of every key, real at charge 0, complex otherwise [output, row]."""
+    def rows(self, components: Tensor, /) -> Tensor:
+        """Return the sums of every key, real parts before imaginary ones where there are both [part, row]."""
 
 
 class BondVariables(ABC, Generic[Settings]):
@@ -170,7 +170,7 @@ class BondFrame(BondVariables[BondFrameFeatures]):
         if tile.kept_of != kind:
             tile.kept_of, tile.kept = kind, {}
         if exchanged not in tile.kept:
-            components = self.contractions_[kind].components(tile.rows[kind], exchanged)
+            components = self.contractions_[kind].components(tile.rows[kind], "j" if exchanged else "i")
             tile.kept[exchanged] = self.trees_[kind].features(components)
         return tile.kept[exchanged]
 

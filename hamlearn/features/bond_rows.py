@@ -4,19 +4,21 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from itertools import pairwise
 
 import numpy as np
 import torch
 from torch import Tensor
 
-from hamlearn.angular.bond_frame import bond_frames, rotations_of
+from hamlearn.angular.bond_frame import bond_frames
 from hamlearn.angular.elements import SYMBOLS
 from hamlearn.config import BondDensity
 from hamlearn.density import DensityExpansion
 from hamlearn.density.cutoff import shifted_cosine
 from hamlearn.density.radial import RadialFunctions
+from hamlearn.o3.bonds import Frames
+from hamlearn.o3.turns import turns_of
 from hamlearn.structures.families import Family
 from hamlearn.structures.samples import Pairs, Samples
 from hamlearn.types import IntArray
@@ -59,25 +61,63 @@ class BondRows:
     """The rows of one kind of bonds of a tile of structures.
 
     Attributes:
-        pairs: atoms i and j of every row.
-        sample: position among the pairs of the family, or of atom i among those of its element [row].
-        weight: what every feature is multiplied by; falls to 0 at the cut-off [row].
-        rotations: D^l of the frames [row, 2l+1, 2l+1].
-        raw: by m densities of the ends, those of l = m ... max_l side by side, at m = 0 also functions of the
-            distance; for m > 0 components +m of all rows, then -m: real and imaginary part [row or twice, raw].
-        n_channels: of the densities.
+        kind: of the bonds.
+        own: which rows of the tile they are.
+        shift: of the cells of all atoms j of the tile [row, 3].
+        frames: all bonds of the tile.
     """
 
-    pairs: Pairs
-    sample: IntArray
-    weight: Tensor
-    rotations: list[Tensor]
-    raw: list[Tensor]
-    n_channels: int
+    kind: Bonds
+    own: slice
+    shift: IntArray
+    frames: Frames
 
     def __len__(self) -> int:
         """Return the number of rows."""
-        return len(self.pairs)
+        return self.own.stop - self.own.start
+
+    @property
+    def pairs(self) -> Pairs:
+        """Atoms i and j of every row."""
+        return Pairs(self.frames.i[self.own], self.frames.j[self.own], self.shift[self.own])
+
+    @property
+    def sample(self) -> IntArray:
+        """Position among the pairs of the family, or of atom i among those of its element [row]."""
+        return self.frames.sample[self.own]
+
+    @property
+    def weight(self) -> Tensor:
+        """What every feature is multiplied by; falls to 0 at the cut-off [row]."""
+        return self.frames.weight[self.own]
+
+    @cached_property
+    def rotations(self) -> list[Tensor]:
+        """D^l of the frames [row, 2l+1, 2l+1]."""
+        return [d[self.own] for d in self.frames.rotations]
+
+    @property
+    def n_channels(self) -> int:
+        """Number of channels of the densities."""
+        return self.frames.density.shape[2]
+
+    @cached_property
+    def raw(self) -> list[Tensor]:
+        """By m densities of the ends, those of l = m ... max_l side by side, at m = 0 also functions of the distance.
+
+        For m > 0 components +m of all rows, then -m: real and imaginary part [row or twice, raw].
+        """
+        density, distance = self.frames.density, self.frames.distance[self.own]
+        max_l = round(density.shape[1] ** 0.5) - 1
+        seen = [density[torch.from_numpy(atom[self.own])] for atom in (self.frames.i, self.frames.j)]
+        turned = torch.stack([_turned(self.rotations, x, max_l) for x in seen[: self.kind.n_ends]], dim=1)
+        out = []
+        for m in range(max_l + 1):
+            places = [l * l + l + sign * m for sign in ((1, -1) if m else (1,)) for l in range(m, max_l + 1)]
+            parts = turned[:, :, places].unflatten(2, (1 + (m > 0), -1)).permute(2, 0, 1, 3, 4)
+            every = parts.flatten(2).flatten(0, 1)  # real parts of all rows, then imaginary ones
+            out.append(every if m else torch.cat([every, distance], dim=1))
+        return out
 
 
 class BondTile:
@@ -107,20 +147,14 @@ class BondTile:
         reach = {kind: settings.reach(kind) for kind in ("pair", "site")}
         rows = _AllRows.of(samples, tuple(sorted(kinds)), reach)
         vectors = samples.vectors(rows.pairs)
-        distances = torch.linalg.norm(vectors, dim=1)
-        rotations = rotations_of(bond_frames(vectors), max(settings.max_l, max_L))
-        raw = _raw_of(rows, density, of_distance(distances)[:, 0], rotations, settings.max_l)
-        weights = {kind: shifted_cosine(distances, *reach[kind]) for kind in reach}
-        self.rows: dict[Bonds, BondRows] = {}
-        for kind, own in rows.places.items():
-            self.rows[kind] = BondRows(
-                Pairs(rows.pairs.i[own], rows.pairs.j[own], rows.pairs.shift[own]),
-                rows.sample[own],
-                weights[kind.kind][own],
-                [d[own] for d in rotations],
-                raw[kind],
-                density.shape[2],
-            )
+        lengths = torch.linalg.norm(vectors, dim=1)
+        rotations = turns_of(bond_frames(vectors), max(settings.max_l, max_L))
+        n_pairs = max([own.stop for kind, own in rows.places.items() if kind.kind == "pair"], default=0)
+        parts = zip(("pair", "site"), lengths.tensor_split([n_pairs]), strict=True)
+        weight = torch.cat([shifted_cosine(r, *reach[kind]) for kind, r in parts])
+        distance, pairs = of_distance(lengths)[:, 0], rows.pairs
+        frames = Frames(pairs.i, pairs.j, rows.sample, weight, density, rotations, distance)
+        self.rows = {kind: BondRows(kind, own, pairs.shift, frames) for kind, own in rows.places.items()}
 
 
 @dataclass(frozen=True, eq=False)
@@ -158,6 +192,16 @@ def _pairs_within(samples: Samples, kinds: tuple[Bonds, ...], cutoff: float) -> 
 
 
 @lru_cache(maxsize=64)
+def _positions_of_sites(kinds: tuple[Bonds, ...]) -> IntArray:
+    """Return the positions of the kinds "site" by both elements, -1 where there is none."""
+    known = np.full((len(SYMBOLS), len(SYMBOLS)), -1)
+    for position, kind in enumerate(kinds):
+        if kind.kind == "site":
+            known[kind.first, kind.second] = position
+    return known
+
+
+@lru_cache(maxsize=64)
 def _all_pairs(species: bytes, structure: bytes, kinds: tuple[Bonds, ...]) -> tuple[IntArray, ...]:
     """Return i, j, sample and kind of all pairs; made once for molecules of one composition."""
     numbers, owner = np.frombuffer(species, dtype=np.int64), np.frombuffer(structure, dtype=np.int64)
@@ -171,70 +215,22 @@ def _all_pairs(species: bytes, structure: bytes, kinds: tuple[Bonds, ...]) -> tu
 
 def _bonds_within(samples: Samples, kinds: tuple[Bonds, ...], cutoff: float) -> tuple[Pairs, IntArray, IntArray]:
     """Return pairs of the kinds "site", the position of atom i among those of its element, and of their kinds."""
-    positions = {(k.first, k.second): position for position, k in enumerate(kinds) if k.kind == "site"}
-    known = np.full((len(SYMBOLS), len(SYMBOLS)), -1)
-    for (first, second), position in positions.items():
-        known[first, second] = position
     pairs = samples.within(cutoff)
-    kind = known[samples.species[pairs.i], samples.species[pairs.j]]
+    kind = _positions_of_sites(kinds)[samples.species[pairs.i], samples.species[pairs.j]]
     pairs, kind = (pairs, kind) if (kind >= 0).all() else (pairs.select(kind >= 0), kind[kind >= 0])
     return pairs, samples.row[pairs.i], kind
 
 
 def _side_by_side(expansion: DensityExpansion, samples: Samples) -> Tensor:
     """Return the densities of all atoms [atom, lm, q], as wide as the widest known; what an element lacks is zero."""
-    q = max((expansion.n_channels(z) for z, _ in expansion.contraction_), default=0)
-    out = samples.positions.new_zeros((len(samples.species), (expansion.settings.max_l + 1) ** 2, q))
-    for z, density in expansion.densities(samples).items():
-        padded = torch.nn.functional.pad(density, (0, q - density.shape[2]))
-        out = out.index_copy(0, torch.from_numpy(np.flatnonzero(samples.species == z)), padded)
-    return out
+    q, parts = expansion.most_channels, list(expansion.densities(samples).values())
+    parts = [x if x.shape[2] == q else torch.nn.functional.pad(x, (0, q - x.shape[2])) for x in parts]
+    if len(parts) < 2:
+        return parts[0] if parts else samples.positions.new_zeros((0, (expansion.settings.max_l + 1) ** 2, q))
+    place = np.argsort(samples.species, kind="stable").argsort()  # where every atom is among those sorted by element
+    return torch.cat(parts)[torch.from_numpy(place)]
 
 
-def _turned(rotations: list[Tensor], density: Tensor, max_l: int) -> Tensor:
+def _turned(rotations: Sequence[Tensor], density: Tensor, max_l: int) -> Tensor:
     """Return densities in the frames [row, lm, q]."""
     return torch.cat([rotations[l] @ density[:, l * l : (l + 1) ** 2] for l in range(max_l + 1)], dim=1)
-
-
-def _raw_of(
-    rows: _AllRows, density: Tensor, distance: Tensor, rotations: list[Tensor], max_l: int
-) -> dict[Bonds, list[Tensor]]:
-    """Return the raw variables of all kinds of bonds; see :class:`BondRows`."""
-    first_site = max([own.stop for kind, own in rows.places.items() if kind.kind == "pair"], default=0)
-    out: dict[Bonds, list[Tensor]] = {}
-    for kind_name, own in (("pair", slice(0, first_site)), ("site", slice(first_site, len(rows.sample)))):
-        atoms = (rows.pairs.i[own], rows.pairs.j[own]) if kind_name == "pair" else (rows.pairs.i[own],)
-        turns = [d[own] for d in rotations]
-        ends = torch.stack([_turned(turns, density[torch.from_numpy(k)], max_l) for k in atoms], dim=1)
-        places = {
-            kind: slice(place.start - own.start, place.stop - own.start)
-            for kind, place in rows.places.items()
-            if kind.kind == kind_name
-        }
-        for by_kind in _raw(ends, distance[own], places, max_l):
-            for kind, x in by_kind.items():
-                out.setdefault(kind, []).append(x)
-    return out
-
-
-def _raw(ends: Tensor, distance: Tensor, kinds: Mapping[Bonds, slice], max_l: int) -> list[dict[Bonds, Tensor]]:
-    """Return the raw variables of rows of as many ends, by m and kind of bonds [row or part and row, raw].
-
-    Args:
-        ends: densities of their ends in the frames [row, end, lm, q].
-        distance: functions of the distance [row, function].
-        kinds: where the rows of every kind stand.
-        max_l: largest l of the densities.
-    """
-    n_rows = len(ends)
-    twice = [np.r_[own.start : own.stop, n_rows + own.start : n_rows + own.stop] for own in kinds.values()]
-    order = torch.from_numpy(np.concatenate([*twice, np.zeros(0, dtype=np.int64)]))
-    out = []
-    for m in range(max_l + 1):
-        places = [l * l + l + sign * m for sign in ((1, -1) if m else (1,)) for l in range(m, max_l + 1)]
-        parts = 1 + (m > 0)
-        chosen = ends[:, :, places].unflatten(2, (parts, max_l + 1 - m)).permute(2, 0, 1, 3, 4)
-        every = chosen.flatten(2).flatten(0, 1)  # real parts of all rows, then imaginary ones
-        every = every[order] if m else torch.cat([every, distance], dim=1)
-        out.append({kind: every[parts * own.start : parts * own.stop] for kind, own in kinds.items()})
-    return out

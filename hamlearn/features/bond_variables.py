@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cached_property
 
 import numpy as np
@@ -13,6 +13,7 @@ from torch import Tensor
 from hamlearn.config import BondDensity
 from hamlearn.density.radial import RadialFunctions, radial_functions
 from hamlearn.features.bond_rows import BondRows, Bonds
+from hamlearn.o3.bonds import Side, TurnedContraction
 from hamlearn.types import FloatArray, IntArray
 
 ROUNDING = 1e-12
@@ -40,14 +41,15 @@ class BondContraction:
     vectors: list[Tensor]
     variances: FloatArray
     n_channels: int
+    _compiled: TurnedContraction | None = field(default=None, init=False, repr=False)
 
     @cached_property
-    def _projections(self) -> dict[bool, list[Tensor]]:
+    def _projections(self) -> dict[str, list[Tensor]]:
         """The vectors by m, transposed [component, raw]: as they are, and for rows seen from the other end."""
         n_l, q = len(self.vectors), self.n_channels
         with torch.inference_mode(False):  # whoever asks first, derivatives may be asked for later
             turned = [exchange(v, n_l - m, q) if len(v) >= 2 * (n_l - m) * q else v for m, v in enumerate(self.vectors)]
-            return {False: [v.T.contiguous() for v in self.vectors], True: [v.T.contiguous() for v in turned]}
+            return {"i": [v.T.contiguous() for v in self.vectors], "j": [v.T.contiguous() for v in turned]}
 
     @cached_property
     def _shift(self) -> Tensor:
@@ -60,15 +62,26 @@ class BondContraction:
         """M of every variable."""
         return np.repeat(np.arange(len(self.vectors)), [v.shape[1] for v in self.vectors])
 
-    def components(self, rows: BondRows, exchanged: bool = False) -> Tensor:
+    def components(self, rows: BondRows, side: Side = "i") -> Tensor:
         """Return real parts of all variables, then imaginary parts of those with a charge [part, row].
 
         Args:
             rows: of this kind.
-            exchanged: seen from j: ends exchanged, and the third axis of the frame mirrored.
+            side: the end they are seen from; from j ends are exchanged, and the third axis of the frame is mirrored.
+                "both": from i, followed by from j.
         """
+        if rows.frames.are_plain:
+            if self._compiled is None:
+                vectors = [v.T for v in self._projections["i"]]
+                self._compiled = TurnedContraction(vectors, self._shift, rows.kind.n_ends, self.n_channels)
+            return self._compiled(rows.frames, rows.own, side)
+        if side == "both":
+            return torch.cat([self._by_torch(rows, "i"), self._by_torch(rows, "j")], dim=1)
+        return self._by_torch(rows, side)
+
+    def _by_torch(self, rows: BondRows, side: Side) -> Tensor:
         n, real, imaginary = len(rows), [], []
-        for m, (v, x) in enumerate(zip(self._projections[exchanged], rows.raw, strict=True)):
+        for m, (v, x) in enumerate(zip(self._projections[side], rows.raw, strict=True)):
             y = v.to(x) @ x.T
             if m:
                 imaginary.append(y[:, n:])

@@ -14,6 +14,7 @@ from hamlearn.features.bond_frame import BondVariables, Sums
 from hamlearn.features.bond_rows import Bonds, BondTile
 from hamlearn.o3.monomials import Key
 from hamlearn.o3.rolls import Points, RollAverage
+from hamlearn.o3.tree_contraction import real_rows
 from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray, IntArray
 
@@ -171,7 +172,7 @@ class BondKernel(BondVariables[BondFrameKernel]):
     def of_tile(self, tile: BondTile, kind: Bonds) -> BondSet:
         """Return the bonds of a kind."""
         rows, contraction = tile.rows[kind], self.contractions_[kind]
-        other = contraction.components(rows, exchanged=True) if kind.is_like else None
+        other = contraction.components(rows, "j") if kind.is_like else None
         return BondSet(contraction.components(rows), other, rows.weight, rows.rotations, rows.sample)
 
     def average(self, keys: Iterable[Key]) -> RollAverage:
@@ -216,9 +217,10 @@ class _KernelSums:
             for key, w in weights.items()
         }
 
-    def __call__(self, components: Tensor, /) -> dict[Key, Tensor]:
-        """Return the sums of every key in float64 [output, row]."""
-        return self._average.weighted(Points.of(components, self._charges, self._dtype), self._basis, self._weights)
+    def rows(self, components: Tensor, /) -> Tensor:
+        """Return the sums of every key in float64, real parts before imaginary ones [part, row]."""
+        points = Points.of(components, self._charges, self._dtype)
+        return real_rows(self._average.weighted(points, self._basis, self._weights))
 
 
 def n_samples(samples: Samples, kind: Bonds) -> int:

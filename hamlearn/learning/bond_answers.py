@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
+from itertools import pairwise, product
 
 import numpy as np
 import torch
@@ -14,6 +15,7 @@ from hamlearn.features.bond_frame import BondVariables
 from hamlearn.features.bond_rows import BondRows, Bonds, BondTile
 from hamlearn.learning.bond_problems import PairProblem, Problem
 from hamlearn.learning.groups import Group
+from hamlearn.o3.bonds import TurnedBlocks
 from hamlearn.o3.monomials import Key
 from hamlearn.structures.families import Family
 from hamlearn.types import FloatArray, IntArray
@@ -55,6 +57,42 @@ class _Columns:
             own[M], own[-M] = (key, start, 1, 1), (key, start, 0, -1)
 
 
+@dataclass(frozen=True)
+class _Slot:
+    """Groups whose blocks have the same samples and L; their targets are side by side.
+
+    Attributes:
+        family: whose samples they are; plus stands for minus.
+        L: of all.
+        sizes: numbers of targets of all groups.
+    """
+
+    family: Family
+    L: int
+    sizes: dict[Group, int]
+
+    @classmethod
+    def all(cls, n_targets: Mapping[Group, int]) -> list[_Slot]:
+        """Return the slots of some groups."""
+        out: dict[tuple[Family, int], _Slot] = {}
+        for group, n in n_targets.items():
+            family = group.family
+            family = replace(family, kind="plus") if family.kind == "minus" else family
+            out.setdefault((family, group.L), cls(family, group.L, {})).sizes[group] = n
+        return list(out.values())
+
+    @cached_property
+    def size(self) -> int:
+        """Number of targets."""
+        return sum(self.sizes.values())
+
+    @cached_property
+    def columns(self) -> dict[Group, slice]:
+        """Where the targets of every group are."""
+        ends = np.cumsum([0, *self.sizes.values()]).tolist()
+        return {group: slice(*both) for group, both in zip(self.sizes, pairwise(ends), strict=True)}
+
+
 class _KindAnswers:
     """What all fitted problems say of one kind of bonds.
 
@@ -62,10 +100,10 @@ class _KindAnswers:
         columns: what is summed.
         frame: fitted.
         kind: of bonds.
-        n_targets: of every group.
+        slots: of all blocks.
     """
 
-    def __init__(self, columns: _Columns, frame: BondVariables, kind: Bonds, n_targets: Mapping[Group, int]) -> None:
+    def __init__(self, columns: _Columns, frame: BondVariables, kind: Bonds, slots: Sequence[_Slot]) -> None:
         self._variables = frame.contractions_[kind]
         weights = {key: np.hstack(parts) for key, parts in columns.weights.items()}
         self._sums = frame.sums(kind, weights)
@@ -76,54 +114,55 @@ class _KindAnswers:
             n = weights[key].shape[1]
             first[key] = total, total + n
             total += 2 * n if key[0] else n
-        self._constants = self._spread(columns.constants)
-        self._eta = self._spread(columns.eta) if kind.is_like else None
-        self.by_L: dict[int, tuple[list[Group], slice]] = {}
-        every_place: list[IntArray] = []
-        every_sign: list[FloatArray] = []
-        n_before = 0
-        for L in sorted({group.L for group in columns.wanted}):
-            groups = [group for group in columns.wanted if group.L == L]
-            places, signs = [], []
-            for M in range(-L, L + 1):
-                for group in groups:
-                    key, start, part, sign = columns.wanted[group][M]
-                    places.append(first[key][part] + start + np.arange(n_targets[group]))
-                    signs.append(np.full(n_targets[group], float(sign)))
-            every_place += places
-            every_sign += signs
-            n_own = sum(map(len, places))
-            self.by_L[L], n_before = (groups, slice(n_before, n_before + n_own)), n_before + n_own
-        self._places = torch.from_numpy(np.concatenate(every_place))
-        self._signs = torch.from_numpy(np.concatenate(every_sign))[:, None]
+        constants = self._spread(columns.constants)
+        eta = self._spread(columns.eta) if kind.is_like else None
+        places: list[IntArray] = []
+        signs: list[FloatArray] = []
+        self._slots = np.array([k for k, slot in enumerate(slots) if slot.family == kind.family])
+        own = [slots[k] for k in self._slots]
+        for slot in own:
+            for M, (group, n) in product(range(-slot.L, slot.L + 1), slot.sizes.items()):
+                key, start, part, sign = columns.wanted[group][M]
+                places.append(first[key][part] + start + np.arange(n))
+                signs.append(np.full(n, float(sign)))
+        self._sizes = {slot.L: slot.size for slot in own}
+        table = np.concatenate(places), np.concatenate(signs)
+        self._compiled = TurnedBlocks(constants, eta, self._sizes, *table)
+        self._places, self._signs = (torch.from_numpy(x) for x in table)
+        self._constants = torch.from_numpy(constants)[:, None]
+        self._eta = None if eta is None else torch.from_numpy(eta)[:, None]
 
-    def __call__(self, rows: BondRows) -> dict[int, Tensor]:
-        """Return what the bonds add to blocks in the laboratory, by L, groups side by side [row, 2L+1, target]."""
-        total = self._flat(rows)
-        every = total[self._places] * self._signs.to(total)
-        out = {}
-        for L, (_, own) in self.by_L.items():
-            components = every[own].unflatten(0, (2 * L + 1, -1)).permute(2, 0, 1)  # [row, M, target]
-            out[L] = rows.rotations[L].to(total).transpose(1, 2) @ components if L else components
-        return out
+    def add(self, rows: BondRows, out: Tensor, offsets: IntArray) -> None:
+        """Add what the bonds say to blocks in the laboratory.
 
-    def _flat(self, rows: BondRows) -> Tensor:
+        Args:
+            rows: of this kind.
+            out: blocks of all slots, [sample, 2L+1, target] flattened.
+            offsets: where those of every slot begin, and the last one ends.
+        """
+        sums = self._sums.rows(self._variables.components(rows, "i" if self._eta is None else "both"))
+        if rows.frames.are_plain:
+            self._compiled.add(sums, rows.frames, rows.own, out, offsets[self._slots])
+            return
+        every = self._total(sums, rows)[self._places] * self._signs.to(sums)[:, None]
+        sample = torch.from_numpy(rows.sample).to(sums.device)
+        parts = every.split([(2 * L + 1) * n for L, n in self._sizes.items()])
+        for slot, L, own in zip(self._slots, self._sizes, parts, strict=True):
+            components = own.unflatten(0, (2 * L + 1, -1)).permute(2, 0, 1)  # [row, M, target]
+            turned = rows.rotations[L].to(sums).transpose(1, 2) @ components if L else components
+            blocks = out[int(offsets[slot]) : int(offsets[slot + 1])].view(-1, *turned.shape[1:])
+            blocks.index_add_(0, sample, turned)
+
+    def _total(self, sums: Tensor, rows: BondRows) -> Tensor:
         """Return the answers of all keys, real parts before imaginary ones [part, row]."""
-        components = self._variables.components(rows)
-        if self._eta is not None:  # both ends in one call
-            components = torch.cat([components, self._variables.components(rows, exchanged=True)], dim=1)
-        found = self._sums(components)
-        parts = [(x.real, x.imag) if x.is_complex() else (x,) for x in (found[key] for key in self._keys)]
-        total = torch.cat([part for both in parts for part in both])
         if self._eta is not None:
-            own, other = total[:, : len(rows)], total[:, len(rows) :]
-            total = (own + self._eta.to(total) * other) * 2**-0.5
-        return (total + self._constants.to(total)) * rows.weight.to(total)
+            own, other = sums[:, : len(rows)], sums[:, len(rows) :]
+            sums = (own + self._eta.to(sums) * other) * 2**-0.5
+        return (sums + self._constants.to(sums)) * rows.weight.to(sums)
 
-    def _spread(self, values: Mapping[Key, Sequence[FloatArray]]) -> Tensor:
-        """Return numbers of every target as one column of the parts of all keys."""
-        own = [np.tile(np.concatenate(values[key]), 1 + (key[0] > 0)) for key in self._keys]
-        return torch.from_numpy(np.concatenate(own))[:, None]
+    def _spread(self, values: Mapping[Key, Sequence[FloatArray]]) -> FloatArray:
+        """Return numbers of every target for the parts of all keys [part]."""
+        return np.concatenate([np.tile(np.concatenate(values[key]), 1 + (key[0] > 0)) for key in self._keys])
 
 
 class BondAnswers:
@@ -133,7 +172,7 @@ class BondAnswers:
         frame: fitted.
         problems: what was fitted together.
         weights: of every problem [feature, target].
-        n_targets: of every group.
+        offsets: what is added to the targets of every group [target].
     """
 
     def __init__(
@@ -141,10 +180,10 @@ class BondAnswers:
         frame: BondVariables,
         problems: Sequence[Problem],
         weights: Sequence[FloatArray],
-        n_targets: Mapping[Group, int],
+        offsets: Mapping[Group, FloatArray],
     ) -> None:
-        self._n_targets = dict(n_targets)
-        self._intercepts: dict[Group, Tensor] = {}
+        n_targets = {group: len(offset) for group, offset in offsets.items()}
+        constants = dict(offsets)
         columns: dict[Bonds, _Columns] = {}
         for problem, w in zip(problems, weights, strict=True):
             if isinstance(problem, PairProblem):
@@ -157,68 +196,59 @@ class BondAnswers:
                 continue
             first = int(problem.has_intercept)
             if first and len(w):
-                self._intercepts[problem.group] = torch.from_numpy(w[0])
+                constants[problem.group] = constants[problem.group] + w[0]
             for kind in frame.neighbours(problem.group.family.species_i):
                 for key in problem.keys:
                     last = first + frame.n_products(kind, key) + (key == (0, 1))
                     own = columns.setdefault(kind, _Columns())
                     own.want(problem.group, key, own.add(key, w[first:last], key == (0, 1)))
                     first = last
-        self._kinds = {kind: _KindAnswers(own, frame, kind, n_targets) for kind, own in columns.items()}
+        self._groups, self._slots = list(offsets), _Slot.all(n_targets)
+        self._constants = [np.concatenate([constants[group] for group in slot.sizes]) for slot in self._slots]
+        self._kinds = {kind: _KindAnswers(own, frame, kind, self._slots) for kind, own in columns.items()}
 
-    def blocks(self, tile: BondTile, numbers: Sequence[IntArray]) -> dict[Group, Tensor]:
-        """Return the blocks of every group, without offsets [sample, 2L+1, target].
+    def rows(self, tile: BondTile, numbers: Sequence[IntArray]) -> dict[Group, FloatArray]:
+        """Return the blocks of every group [row, target].
 
         Args:
             tile: bonds of some structures.
             numbers: atomic numbers of the structures.
         """
-        like, counts = tile.samples.positions, _Counts(numbers)
-        sums: dict[tuple[Group, ...], Tensor] = {}
+        counts, slots = _Counts(numbers), self._slots
+        ends = np.cumsum([0, *(counts.of(slot.family) * (2 * slot.L + 1) * slot.size for slot in slots)])
+        flat = tile.samples.positions.new_zeros(int(ends[-1]))
         for kind, rows in tile.rows.items():
-            if not len(rows) or kind not in self._kinds:
-                continue
-            sample = torch.from_numpy(rows.sample)
-            for L, values in self._kinds[kind](rows).items():
-                name = tuple(self._kinds[kind].by_L[L][0])
-                if name not in sums:
-                    sums[name] = like.new_zeros((counts.of(name[0].family), *values.shape[1:]))
-                sums[name] = sums[name].index_add(0, sample, values)
-        out: dict[Group, Tensor] = {}
-        for groups, values in sums.items():
-            sizes = [self._n_targets[group] for group in groups]
-            out |= dict(zip(groups, values.split(sizes, dim=2), strict=True))
-        for group, n in self._n_targets.items():
-            if group not in out:
-                out[group] = like.new_zeros((counts.of(group.family), group.width, n))
-        for group, intercept in self._intercepts.items():
-            out[group] = out[group] + intercept.to(like)
-        return {group: out[group] for group in self._n_targets}
+            if len(rows) and kind in self._kinds:
+                self._kinds[kind].add(rows, flat, ends)
+        every, out = flat.cpu().numpy(), dict[Group, FloatArray]()
+        for slot, (first, last), constants in zip(slots, pairwise(ends.tolist()), self._constants, strict=True):
+            blocks = every[first:last].reshape(-1, slot.size) + constants
+            for group, own in slot.columns.items():
+                out[group] = blocks[:, own]
+        return {group: out[group] for group in self._groups}
 
 
-@dataclass(frozen=True)
 class _Counts:
-    """Numbers of samples of families.
+    """Numbers of samples of families in some structures.
 
-    Attributes:
+    Args:
         numbers: atomic numbers of the structures.
     """
 
-    numbers: Sequence[IntArray]
+    def __init__(self, numbers: Sequence[IntArray]) -> None:
+        sizes = [len(z) for z in numbers]
+        elements, column = np.unique(np.concatenate([np.zeros(0, dtype=np.int64), *numbers]), return_inverse=True)
+        owner = np.repeat(np.arange(len(sizes)), sizes)
+        each = np.bincount(owner * len(elements) + column, minlength=len(sizes) * len(elements))
+        each = each.reshape(len(sizes), len(elements))
+        self._place = {z: k for k, z in enumerate(elements.tolist())}
+        self._atoms, self._pairs = each.sum(axis=0).tolist(), (each.T @ each).tolist()
 
     def of(self, family: Family) -> int:
         """Return how many samples a family has."""
-        n_i, n_j = self._of(family.species_i), self._of(family.species_j)
+        i, j = (self._place.get(z) for z in (family.species_i, family.species_j))
+        if i is None or j is None:
+            return 0
         if family.kind == "on_site":
-            return int(n_i.sum())
-        return int((n_i * n_j).sum() if family.kind == "cross" else (n_i * (n_i - 1) // 2).sum())
-
-    def _of(self, z: int) -> IntArray:
-        return self._table.get(z, np.zeros(len(self.numbers), dtype=np.int64))
-
-    @cached_property
-    def _table(self) -> dict[int, IntArray]:
-        sizes = [len(z) for z in self.numbers]
-        species = np.concatenate([np.zeros(0, dtype=np.int64), *self.numbers])
-        owner = np.repeat(np.arange(len(sizes)), sizes)
-        return {int(z): np.bincount(owner[species == z], minlength=len(sizes)) for z in np.unique(species)}
+            return self._atoms[i]
+        return self._pairs[i][j] if family.kind == "cross" else (self._pairs[i][i] - self._atoms[i]) // 2

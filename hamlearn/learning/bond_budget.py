@@ -120,6 +120,9 @@ class BondBudget:
             problems: whose features are made; none for predictions that hold no features.
             reserved: memory that something else needs, GB.
         """
+        if len(structures) == 1:  # is never divided
+            yield 0, 1
+            return
         largest = max(numbers_of(structures), key=len, default=np.zeros(0, dtype=np.int64))
         bonds = {kind: _n_bonds(kind, largest) for kind in frame.contractions_}
         channels = max((c.n_channels for c in frame.contractions_.values()), default=0)

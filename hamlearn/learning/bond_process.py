@@ -152,14 +152,15 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
     @torch.inference_mode()
     def predict(self, structures: Sequence[Atoms], job: Job) -> Answers:
         """Return h_M of every group and row of new geometries, Hartree."""
-        self.domain_.check(structures)
+        everything = Samples.of(structures)
+        self.domain_.check(structures, samples=everything)
         check_reach(structures, self.problems_, self.kernel_)
         answers = Answers(len(structures))
         for start in range(0, len(structures), MOST_STRUCTURES):
             some = structures[start : start + MOST_STRUCTURES]
-            blocks = self._answers.blocks(self.kernel_.tile(Samples.of(some)), numbers_of(some))
-            for group, values in blocks.items():
-                answers.add(group, values.flatten(0, 1).numpy() + self.offsets_[group], (), start)
+            samples = everything if len(some) == len(structures) else Samples.of(some)
+            for group, values in self._answers.rows(self.kernel_.tile(samples), numbers_of(some)).items():
+                answers.add(group, values, (), start)
         return answers
 
     def predict_with_covariance(self, structures: Sequence[Atoms], job: Job) -> Answers:
@@ -204,7 +205,7 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
         self.kernel_, self.fits_, self.offsets_ = kernel, fits, offsets
         self.problems_ = problems_of(list(offsets))
         weights = [folded(kernel, problem, fit.weights) for problem, fit in zip(self.problems_, fits, strict=True)]
-        self._answers = BondAnswers(kernel, self.problems_, weights, self._n_targets)
+        self._answers = BondAnswers(kernel, self.problems_, weights, offsets)
 
     def _covariances(self, atoms: Atoms) -> dict[Group, FloatArray]:
         """Return the covariances of one structure [target, row, row]."""

@@ -105,13 +105,15 @@ class BondFrameLearner(BondLearner[RidgeSettings]):
     @torch.inference_mode()
     def predict(self, structures: Sequence[Atoms], job: Job) -> Answers:
         """Return h_M of every group and row of new geometries."""
-        self.domain_.check(structures)
+        everything = Samples.of(structures)
+        self.domain_.check(structures, samples=everything)
         check_reach(structures, self.problems_, self.frame_)
         answers = Answers(len(structures))
         for start, stop in self._budget.tiles(structures, self.frame_, []):
-            tile = self.frame_.tile(Samples.of(structures[start:stop]))
-            for group, values in self._answers.blocks(tile, numbers_of(structures[start:stop])).items():
-                answers.add(group, values.flatten(0, 1).numpy() + self.offsets_[group], (), start)
+            whole = stop - start == len(structures)
+            tile = self.frame_.tile(everything if whole else Samples.of(structures[start:stop]))
+            for group, values in self._answers.rows(tile, numbers_of(structures[start:stop])).items():
+                answers.add(group, values, (), start)
         return answers
 
     def predict_with_covariance(self, structures: Sequence[Atoms], job: Job) -> Answers:
@@ -150,7 +152,7 @@ class BondFrameLearner(BondLearner[RidgeSettings]):
         """Answer by these fits from now on."""
         self.frame_, self.fits_, self.offsets_ = frame, fits, offsets
         self.problems_ = problems_of(list(offsets))
-        self._answers = BondAnswers(frame, self.problems_, [fit.weights for fit in fits], self._n_targets)
+        self._answers = BondAnswers(frame, self.problems_, [fit.weights for fit in fits], offsets)
 
     @property
     def _budget(self) -> BondBudget:

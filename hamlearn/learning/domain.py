@@ -6,6 +6,7 @@ import warnings
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import astuple, dataclass
+from functools import cached_property, lru_cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -61,10 +62,15 @@ class Domain:
         """Elements that occurred, ascending."""
         return sorted({family.species_i for family in self.families if family.kind == "on_site"})
 
-    def lacks(self, *structures: Atoms) -> str:
-        """Return what of some structures did not occur in training, in words; empty if nothing."""
+    def lacks(self, *structures: Atoms, samples: Samples | None = None) -> str:
+        """Return what of some structures did not occur in training, in words; empty if nothing.
+
+        Args:
+            structures: geometries.
+            samples: the same, where they are laid out already.
+        """
         pairs = any(family.kind != "on_site" for family in self.families)
-        missing = sorted(families_of(structures, pairs) - set(self.families))
+        missing = sorted(families_of(structures, pairs) - self._families)
         elements = [family_name(f) for f in missing if f.kind == "on_site"]
         if elements:
             return f"element {', '.join(elements)} not in the training set"
@@ -72,7 +78,8 @@ class Domain:
             return f"pair {', '.join(map(family_name, missing))} not in the training set"
         if self.neighbours is None:
             return ""
-        unseen = sorted(Samples.of(structures).neighbours(self.cutoff) - set(self.neighbours))
+        samples = Samples.of(structures) if samples is None else samples
+        unseen = sorted(samples.neighbours(self.cutoff) - self._neighbours)
         named = ", ".join(f"{symbol(a)} near {symbol(z)}" for z, a in unseen)
         return f"{named} within {self.cutoff:g} Å not in the training set{self.remedy}" if named else ""
 
@@ -89,13 +96,28 @@ class Domain:
         pairs = None if near is None else {(int(z), int(a)) for z, a in near}
         return cls(known, pairs, float(state["cutoff"]), str(state["remedy"]))
 
-    def check(self, structures: Sequence[Atoms], indices: Sequence[int] | IntArray | None = None) -> None:
+    @cached_property
+    def _families(self) -> frozenset[Family]:
+        return frozenset(self.families)
+
+    @cached_property
+    def _neighbours(self) -> frozenset[SpeciesPair]:
+        return frozenset(self.neighbours or ())
+
+    def check(
+        self,
+        structures: Sequence[Atoms],
+        indices: Sequence[int] | IntArray | None = None,
+        samples: Samples | None = None,
+    ) -> None:
         """Refuse structures with what did not occur in training; they are called by their indices, or 0, 1, 2, ...
+
+        ``samples`` are the same structures, where they are laid out already.
 
         Raises:
             DomainError: listing every structure that is outside, with the reason.
         """
-        if not self.lacks(*structures):  # one look at all of them
+        if not self.lacks(*structures, samples=samples):  # one look at all of them
             return
         found = [(index, atoms, self.lacks(atoms)) for index, atoms in _named(structures, indices)]
         problems = [f"structure {index} ({atoms.get_chemical_formula()}): {why}" for index, atoms, why in found if why]
@@ -114,7 +136,15 @@ def family_counts(structures: Sequence[Atoms], pairs: bool = True) -> dict[Famil
 
 def families_of(structures: Sequence[Atoms], pairs: bool = True) -> set[Family]:
     """Return the families that occur; plus stands for minus, whose blocks may all vanish."""
-    return {family for family in family_counts(structures, pairs) if family.kind != "minus"}
+    compositions = {tuple(sorted(atoms.numbers.tolist())) for atoms in structures}
+    return set().union(*(_families_of(numbers, pairs) for numbers in compositions))
+
+
+@lru_cache(maxsize=256)
+def _families_of(numbers: tuple[int, ...], pairs: bool) -> frozenset[Family]:
+    """Return the families that occur in a molecule of these atomic numbers, but minus."""
+    known = [f for f in families(list(numbers)) if f.kind != "minus" and (pairs or f.kind == "on_site")]
+    return frozenset(f for f in known if f.count(np.array(numbers)))
 
 
 def warn_of_far_pairs(

@@ -96,7 +96,10 @@ class Answers:
 
     def values(self) -> dict[Group, FloatArray]:
         """Return the predicted rows of every group [row, target], structure by structure."""
-        return {group: np.concatenate([tiles[k] for k in sorted(tiles)]) for group, tiles in self._tiles.items()}
+        return {
+            group: np.concatenate([tiles[k] for k in sorted(tiles)]) if len(tiles) > 1 else next(iter(tiles.values()))
+            for group, tiles in self._tiles.items()
+        }
 
 
 @dataclass(frozen=True)

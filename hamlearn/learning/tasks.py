@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 import numpy as np
 
 from hamlearn.angular.ao_order import Orbitals
-from hamlearn.blocks import BlockCovariance, BlockKey, Blocks, split_matrices
+from hamlearn.blocks import BlockCovariance, BlockKey, Blocks, assemble_matrices, split_matrices
+from hamlearn.blocks.assembly import Assembly
 from hamlearn.blocks.keys import block_keys, families
 from hamlearn.config import PropertyTarget
 from hamlearn.learning.data import Data
@@ -22,6 +23,12 @@ from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
+
+Assemblies: TypeAlias = dict[tuple[bytes, tuple[Group, ...]], Assembly]
+"""By atomic numbers and groups of answers."""
+
+MOST_ATOMS, MOST_ASSEMBLIES = 30, 64
+"""Molecules alone up to this size, of as many compositions, have the map from blocks to the matrix kept."""
 
 
 @dataclass
@@ -37,6 +44,9 @@ class MatrixTask:
     orbitals: Orbitals
     keys: dict[Group, list[BlockKey]] = field(default_factory=dict)
     calibration: tuple[float, float] = (1.0, 1.0)
+    _assemblies: dict[tuple[bytes, tuple[Group, ...]], Assembly] = field(
+        default_factory=dict, init=False, repr=False, compare=False
+    )
 
     @property
     def n_targets(self) -> dict[Group, int]:
@@ -54,6 +64,7 @@ class MatrixTask:
         """
         blocks = split_matrices(matrices, numbers, self.orbitals)
         self.keys = by_group([key for key in blocks.values if len(blocks.samples[key.family])])
+        self._assemblies.clear()
         values, owner = {}, {}
         for group, keys in self.keys.items():
             values[group] = np.stack([blocks.values[key].reshape(-1) for key in keys], axis=1)
@@ -68,6 +79,20 @@ class MatrixTask:
             for column, key in enumerate(self.keys[group]):
                 values[key] = rows[:, column].reshape(-1, group.width)
         return Blocks(_samples(numbers), values)
+
+    def matrices(self, answers: Answers, numbers: Sequence[IntArray]) -> list[FloatArray]:
+        """Return the matrices of answers, see :func:`hamlearn.blocks.assemble_matrices`."""
+        if len(numbers) != 1 or len(numbers[0]) > MOST_ATOMS:
+            return assemble_matrices(self.decode(answers, numbers), numbers, self.orbitals)
+        found = answers.values()
+        groups = [group for group in self.keys if group in found]
+        name = np.asarray(numbers[0], dtype=np.int64).tobytes(), tuple(groups)
+        if name not in self._assemblies:
+            if len(self._assemblies) >= MOST_ASSEMBLIES:
+                self._assemblies.clear()
+            columns = [self.keys[group] for group in groups]
+            self._assemblies[name] = Assembly.of(np.frombuffer(name[0], dtype=np.int64), columns, self.orbitals)
+        return [self._assemblies[name](np.concatenate([np.zeros(0), *(found[group].ravel() for group in groups)]))]
 
     def decode_covariances(self, answers: Answers, numbers: Sequence[IntArray]) -> list[BlockCovariance]:
         """Return the covariance of the blocks of every structure."""

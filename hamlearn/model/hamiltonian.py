@@ -11,7 +11,7 @@ import numpy as np
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
-from hamlearn.blocks import BlockKey, assemble_matrices
+from hamlearn.blocks import BlockKey
 from hamlearn.config import MatrixTarget, ModelSettings, QMSettings, RidgeSettings, SaphTarget
 from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.job import SILENT, Job
@@ -185,7 +185,7 @@ class HamiltonianModel(Model):
         covariance: bool = False,
     ) -> list[Prediction]:
         """Put predicted blocks together and add what is known of every molecule."""
-        matrices = assemble_matrices(task.decode(answers, numbers), numbers, task.orbitals)
+        matrices = task.matrices(answers, numbers)
         known = task.decode_covariances(answers, numbers) if covariance else [None] * len(numbers)
         out = []
         for z, matrix, (metric, baseline), v in zip(numbers, matrices, sides, known, strict=True):

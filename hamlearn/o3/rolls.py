@@ -21,15 +21,20 @@ Form: TypeAlias = Literal["matern", "gaussian"]
 MOST_CHARGE, MOST_ROLLS = 12, 240
 """Of the compiled loop; see _rolls.c."""
 
-CELLS = 2**15
-"""Pairs of rows at once: what is known of them stays in the cache."""
+CELLS, HEIGHT = 2**15, 64
+"""Pairs of rows, and rows against all of a basis, at once: what is known of them stays in the cache."""
+
+
+WIDEST, TILE_BYTES = 64, 64
+"""Bytes of a vector where the processor has them, and of the points that a tile holds of a variable; see _rolls.c."""
 
 
 class _Plan(ctypes.Structure):
     _fields_ = [
         *((name, ctypes.c_int64) for name in ("n_a", "n_b", "max_m", "max_M", "n_quarter", "is_gaussian")),
-        ("trig", ctypes.c_void_p),
-        ("place", ctypes.c_void_p),
+        *((name, ctypes.c_void_p) for name in ("trig", "place", "n", "a", "b", "norm_a", "norm_b")),
+        ("n_sums", ctypes.c_int64),
+        *((name, ctypes.c_void_p) for name in ("n_outputs", "weights", "sums")),
     ]
 
 
@@ -37,7 +42,7 @@ class _Plan(ctypes.Structure):
 def _loops() -> dict[torch.dtype, Callable[..., Any]] | None:
     """Return the compiled loop for every precision, None where it was not built."""
     names = {torch.float32: "hamlearn_rolls_float", torch.float64: "hamlearn_rolls_double"}
-    argtypes = [ctypes.POINTER(_Plan), *[ctypes.c_void_p] * 4]
+    argtypes = [ctypes.c_int64, ctypes.POINTER(_Plan), ctypes.c_void_p]
     found = {dtype: load_function("_rolls", name, argtypes) for dtype, name in names.items()}
     loops = {dtype: loop for dtype, loop in found.items() if loop is not None}
     return loops if len(loops) == len(names) else None
@@ -55,10 +60,13 @@ class Points:
     Attributes:
         parts: by charge m their real parts, for m > 0 followed by imaginary ones [1 or 2, row, variable].
         norms: half of the squared norms [row].
+        whole: points that these are some of, from the row ``first`` on.
     """
 
     parts: list[Tensor]
     norms: Tensor
+    first: int = 0
+    whole: Points | None = None
 
     @classmethod
     def of(cls, components: Tensor, charges: IntArray, dtype: torch.dtype = torch.float64) -> Points:
@@ -82,7 +90,21 @@ class Points:
 
     def rows(self, start: int, stop: int) -> Points:
         """Return some of the rows."""
-        return Points([x[:, start:stop] for x in self.parts], self.norms[start:stop])
+        return Points([x[:, start:stop] for x in self.parts], self.norms[start:stop], start, self)
+
+    @property
+    def width(self) -> int:
+        """How many rows a tile has."""
+        return TILE_BYTES // self.norms.element_size()
+
+    @cached_property
+    def tiles(self) -> Tensor:
+        """All variables of every so many rows, as the compiled loop reads them [tile, m, variable, part, row]."""
+        if self.whole is not None and self.first % self.width == 0:
+            return self.whole.tiles[self.first // self.width :]
+        padded = [torch.nn.functional.pad(x, (0, 0, 0, -len(self) % self.width)) for x in self.parts]
+        tiles = [x.unflatten(1, (-1, self.width)).permute(1, 3, 0, 2).flatten(1, 2) for x in padded]
+        return torch.cat(tiles, dim=1).contiguous()
 
 
 class RollAverage:
@@ -130,6 +152,12 @@ class RollAverage:
             weights: [output, part, row of b].
         """
         sums = {key: torch.zeros((*w.shape[:2], len(a)), dtype=torch.float64) for key, w in weights.items()}
+        if a.norms.dtype == torch.float64 and self._is_compiled_for(a):
+            for start in range(0, len(a), HEIGHT):
+                own = a.rows(start, start + HEIGHT)
+                for key, some in self._sums(own, b, weights).items():
+                    sums[key][:, :, start : start + HEIGHT] = some
+            return {key: torch.complex(*x.unbind(dim=1)) if key[0] else x[:, 0] for key, x in sums.items()}
         for rows, columns, planes in self._tiles(a, b):
             every = planes.double()
             for key, w in weights.items():
@@ -148,7 +176,7 @@ class RollAverage:
 
     def _tiles(self, a: Points, b: Points) -> Iterator[tuple[slice, slice, Tensor]]:
         """Yield rows, columns and the planes of their kernels [plane, row, column]."""
-        step = max(1, min(len(b), CELLS // max(1, min(len(a), 32))))
+        step = max(1, min(len(b), CELLS // max(1, min(len(a), 32)) // b.width * b.width))
         height = max(1, CELLS // step)
         for first in range(0, len(a), height):
             last = min(first + height, len(a))
@@ -159,28 +187,60 @@ class RollAverage:
 
     def planes(self, a: Points, b: Points) -> Tensor:
         """Return the kernels of all keys one after another, rr, ri, ir and ii for M > 0 [plane, row of a, row of b]."""
-        table = _products(a, b)
-        loops, n_planes = _loops(), max((place.stop for place in self._places.values()), default=0)
-        max_m, max_M = len(a.parts) - 1, max((M for M, _ in self.keys), default=0)
-        if loops is None or max(max_m, max_M) > MOST_CHARGE or self.n_rolls > MOST_ROLLS:
-            return self._by_torch(table, a.norms, b.norms)
-        out = table.new_empty((n_planes, len(a), len(b)))
-        place = self._table_of_places
-        trig = _trigonometry(self.n_rolls, max(max_m, max_M))
+        if not self._is_compiled_for(a):
+            return self._by_torch(_products(a, b), a.norms, b.norms)
+        out = a.norms.new_empty((max((place.stop for place in self._places.values()), default=0), len(a), len(b)))
+        self._run(a, b, out.data_ptr(), {})
+        return out
+
+    def _sums(self, a: Points, b: Points, weights: Mapping[Key, Tensor]) -> dict[Key, Tensor]:
+        """Return sum_b k(a, b) w_b of every key [output, part, row of a]; kernels are not held."""
+        ordered = sorted(weights, key=lambda key: (key[0], -key[1]))
+        n_outputs = np.zeros(2 + max((M for M, _ in self.keys), default=0), dtype=np.int64)
+        for M, sign in ordered:
+            n_outputs[M + 1 if M else int(sign == -1)] = len(weights[M, sign])
+        sizes = [weights[key].shape[0] * weights[key].shape[1] for key in ordered]
+        every = (
+            torch.cat([weights[key].flatten(0, 1) for key in ordered]) if ordered else a.norms.new_zeros((0, len(b)))
+        )
+        sums = a.norms.new_zeros((len(a), len(every), b.width))
+        others = {
+            "n_sums": len(every),
+            "n_outputs": n_outputs.ctypes.data,
+            "weights": every.data_ptr(),
+            "sums": sums.data_ptr(),
+        }
+        self._run(a, b, None, others)
+        parts = sums.sum(dim=2).T.split(sizes)
+        return {key: x.unflatten(0, weights[key].shape[:2]) for key, x in zip(ordered, parts, strict=True)}
+
+    def _is_compiled_for(self, a: Points) -> bool:
+        """Return whether the compiled loop takes points."""
+        largest = max(len(a.parts) - 1, max((M for M, _ in self.keys), default=0))
+        return is_compiled() and largest <= MOST_CHARGE and self.n_rolls <= MOST_ROLLS
+
+    def _run(self, a: Points, b: Points, out: int | None, others: Mapping[str, int]) -> None:
+        """Run the compiled loop."""
+        loops, max_m, max_M = _loops(), len(a.parts) - 1, max((M for M, _ in self.keys), default=0)
+        assert loops is not None
+        place, trig = self._table_of_places, _trigonometry(self.n_rolls, max(max_m, max_M))
+        counts = np.array([x.shape[2] for x in a.parts])
+        parts = [part.contiguous() for x in a.parts for part in (x[0], x[-1])]
+        left = (ctypes.c_void_p * len(parts))(*(x.data_ptr() for x in parts))
+        tiles, norm_a, norm_b = b.tiles, a.norms.contiguous(), b.norms.contiguous()
         plan = _Plan(
             len(a), len(b), max_m, max_M, self.n_rolls // 4, self.form == "gaussian", trig.ctypes.data,
-            place.ctypes.data,
+            place.ctypes.data, counts.ctypes.data, ctypes.addressof(left), tiles.data_ptr(), norm_a.data_ptr(),
+            norm_b.data_ptr(), **others,
         )  # fmt: skip
-        norms = [x.norms.contiguous() for x in (a, b)]
-        loops[table.dtype](plan, table.data_ptr(), *(x.data_ptr() for x in norms), out.data_ptr())
-        return out
+        loops[a.norms.dtype](WIDEST, plan, out)
 
     @cached_property
     def _table_of_places(self) -> IntArray:
         """The same as the compiled loop wants them, -1 for planes that are not wanted."""
         out = np.full(2 + 4 * max((M for M, _ in self.keys), default=0), -1, dtype=np.int64)
-        for (M, sign), place in self._places.items():
-            first = 4 * M - 2 if M else (0 if sign == 1 else 1)
+        for key, place in self._places.items():
+            first = 4 * key[0] - 2 if key[0] else int(key[1] == -1)
             out[first : first + place.stop - place.start] = np.arange(place.start, place.stop)
         return out
 

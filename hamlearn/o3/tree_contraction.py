@@ -86,14 +86,27 @@ class TreeContraction:
         Raises:
             ValueError: if there are more or fewer parts than those of the variables.
         """
+        loop = self._loop(components)
+        return self._by_torch(components) if loop is None else self._program(components.dtype).run(loop, components)
+
+    def rows(self, components: Tensor) -> Tensor:
+        """Return the same as real numbers, of every key real parts before imaginary ones [part, row]."""
+        loop = self._loop(components)
+        if loop is None:
+            return real_rows(self._by_torch(components))
+        return self._program(components.dtype).rows_of(loop, components)
+
+    def _loop(self, components: Tensor) -> Callable[..., Any] | None:
+        """Return the compiled loop for components, None where torch is needed."""
         self.tree.variables.check(components)
         recorded = torch.is_grad_enabled() and components.requires_grad
         loops = None if recorded or components.device.type != "cpu" else _loops()
-        if loops is None or components.dtype not in loops:
-            return self._by_torch(components)
-        if components.dtype not in self._programs:
-            self._programs[components.dtype] = _Program(self.tree, self.weights, components.dtype)
-        return self._programs[components.dtype].run(loops[components.dtype], components.detach())
+        return None if loops is None else loops.get(components.dtype)
+
+    def _program(self, dtype: torch.dtype) -> _Program:
+        if dtype not in self._programs:
+            self._programs[dtype] = _Program(self.tree, self.weights, dtype)
+        return self._programs[dtype]
 
     def _by_torch(self, components: Tensor) -> dict[Key, Tensor]:
         sums = [self._tile(tile) for tile in torch.split(components, self.tree.rows_at_once(components), dim=1)]
@@ -157,6 +170,15 @@ class _Program:
 
     def run(self, loop: Callable[..., Any], components: Tensor) -> dict[Key, Tensor]:
         """Return the sums of every key [output, row]."""
+        out, answers = self.rows_of(loop, components), {}
+        for key, (start, middle, end) in self.rows.items():
+            re, im = out[start:middle], out[middle:end]
+            answers[key] = torch.complex(re, im) if key[0] else (re if key[1] == 1 else im)
+        return answers
+
+    def rows_of(self, loop: Callable[..., Any], components: Tensor) -> Tensor:
+        """Return real and imaginary parts of all sums [part, row]."""
+        components = components.detach()
         values = components if components.stride(1) == 1 else components.contiguous()
         n_parts, n = values.shape
         out = values.new_zeros((self.n_rows, n))
@@ -170,11 +192,13 @@ class _Program:
             )  # fmt: skip
 
         _in_threads(rows, n, BLOCK_BYTES // values.element_size(), self.n_terms * n // TERMS_PER_THREAD)
-        answers = {}
-        for key, (start, middle, end) in self.rows.items():
-            re, im = out[start:middle], out[middle:end]
-            answers[key] = torch.complex(re, im) if key[0] else (re if key[1] == 1 else im)
-        return answers
+        return out
+
+
+def real_rows(sums: Mapping[Key, Tensor]) -> Tensor:
+    """Return sums as real numbers, of every key real parts before imaginary ones [part, row]."""
+    parts = [(x.real, x.imag) if x.is_complex() else (x,) for x in sums.values()]
+    return torch.cat([part for both in parts for part in both])
 
 
 def _in_threads(rows: Callable[[int, int], None], n: int, block: int, n_worth: int) -> None:

@@ -67,6 +67,8 @@ class Samples:
     cells: FloatArray
     periodic: BoolArray
     _within: dict[float, Pairs] = field(default_factory=dict, repr=False)
+    _neighbours: dict[float, set[SpeciesPair]] = field(default_factory=dict, repr=False)
+    _of_element: dict[int, IntArray] = field(default_factory=dict, repr=False)
 
     @classmethod
     def of(cls, structures: Sequence[Atoms]) -> Samples:
@@ -81,7 +83,7 @@ class Samples:
 
     def at(self, positions: Tensor) -> Samples:
         """Return the same atoms at other positions [atom, 3], Å, or at the same ones to differentiate by."""
-        return replace(self, positions=positions, _within={})
+        return replace(self, positions=positions, _within={}, _neighbours={})
 
     @property
     def n_structures(self) -> int:
@@ -98,9 +100,15 @@ class Samples:
         """Position of every atom among those of its species [atom]."""
         out = np.empty(len(self.species), dtype=np.int64)
         for z in self.elements:
-            own = self.species == z
-            out[own] = np.arange(int(own.sum()))
+            own = self.of_element(z)
+            out[own] = np.arange(len(own))
         return out
+
+    def of_element(self, z: int) -> IntArray:
+        """Return the positions of the atoms of an element."""
+        if z not in self._of_element:
+            self._of_element[z] = np.flatnonzero(self.species == z)
+        return self._of_element[z]
 
     def within(self, cutoff: float) -> Pairs:
         """Return every ordered pair closer than a cut-off, Å, also those of an atom with images of itself."""
@@ -111,9 +119,11 @@ class Samples:
 
     def neighbours(self, cutoff: float) -> set[SpeciesPair]:
         """Return the elements (centre, neighbour) of all pairs within a cut-off, Å."""
-        pairs = self.within(cutoff)
-        seen = np.unique(self.species[pairs.i] << 32 | self.species[pairs.j])  # one number sorts faster than two
-        return {(int(both >> 32), int(both & 0xFFFFFFFF)) for both in seen}
+        if cutoff not in self._neighbours:
+            pairs = self.within(cutoff)
+            seen = np.unique(self.species[pairs.i] << 32 | self.species[pairs.j])  # one number sorts faster than two
+            self._neighbours[cutoff] = {(both >> 32, both & 0xFFFFFFFF) for both in seen.tolist()}
+        return self._neighbours[cutoff]
 
     def family(self, family: Family) -> Pairs:
         """Return the pairs of a family, rows as in :meth:`Family.samples`, however far apart, with no shift."""

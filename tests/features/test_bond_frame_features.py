@@ -14,6 +14,7 @@ from hamlearn.features import bond_rows
 from hamlearn.features.bond_frame import BondFrame
 from hamlearn.features.bond_rows import Bonds
 from hamlearn.features.bond_variables import exchange
+from hamlearn.o3 import bonds
 from hamlearn.structures import permute, random_rotation, rotate, translate
 from hamlearn.structures.samples import Samples
 from hamlearn.testing.exact_problems import small_molecules
@@ -108,11 +109,28 @@ def test_exchange_is_its_own_inverse_and_transpose():
     np.testing.assert_array_equal(matrix @ matrix, np.eye(len(matrix)))
 
 
+@pytest.mark.skipif(not bonds.is_compiled(), reason="not compiled")
+@pytest.mark.parametrize("kind", KINDS)
+def test_variables_of_the_compiled_loop_are_those_of_torch(frame, kind):
+    """Of as many rows as it takes at once, of fewer and of none; with torch they can be differentiated."""
+    contraction, sides = frame.contractions_[kind], ("i", "j", "both") if kind.is_like else ("i",)
+    for structures in (KNOWN, NEW[:1], [Atoms("O")]):
+        samples = Samples.of(structures)
+        rows = frame.tile(samples).rows[kind]
+        recorded = frame.tile(samples.at(samples.positions.clone().requires_grad_())).rows[kind]
+        assert rows.frames.are_plain and not recorded.frames.are_plain
+        for side in sides:
+            found, expected = (contraction.components(some, side) for some in (rows, recorded))
+            assert expected.requires_grad and not found.requires_grad
+            np.testing.assert_allclose(found, expected.detach(), rtol=0, atol=1e-14)
+            assert found.shape[1] == len(rows) * (1 + (side == "both"))
+
+
 @pytest.mark.parametrize("kind", KINDS)
 def test_variables_are_uncorrelated_and_have_the_variances_that_are_kept(frame, kind):
     """Over the training set; like pairs count from either end, and those with a charge are not centred."""
     rows, contraction = frame.tile(Samples.of(KNOWN)).rows[kind], frame.contractions_[kind]
-    both = [contraction.components(rows, exchanged) for exchanged in ((False, True) if kind.is_like else (False,))]
+    both = [contraction.components(rows, side) for side in (("i", "j") if kind.is_like else ("i",))]
     x = torch.cat(both, dim=1).numpy()
     n, n_real = len(contraction.charges), int((contraction.charges == 0).sum())
     found = x[:n] @ x[:n].T / x.shape[1]

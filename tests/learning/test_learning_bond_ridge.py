@@ -16,6 +16,7 @@ from hamlearn.learning import bond_budget
 from hamlearn.learning.bond_problems import PairProblem
 from hamlearn.learning.bond_ridge import BondFrameLearner
 from hamlearn.learning.registry import new_learner
+from hamlearn.o3 import bonds
 from hamlearn.structures import permute, random_rotation, rotate, translate
 from hamlearn.structures.families import Family
 from hamlearn.testing.exact_problems import MatrixProblem, PropertyProblem, small_molecules
@@ -55,6 +56,15 @@ def size(data):
 
 def values(learner, structures):
     return learner.predict(structures, SILENT).values()
+
+
+@pytest.mark.skipif(not bonds.is_compiled(), reason="not compiled")
+def test_answers_of_the_compiled_loops_are_those_of_torch(learner, size, monkeypatch):
+    """Blocks of every L, of one structure and of several."""
+    before = [values(learner, some) for some in (NEW, NEW[:1])]
+    monkeypatch.setattr(bonds, "is_compiled", lambda: False)
+    for found, some in zip(before, (NEW, NEW[:1]), strict=True):
+        assert_rows(values(learner, some), found, 1e-13 * size)
 
 
 def test_the_settings_choose_the_learner(learner):

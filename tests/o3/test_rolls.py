@@ -55,12 +55,15 @@ def by_hand(form, a, b, key, n):
     return total / (2 * n)
 
 
-@pytest.fixture(params=["compiled", "torch"])
+@pytest.fixture(params=[16, 32, 64, "torch"])
 def backend(request, monkeypatch):
+    """Of the compiled loop vectors of 16 bytes, and of more where the processor has them."""
     if request.param == "torch":
         monkeypatch.setattr(rolls, "_loops", lambda: None)
     elif not rolls.is_compiled():
         pytest.skip("not compiled")
+    else:
+        monkeypatch.setattr(rolls, "WIDEST", request.param)
 
 
 @pytest.mark.usefixtures("backend")
@@ -82,7 +85,8 @@ def test_tiles_do_not_matter(monkeypatch):
     average = RollAverage("matern", 24, KEYS)
     whole = average.between(points(a), points(b))
     weights = {(M, s): torch.randn(3, 2 if M else 1, 45, dtype=torch.float64) for M, s in KEYS}
-    monkeypatch.setattr(rolls, "CELLS", 100)
+    monkeypatch.setattr(rolls, "CELLS", 800)
+    monkeypatch.setattr(rolls, "HEIGHT", 15)
     tiled, sums = average.between(points(a), points(b)), average.weighted(points(a), points(b), weights)
     single = average.between(points(a, torch.float32), points(b, torch.float32))
     for key, k in whole.items():
