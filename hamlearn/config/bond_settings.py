@@ -38,7 +38,14 @@ class BondDensity(DensitySettings):
     )
     bond_width_angstrom: float = Field(default=0.8, gt=0, description="width of the switch at bond_cutoff_angstrom, Å")
     length: float = Field(
-        default=1.5, gt=0, description="length of the variables at which high orders count, in units of their spread"
+        default=1.2, gt=0, description="length of the variables at which high orders count, in units of their spread"
+    )
+    relevance: float = Field(
+        default=0.3,
+        ge=0,
+        le=1,
+        description="power of the mean squared slopes of blocks by which variables are stretched, of 30 molecules or "
+        "more; 0: they count as they vary",
     )
 
     @model_validator(mode="after")

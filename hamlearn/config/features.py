@@ -59,14 +59,15 @@ class BondFrameFeatures(BondDensity, FeatureSettings):
     max_nu_centre: int = Field(default=4, ge=2, le=6, description="order of the one-centre features, the bond included")
     max_nu_pair: int = Field(default=4, ge=1, le=6, description="total order of the pair features, both ends together")
     threshold: float = Field(
-        default=1e-8,
+        default=1e-9,
         gt=0,
         lt=1,
         description="least prior variance of a product that is kept, its importance; ten times as much for atoms",
     )
-    max_features: int = Field(
-        default=6000,
+    max_features: int | None = Field(
+        default=None,
         ge=1,
         le=50_000,
-        description="most features of one symmetry, the most important; all bonds and |M| of an atom share them",
+        description="most features of one symmetry, the most important; all bonds and |M| of an atom share them; null: "
+        "6000, or fewer as memory holds, and twice as many where samples are fewer than that",
     )

@@ -75,7 +75,11 @@ class RidgeSettings(ModelSettings):
     """Ridge regression of equivariant features."""
 
     kind: Literal["ridge"] = Field(default="ridge", description="ridge regression of features")
-    features: FeatureSettings = Field(default=CoupledFeatures(), description="neighbour densities and features")
+    features: FeatureSettings = Field(
+        default=CoupledFeatures(),
+        description="neighbour densities and features; where a workflow leaves them out: coupled for matrices of "
+        "molecules of up to three atoms and for properties, bond_frame for matrices of larger ones",
+    )
     max_features: int | None = Field(
         default=None, ge=1, description="most features kept of each symmetry, chosen by features_by; null: all"
     )

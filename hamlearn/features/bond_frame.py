@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
-from typing import ClassVar, Generic, Protocol, Self, TypeVar
+from typing import Any, ClassVar, Generic, Protocol, Self, TypeVar
 
 import numpy as np
 import torch
@@ -23,8 +23,22 @@ from hamlearn.types import FloatArray
 
 Settings = TypeVar("Settings", bound=BondDensity)
 
+MOST_PRODUCTS = 6000
+"""Of one symmetry, unless settings or memory say otherwise."""
+
 SITE_THRESHOLD = 10.0
 """Features of sites are fewer for as good an answer: one density, and bonds that hardly change."""
+
+
+FIRST_SHARE = 1e-6
+"""As SMALLEST_SHARE of variables that are stretched: what hardly varies may be what matters."""
+
+
+class SlopesOf(Protocol):
+    """What finds how steep blocks are along variables."""
+
+    def __call__(self, variables: BondVariables[Any], /) -> dict[Bonds, list[Tensor]]:
+        """Return mean products of derivatives by the variables of every |m| of kinds of bonds [variable, variable]."""
 
 
 class Sums(Protocol):
@@ -65,12 +79,14 @@ class BondVariables(ABC, Generic[Settings]):
         """Largest l of harmonics."""
         return max([self.settings.max_l, *self.charges_.values()])
 
-    def fit(self, batches: Iterable[Samples], charges: Mapping[Bonds, int]) -> Self:
+    def fit(self, batches: Iterable[Samples], charges: Mapping[Bonds, int], slopes_of: SlopesOf | None = None) -> Self:
         """Learn radial functions, variables and what is made of them, one batch of structures at a time.
 
         Args:
             batches: training structures.
             charges: largest |M| that is wanted of every kind of bonds; kinds that do not occur are left out.
+            slopes_of: what finds how steep blocks are along the variables, see :meth:`BondContraction.stretched`;
+                None: variables count as they vary.
         """
         batches = list(batches)
         self.expansion_ = DensityExpansion(self.settings).fit(batches)
@@ -79,8 +95,13 @@ class BondVariables(ABC, Generic[Settings]):
             for kind, rows in self._tile(samples, list(charges), 0).rows.items():
                 moments[kind].add(rows)
         found = {kind: m for kind, m in moments.items() if m.n_rows}
-        self.contractions_ = {k: m.contraction(self.settings.length, self.SMALLEST_SHARE) for k, m in found.items()}
+        smallest = min(self.SMALLEST_SHARE, 1.0 if slopes_of is None else FIRST_SHARE)
+        self.contractions_ = {kind: m.contraction(self.settings.length, smallest) for kind, m in found.items()}
         self.charges_ = {kind: charges[kind] for kind in self.contractions_}
+        if slopes_of is not None:
+            for kind, slopes in slopes_of(self).items():
+                own = self.contractions_[kind]
+                self.contractions_[kind] = own.stretched(slopes, self.settings.relevance, self.SMALLEST_SHARE)
         self._plant()
         return self
 
@@ -100,7 +121,8 @@ class BondVariables(ABC, Generic[Settings]):
         """Return what was learned, by name."""
         out = self.expansion_.state()
         for kind, contraction in self.contractions_.items():
-            named = contraction.state() | {"max_charge": torch.tensor(self.charges_[kind])} | self._fingerprint(kind)
+            named = contraction.state() | {"max_charge": torch.tensor(self.charges_[kind])} | self._chosen(kind)
+            named |= self._fingerprint(kind)
             out |= {f"bond.{kind.kind}.{kind.first}.{kind.second}.{name}": x for name, x in named.items()}
         return out
 
@@ -117,6 +139,7 @@ class BondVariables(ABC, Generic[Settings]):
         known = {bonds: own.pop("products", None) for bonds, own in found.items()}
         for bonds, own in found.items():
             out.charges_[bonds] = int(own.pop("max_charge"))
+            out._choose(bonds, own)
             out.contractions_[bonds] = BondContraction.from_state(own)
         out._plant()
         for bonds, fingerprint in known.items():
@@ -130,6 +153,13 @@ class BondVariables(ABC, Generic[Settings]):
     def _fingerprint(self, kind: Bonds) -> dict[str, Tensor]:
         """Return by name what tells which products weights belong to; nothing where there are none."""
         return {}
+
+    def _chosen(self, kind: Bonds) -> dict[str, Tensor]:
+        """Return by name what was chosen beside the variables."""
+        return {}
+
+    def _choose(self, kind: Bonds, named: dict[str, Tensor]) -> None:
+        """Take what :meth:`_chosen` returned out of named tensors."""
 
     def _tile(self, samples: Samples, kinds: Sequence[Bonds], max_L: int) -> BondTile:
         return BondTile(self.settings, (self.expansion_, self._of_distance), samples, kinds, max_L)
@@ -156,6 +186,9 @@ class BondFrame(BondVariables[BondFrameFeatures]):
     Args:
         settings: the section ``model.features`` of kind bond_frame.
 
+    Attributes:
+        most_: largest number of products of one symmetry of every kind of bonds, where settings leave it open.
+
     Source: N-centre features of Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 8 and 10 to 15.
     """
 
@@ -164,6 +197,7 @@ class BondFrame(BondVariables[BondFrameFeatures]):
     def __init__(self, settings: BondFrameFeatures) -> None:
         super().__init__(settings)
         self.trees_: dict[Bonds, MonomialTree] = {}
+        self.most_: dict[Bonds, int] = {}
 
     def products(self, tile: BondTile, kind: Bonds, exchanged: bool = False) -> dict[Key, Tensor]:
         """Return the chosen products of a kind of bonds [feature, row]; those asked for last are kept in the tile."""
@@ -197,11 +231,19 @@ class BondFrame(BondVariables[BondFrameFeatures]):
         digest = hashlib.sha256(b"".join(tree.factors(key)[0].astype(np.int64).tobytes() for key in tree.keys))
         return {"products": torch.tensor(list(digest.digest()), dtype=torch.uint8)}
 
+    def _chosen(self, kind: Bonds) -> dict[str, Tensor]:
+        return {"most": torch.tensor(self.most_[kind])} if kind in self.most_ else {}
+
+    def _choose(self, kind: Bonds, named: dict[str, Tensor]) -> None:
+        if "most" in named:
+            self.most_[kind] = int(named.pop("most"))
+
     def _plant(self) -> None:
         """Choose the products of every kind of bonds."""
         s = self.settings
         for kind, contraction in self.contractions_.items():
-            order, most, threshold = s.max_nu_pair, s.max_features, s.threshold
+            order, threshold = s.max_nu_pair, s.threshold
+            most = s.max_features or self.most_.get(kind, MOST_PRODUCTS)
             if kind.kind == "site":  # features of all bonds and |M| stand side by side
                 order, threshold = s.max_nu_centre - 1, SITE_THRESHOLD * s.threshold
                 most = max(1, most // (len(self.neighbours(kind.first)) * (self.charges_[kind] + 1)))

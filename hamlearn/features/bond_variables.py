@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -18,6 +18,9 @@ from hamlearn.types import FloatArray, IntArray
 
 ROUNDING = 1e-12
 """Variances below this fraction of the mean square are those of variables that never change."""
+
+RELEVANCE = 1e-3, 1e2
+"""Least and largest squared slope along a variable, in units of their mean: what lies beyond is noise of few data."""
 
 DISTANCE_SHARE = 0.2
 """Mean squared norm of the functions of the distance, before they are centred; that of each density is 1."""
@@ -87,6 +90,48 @@ class BondContraction:
                 imaginary.append(y[:, n:])
             real.append(y[:, :n] if m else y - self._shift.to(y))
         return torch.cat([*real, *imaginary])
+
+    def scaled(self, factor: float) -> BondContraction:
+        """Return the contraction to variables that are so many times larger."""
+        vectors = [factor * v for v in self.vectors]
+        return BondContraction(self.mean, vectors, factor**2 * self.variances, self.n_channels)
+
+    def stretched(self, slopes: Sequence[Tensor], power: float, smallest: float) -> BondContraction:
+        """Return the contraction to x' = A^(power / 2) x, principal components anew; their total variance stays.
+
+        Args:
+            slopes: A of every |m|, mean products of derivatives of what is learned by the variables [variable,
+                variable]; of rows seen from either end where ends may be exchanged.
+            power: 0 leaves variables as they are; at 1 distances are those of what is learned, to first order.
+            smallest: share of the total variance below which components are dropped.
+
+        Source: Radhakrishnan, Beaglehole, Pandit, Belkin, Science 383, 1461 (2024), eq. 1.
+        """
+        counts = [v.shape[1] for v in self.vectors]
+        by_m = torch.from_numpy(self.variances).split(counts)
+        total = float(self.variances.sum())
+        unit = sum(float(s.diagonal() @ x) for s, x in zip(slopes, by_m, strict=True)) / max(total, ROUNDING)
+        if not unit > 0:
+            return self
+        found = []
+        for v, a, variances in zip(self.vectors, slopes, by_m, strict=True):
+            relevance, directions = torch.linalg.eigh(a / unit)
+            stretch = (directions * relevance.clamp(*RELEVANCE) ** (power / 2)) @ directions.T
+            values, turn = torch.linalg.eigh(stretch @ torch.diag(variances) @ stretch)
+            found.append((values.flip(0), v @ stretch @ turn.flip(1)))
+        factor = total / sum(float(values.sum()) for values, _ in found)
+        kept = [factor * values > smallest * total for values, _ in found]
+        vectors = [(factor**0.5 * v[:, k]).contiguous() for (_, v), k in zip(found, kept, strict=True)]
+        variances = torch.cat([factor * values[k] for (values, _), k in zip(found, kept, strict=True)])
+        return BondContraction(self.mean, vectors, variances.numpy(), self.n_channels)
+
+    def symmetrised(self, slopes: Sequence[Tensor]) -> list[Tensor]:
+        """Return the mean of products of derivatives of rows as they are and seen from the other end."""
+        out = []
+        for m, (v, a) in enumerate(zip(self.vectors, slopes, strict=True)):
+            other = torch.linalg.lstsq(v, exchange(v, len(self.vectors) - m, self.n_channels)).solution
+            out.append((a + other.T @ a @ other) / 2)
+        return out
 
     def state(self) -> dict[str, Tensor]:
         """Return everything by name."""

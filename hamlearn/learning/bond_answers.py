@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from hamlearn.features.bond_frame import BondVariables
+from hamlearn.features.bond_frame import BondVariables, Sums
 from hamlearn.features.bond_rows import BondRows, Bonds, BondTile
 from hamlearn.learning.bond_problems import PairProblem, Problem
 from hamlearn.learning.groups import Group
@@ -106,7 +106,7 @@ class _KindAnswers:
     def __init__(self, columns: _Columns, frame: BondVariables, kind: Bonds, slots: Sequence[_Slot]) -> None:
         self._variables = frame.contractions_[kind]
         weights = {key: np.hstack(parts) for key, parts in columns.weights.items()}
-        self._sums = frame.sums(kind, weights)
+        self.sums = frame.sums(kind, weights)
         self._keys = list(weights)
         first: dict[Key, tuple[int, int]] = {}
         total = 0
@@ -140,7 +140,7 @@ class _KindAnswers:
             out: blocks of all slots, [sample, 2L+1, target] flattened.
             offsets: where those of every slot begin, and the last one ends.
         """
-        sums = self._sums.rows(self._variables.components(rows, "i" if self._eta is None else "both"))
+        sums = self.sums.rows(self._variables.components(rows, "i" if self._eta is None else "both"))
         if rows.frames.are_plain:
             self._compiled.add(sums, rows.frames, rows.own, out, offsets[self._slots])
             return
@@ -206,6 +206,10 @@ class BondAnswers:
         self._groups, self._slots = list(offsets), _Slot.all(n_targets)
         self._constants = [np.concatenate([constants[group] for group in slot.sizes]) for slot in self._slots]
         self._kinds = {kind: _KindAnswers(own, frame, kind, self._slots) for kind, own in columns.items()}
+
+    def sums(self) -> dict[Bonds, Sums]:
+        """Return the sums over products that answers are made of, of every kind of bonds."""
+        return {kind: own.sums for kind, own in self._kinds.items()}
 
     def rows(self, tile: BondTile, numbers: Sequence[IntArray]) -> dict[Group, FloatArray]:
         """Return the blocks of every group [row, target].

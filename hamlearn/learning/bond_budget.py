@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import numpy as np
 
 from hamlearn.config import BondFrameFeatures, RidgeSettings
-from hamlearn.features.bond_frame import BondFrame
+from hamlearn.features.bond_frame import MOST_PRODUCTS, BondFrame
 from hamlearn.features.bond_rows import Bonds
 from hamlearn.learning.bond_problems import PairProblem, Problem, problems_of
+from hamlearn.learning.domain import family_counts
 from hamlearn.learning.groups import Group
 from hamlearn.learning.left_out import FEWEST_PARTS, MOST_HELD_OUT
 from hamlearn.learning.limits import refuse_beyond
@@ -24,6 +25,9 @@ if TYPE_CHECKING:
 
 MOST_STRUCTURES = 64
 """In a tile, however large the memory: more are no faster."""
+
+FEWEST_PRODUCTS = 500
+"""What memory must hold where settings leave the number of features open."""
 
 SQUARES = 8
 """Of the smaller of rows and features alive at the peak of a fit, beside the parts it is made of."""
@@ -81,33 +85,49 @@ class BondBudget:
         Raises:
             ConfigError: naming the largest max_features that does.
         """
-        given, memory_gb = self.features, self.settings.memory_gb
+        given, memory_gb = self.features.max_features, self.settings.memory_gb
+        needed = self._needed(structures, n_targets, held_out)
+        largest = _largest(needed, given or FEWEST_PRODUCTS, memory_gb)
+        what = f"model.features.max_features = {given}" if given else f"{FEWEST_PRODUCTS}, the fewest of use,"
+        remedy = [f"set model.features.max_features: {largest}"] * (largest > 0)
+        remedy += ["drop model.error_bars"] * (held_out or bool(self.settings.error_bars))
+        refuse_beyond(
+            memory_gb,
+            needed(given or FEWEST_PRODUCTS),
+            f"fits of as many features of one symmetry as {what} need",
+            " or ".join(["raise memory_gb", *remedy]),
+        )
+
+    def most(
+        self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool, kinds: Iterable[Bonds]
+    ) -> dict[Bonds, int]:
+        """Return how many products of one symmetry kinds of bonds may have, as memory holds; none if settings say."""
+        if self.features.max_features is not None:
+            return {}
+        counts = family_counts(structures)
+        found = _largest(self._needed(structures, n_targets, held_out), MOST_PRODUCTS, self.settings.memory_gb)
+        return {kind: _of_few(found, counts.get(kind.family, 0)) for kind in kinds}
+
+    def _needed(
+        self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool
+    ) -> Callable[[int], float]:
+        """Return what gives the memory of a largest number of features, GB."""
         numbers = numbers_of(structures)
         n_elements = len({int(z) for own in numbers for z in own})
         problems = problems_of(list(n_targets))
-        n_rows = [problem.width * sum(_n_samples(problem.groups[0], own) for own in numbers) for problem in problems]
+        n_samples = [sum(_n_samples(problem.groups[0], own) for own in numbers) for problem in problems]
         parts = Parts.of(len(structures), self.settings.folds, held_out)
-        bars = held_out or bool(self.settings.error_bars)
+        bars, open_ = held_out or bool(self.settings.error_bars), self.features.max_features is None
 
-        def needed(max_features: int) -> float:
-            plan = given.model_copy(update={"max_features": max_features})
-            sizes = [problem.most_features(plan, n_elements) for problem in problems]
-            both = list(zip(sizes, n_rows, strict=True))
+        def needed(most: int) -> float:
+            both = [
+                (problem.most_features(_of_few(most, n) if open_ else most, n_elements), problem.width * n)
+                for problem, n in zip(problems, n_samples, strict=True)
+            ]
             kept = sum(posterior_gigabytes(q, n) for q, n in both) if bars else 0.0
             return kept + max((fit_gigabytes(q, n, parts, bars) for q, n in both), default=0.0)
 
-        low, high = 0, given.max_features
-        if needed(high) > memory_gb:
-            while high - low > 1:
-                middle = (low + high) // 2
-                low, high = (low, middle) if needed(middle) > memory_gb else (middle, high)
-        remedy = [f"set model.features.max_features: {low}"] * (low > 0) + ["drop model.error_bars"] * bars
-        refuse_beyond(
-            memory_gb,
-            needed(given.max_features),
-            f"fits of as many features of one symmetry as model.features.max_features = {given.max_features} need",
-            " or ".join(["raise memory_gb", *remedy]),
-        )
+        return needed
 
     def tiles(
         self, structures: Sequence[Atoms], frame: BondFrame, problems: Sequence[Problem], reserved: float = 0.0
@@ -141,6 +161,22 @@ class BondBudget:
         step = max(1, min(MOST_STRUCTURES, int(most / one) if one else MOST_STRUCTURES))
         for start in range(0, len(structures), step):
             yield start, min(start + step, len(structures))
+
+
+def _of_few(most: int, n_samples: int) -> int:
+    """Return how many products there are for a number of samples: of few they cost little, and many are of use."""
+    return 2 * most if n_samples < most else most
+
+
+def _largest(needed: Callable[[int], float], most: int, memory_gb: float) -> int:
+    """Return the largest number of features that fits, at most this."""
+    if needed(most) <= memory_gb:
+        return most
+    low, high = 0, most
+    while high - low > 1:
+        middle = (low + high) // 2
+        low, high = (low, middle) if needed(middle) > memory_gb else (middle, high)
+    return low
 
 
 def fit_gigabytes(n_features: int, n_rows: int, parts: Parts, error_bars: bool) -> float:

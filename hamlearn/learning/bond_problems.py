@@ -17,7 +17,6 @@ import torch
 from torch import Tensor
 
 from hamlearn.angular.elements import symbol
-from hamlearn.config import BondFrameFeatures
 from hamlearn.display import listed
 from hamlearn.errors import DomainError
 from hamlearn.features.bond_frame import BondFrame, BondVariables
@@ -95,9 +94,9 @@ class PairProblem:
         """Return the number of features that depend on the structure."""
         return max(0, self.n_features(frame) - self.has_constant)
 
-    def most_features(self, settings: BondFrameFeatures, n_elements: int) -> int:
-        """Return how many features there are at most, before anything is fitted."""
-        return settings.max_features + self.has_constant
+    def most_features(self, most: int, n_elements: int) -> int:
+        """Return how many features there are at most of so many products, before anything is fitted."""
+        return most + self.has_constant
 
     def samples(self, tile: BondTile) -> IntArray:
         """Return the position of every pair within the cut-off among those of the family [pair]."""
@@ -206,9 +205,9 @@ class SiteProblem:
         """Return the number of features that depend on more than the lengths of bonds."""
         return sum(frame.trees_[kind].n_features(key) for kind in self.kinds(frame) for key in self.keys)
 
-    def most_features(self, settings: BondFrameFeatures, n_elements: int) -> int:
-        """Return how many features there are at most, before anything is fitted."""
-        return max(settings.max_features, n_elements * len(self.keys)) + n_elements + self.has_intercept
+    def most_features(self, most: int, n_elements: int) -> int:
+        """Return how many features there are at most of so many products, before anything is fitted."""
+        return max(most, n_elements * len(self.keys)) + n_elements + self.has_intercept
 
     def samples(self, tile: BondTile) -> IntArray:
         """Return the position of every atom among those of the element [atom]."""

@@ -30,6 +30,7 @@ from hamlearn.learning.bond_process_fits import (
 from hamlearn.learning.bond_process_kernels import back, folded, kernels
 from hamlearn.learning.bond_process_rolls import check_rolls
 from hamlearn.learning.bond_ridge import METRIC_ORDER
+from hamlearn.learning.bond_slopes import slopes_of
 from hamlearn.learning.data import Data
 from hamlearn.learning.domain import family_counts
 from hamlearn.learning.fitted import Fitted
@@ -126,8 +127,9 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
         s, is_full = self.settings, self._is_full(structures, data.n_targets)
         kernel = BondKernel(self.given)
         elements = sorted({int(z) for atoms in structures for z in atoms.numbers})
-        kernel.fit(_batches(structures), charges_of(data.groups, elements))
-        training = Training(kernel, kernel.seen(_batches(structures)), data, s, held_out or bool(s.error_bars))
+        batches = [Samples.of(structures[a : a + MOST_STRUCTURES]) for a in range(0, len(structures), MOST_STRUCTURES)]
+        kernel.fit(batches, charges_of(data.groups, elements), slopes_of(structures, data, self.given))
+        training = Training(kernel, kernel.seen(batches), data, s, held_out or bool(s.error_bars))
         problems = problems_of(data.groups)
         check_rolls(kernel, training.bonds, problems)
         kernel.basis_ = training.bonds
@@ -261,7 +263,3 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
             sizes = [8e-9 * (problems[k].width * len(training.owner(problems[k]))) ** 2 for k in own]
             for start, stop in in_lots(sizes, LOT_SHARE * self.settings.memory_gb):
                 yield np.array(own[start:stop])
-
-
-def _batches(structures: Sequence[Atoms]) -> list[Samples]:
-    return [Samples.of(structures[k : k + MOST_STRUCTURES]) for k in range(0, len(structures), MOST_STRUCTURES)]

@@ -19,6 +19,7 @@ from hamlearn.learning.bond_error_bars import LaboratorySums
 from hamlearn.learning.bond_fits import BondFits
 from hamlearn.learning.bond_learner import BondLearner
 from hamlearn.learning.bond_problems import charges_of, check_reach, problems_of
+from hamlearn.learning.bond_slopes import slopes_of
 from hamlearn.learning.data import Data
 from hamlearn.learning.fitted import Fitted
 from hamlearn.learning.groups import Answers, Group
@@ -92,7 +93,9 @@ class BondFrameLearner(BondLearner[RidgeSettings]):
         frame = BondFrame(self.features)
         batches = [Samples.of(structures[a : a + MOST_STRUCTURES]) for a in range(0, len(structures), MOST_STRUCTURES)]
         elements = sorted({int(z) for atoms in structures for z in atoms.numbers})
-        frame.fit(batches, charges_of(data.groups, elements))
+        charges = charges_of(data.groups, elements)
+        frame.most_ = self._budget.most(structures, data.n_targets, held_out, charges)
+        frame.fit(batches, charges, slopes_of(structures, data, self.features))
         fitting = BondFits(self._budget, frame, structures, data, held_out)
         fits = fitting.run(job)
         self.feature_seconds_ = time.perf_counter() - clock - fitting.seconds

@@ -24,9 +24,11 @@ MOST_CHARGE, MOST_ROLLS = 12, 240
 CELLS, HEIGHT = 2**15, 64
 """Pairs of rows, and rows against all of a basis, at once: what is known of them stays in the cache."""
 
-
 WIDEST, TILE_BYTES = 64, 64
 """Bytes of a vector where the processor has them, and of the points that a tile holds of a variable; see _rolls.c."""
+
+SAME = 1e-16
+"""Squared distance of points that are one: the slope of their distance has no direction."""
 
 
 class _Plan(ctypes.Structure):
@@ -217,7 +219,7 @@ class RollAverage:
     def _is_compiled_for(self, a: Points) -> bool:
         """Return whether the compiled loop takes points."""
         largest = max(len(a.parts) - 1, max((M for M, _ in self.keys), default=0))
-        return is_compiled() and largest <= MOST_CHARGE and self.n_rolls <= MOST_ROLLS
+        return is_compiled() and not a.norms.requires_grad and largest <= MOST_CHARGE and self.n_rolls <= MOST_ROLLS
 
     def _run(self, a: Points, b: Points, out: int | None, others: Mapping[str, int]) -> None:
         """Run the compiled loop."""
@@ -267,12 +269,16 @@ def _function(s: Tensor, form: Form) -> Tensor:
     """Return F of s = -d^2 / 2."""
     if form == "gaussian":
         return torch.exp(s)
-    u = (-10 * s).sqrt()
+    u = (-10 * s).clamp(min=SAME).sqrt()
     return (1 + u + u**2 / 3) * torch.exp(-u)
 
 
 def _products(a: Points, b: Points) -> Tensor:
     """Return scalar products [1 + 4 m, row of a, row of b]; of m > 0 (re, re), (im, re), (re, im), (im, im)."""
+    if a.norms.requires_grad:
+        x0, *xs = a.parts
+        others = (x[p] @ y[q].T for x, y in zip(xs, b.parts[1:], strict=True) for q in range(2) for p in range(2))
+        return torch.stack([x0[0] @ b.parts[0][0].T, *others])
     out = a.norms.new_empty((4 * len(a.parts) - 3, len(a), len(b)))
     for m, (x, y) in enumerate(zip(a.parts, b.parts, strict=True)):
         if m == 0:

@@ -17,13 +17,13 @@ from hamlearn.errors import ArtifactError, ConfigError, check_type
 from hamlearn.job import Job
 from hamlearn.parallel import folder_lock
 from hamlearn.types import Echo
+from hamlearn.workflow.automatic import CONFIG
 from hamlearn.workflow.new_folders import refuse_used
 
 if TYPE_CHECKING:
     from hamlearn.workflow.property_stages import PropertyRun
     from hamlearn.workflow.stages import Run
 
-CONFIG = "config.yaml"
 INPUT_HASH = "structures.sha256"
 MAY_CHANGE = ("structures.file:", "model.memory_gb:")
 """Settings that may differ when a run goes on: where the file lies (its content is compared), and the memory."""
@@ -92,7 +92,7 @@ def run(
         refuse_used(out, (INPUT_HASH,), "it holds no run: give a new folder or that of a run")
     out.mkdir(parents=True, exist_ok=True)
     with folder_lock(out, shard):
-        _claim(config, out)
+        _claim(work.config, out)
         for name in chosen:
             work.stages[name]()
         if "evaluate" not in chosen:

@@ -89,7 +89,11 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
         from hamlearn.targets import target_orbitals
+        from hamlearn.workflow.automatic import CONFIG, with_features
 
+        self.config, words = with_features(self.config, self.all_structures, self.out / CONFIG)
+        if words is not None:
+            self.job.say(words)
         qm = self.qm_settings
         if qm.xc:
             check_functional(qm.xc)

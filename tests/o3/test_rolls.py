@@ -145,3 +145,19 @@ def test_rolls_come_in_fours(n):
     """Which share their cosines."""
     with pytest.raises(ValueError, match=rf"got {n} rolls, expected a multiple of 4"):
         RollAverage("matern", n, KEYS)
+
+
+@pytest.mark.parametrize("form", list(FORMS))
+def test_sums_have_derivatives(form):
+    """By the variables of the rows, also where a row is one of the basis."""
+    z = variables(4)
+    basis, weights = points(z), {(M, s): torch.randn(2, 2 if M else 1, 4, dtype=torch.float64) for M, s in KEYS}
+    average = RollAverage(form, 8, KEYS)
+
+    def total(x):
+        found = average.weighted(Points.of(x, CHARGES), basis, weights).values()
+        return torch.cat([torch.view_as_real(y).flatten() if y.is_complex() else y.flatten() for y in found])
+
+    x = components(z)
+    torch.testing.assert_close(total(x.clone().requires_grad_()).detach(), total(x), rtol=0, atol=1e-14)
+    assert torch.autograd.gradcheck(total, (x.requires_grad_(),), eps=1e-5, atol=1e-6)

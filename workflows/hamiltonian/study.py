@@ -83,6 +83,7 @@ SETS = {
         FeatureSettings(cutoff_angstrom=4.5, max_l=4, max_n=4, pair_cutoff_angstrom=10.0),
         active=dict.fromkeys(("H", "C", "N", "O", "H-N", "H-O", "C-C", "C-N", "C-O", "N-N", "N-O", "O-O"), 1000)
         | {"H-H": 1500, "H-C": 2000},
+        bonds=BondFrameFeatures(max_features=2500),  # a quarter of an hour for 900 molecules
     ),
     "water": Set(
         "water_1000.extxyz",
