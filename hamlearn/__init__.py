@@ -66,9 +66,10 @@ Learners of your own
 
 from __future__ import annotations
 
-from importlib import import_module
 from importlib.metadata import version
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
+
+from hamlearn.lazy import lazily
 
 if TYPE_CHECKING:
     from hamlearn.config import BondFrameFeatures as BondFrameFeatures
@@ -102,7 +103,7 @@ if TYPE_CHECKING:
     from hamlearn.qm import QMRecord as QMRecord
     from hamlearn.qm import campaign_status as campaign_status
     from hamlearn.qm import run_campaign as run_campaign
-    from hamlearn.report import write_report as write_report
+    from hamlearn.report.page import write_report as write_report
     from hamlearn.structures import molecule as molecule
     from hamlearn.structures import read_structures as read_structures
     from hamlearn.symmetry import point_group as point_group
@@ -148,20 +149,13 @@ _HOMES = {
     "interop": ("HamlearnCalculator",),
     "symmetry": ("point_group", "symmetrise"),
     "observables": ("Prediction", "metrics"),
-    "report": ("write_report",),
+    "report.page": ("write_report",),
     "workflow": ("evaluate", "predict", "run", "symmetry_report"),
 }
-_HOME = {name: room for room, names in _HOMES.items() for name in names}
-
 # No __all__: with it, help(hamlearn) prints the help of everything public, thousands of lines. dir() lists the names.
 __version__ = version("hamlearn")
-
-
-def __getattr__(name: str) -> Any:
-    if name not in _HOME:
-        raise AttributeError(f"module 'hamlearn' has no attribute '{name}'")
-    return getattr(import_module(f"hamlearn.{_HOME[name]}"), name)
+__getattr__, _names = lazily("hamlearn", _HOMES)
 
 
 def __dir__() -> list[str]:
-    return sorted({*_HOME, "__version__"})
+    return [*_names(), "__version__"]

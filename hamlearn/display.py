@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields
 from pathlib import PurePath
@@ -15,6 +16,8 @@ FEW_NUMBERS = 3
 ROUNDING = 1e-12
 """Size below which a number of a vector is shown as 0."""
 
+SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
+
 
 class Words(str):
     """Text that is shown without quotes."""
@@ -24,6 +27,19 @@ def with_error(value: float, std: float, decimals: int = 4) -> Words:
     """Return a number with its error bar, where there is one (not NaN), such as ``7.2031 +- 0.0125``."""
     bar = f" +- {std:.{decimals}f}" if std == std else ""
     return Words(f"{value:.{decimals}f}{bar}")
+
+
+def number(value: float | None) -> str:
+    """Three significant digits, readable at any size: 0.213, 1 230, 0.000300, 3.2×10⁻¹⁴; a dash for nothing."""
+    if value is None or not math.isfinite(value):
+        return "–"
+    if value == 0:
+        return "0"
+    if 1e-4 <= abs(value) < 1e6:
+        digits = max(0, 2 - int(f"{value:.2e}".split("e")[1]))
+        return f"{value:,.{digits}f}".replace(",", "\u202f")
+    mantissa, exponent = f"{value:.1e}".split("e")
+    return f"{mantissa}×10" + str(int(exponent)).translate(SUPERSCRIPT)
 
 
 def counted(n: int, noun: str) -> str:

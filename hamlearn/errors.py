@@ -75,10 +75,10 @@ def check_type(
 
 
 def nearest(name: str, valid: list[str] | tuple[str, ...]) -> str:
-    """Return the valid name closest in spelling as ``"; did you mean 'x'?"``, or ``""``; case counts last."""
+    """Return the valid name closest in spelling as ``"; did you mean 'x'?"``; ``""`` if it is the same; case last."""
     import difflib
 
     names = [str(v) for v in valid]
     close = [known for known in names if known.casefold() == str(name).casefold()]
     close = close or difflib.get_close_matches(str(name), names, n=1, cutoff=0.5)
-    return f"; did you mean '{close[0]}'?" if close else ""
+    return f"; did you mean '{close[0]}'?" if close and close[0] != str(name) else ""

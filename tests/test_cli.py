@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import errno
+import importlib.util
 import json
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from typer.testing import CliRunner, Result
 
 import hamlearn
 from hamlearn import cli
+from hamlearn.cli.shell import COMPILED
 from hamlearn.config import json_schema, load_config
 from hamlearn.errors import DomainError, HamlearnWarning, SCFError
 
@@ -95,6 +97,15 @@ def test_version_names_what_results_depend_on() -> None:
     result = call("--version")
     assert result.exit_code == 0
     assert {"hamlearn", "python", "pyscf", "torch"} <= {line[0] for line in words(result.stdout)}
+    sources = (Path(hamlearn.__file__).parent / "o3").glob("_*.c")
+    assert sorted(path.stem for path in sources) == sorted(COMPILED)
+    n = sum(importlib.util.find_spec(f"hamlearn.o3.{name}") is not None for name in COMPILED)
+    assert f"compiled loops: {n} of {len(COMPILED)}" in result.stdout
+
+
+def test_the_module_is_the_command_line() -> None:
+    done = subprocess.run([sys.executable, "-m", "hamlearn", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout == call("--version").stdout
 
 
 def test_command_line_starts_light() -> None:

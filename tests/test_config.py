@@ -135,6 +135,19 @@ def test_variables_in_the_path_are_expanded(folder: Path, monkeypatch: pytest.Mo
     assert "MY_DATA" in message and "not set" in message
 
 
+def test_signs_of_the_shell_in_names_of_files_are_kept(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file of the very name goes before variables, and a resolved configuration names its file as it is."""
+    monkeypatch.setenv("HOME", "/nowhere")
+    text = (folder / "run.yaml").read_text()
+    for name in ("w$1.xyz", "w$HOME.xyz", "$HOME", "w$.xyz"):
+        (folder / name).write_bytes((folder / "water.xyz").read_bytes())
+        config = load_config(folder / "run.yaml", [f"structures.file='{name}'"])
+        assert config.structures.file == str(folder / name)
+        (folder / name).unlink()
+        assert load_config(write(folder, dump_config(config, installed_versions()))) == config
+        (folder / "run.yaml").write_text(text)
+
+
 def test_resolved_config_reads_back_equal_without_its_data(folder: Path) -> None:
     config = load_config(folder / "run.yaml", ["split.curve=[4, 8]", "model.features.scaling={rate: 3}"])
     (folder / "water.xyz").unlink()
@@ -200,6 +213,7 @@ def test_null_stands_for_a_section_only_where_there_may_be_none(folder: Path) ->
         ("=3", "expected section.name=value"),
         ("split.train.n=3", "'train' is a value, not a section"),
         ("split.curve=[1, 2", "is not valid YAML"),
+        ("split.curve=[+010]", "--set split.curve=[+010], line 1, column 2: +010 is a number of base 8"),
         ("target.kind=energy", "target.kind: expected one of 'saph', 'fock', 'lowdin' or 'property', got 'energy'"),
         ("target.kind=", "target.kind: expected one of 'saph', 'fock', 'lowdin' or 'property', got nothing"),
         ("target.kind=[saph]", "target.kind: expected one of 'saph', 'fock', 'lowdin' or 'property', got ['saph']"),
@@ -336,6 +350,9 @@ def test_a_guess_that_leaves_nothing_to_learn(folder: Path) -> None:
         ("split: {train: 8, train: 9}", "run.yaml, line 1, column 19: 'train' is given twice; keep one of them"),
         ("model:\n  folds: 3\nqm: {}\nmodel: {}\n", "run.yaml, line 4, column 1: 'model' is given twice; keep one"),
         ("split: {train: 2024-13-45}", "is not valid YAML"),
+        ("split: {train: 010}", "line 1, column 16: 010 is a number of base 8 in YAML 1.1; expected a decimal number"),
+        ("split: {train: 1:10}", "1:10 is a number of base 60"),
+        ("qm: {conv_tol: 1:10.5}", "1:10.5 is a number of base 60"),
         ("structures: {file: water.xyz}\n", "split is required"),
         ("? [a]\n: b\n", "is not valid YAML"),
         ("!!python/object/apply:os.getcwd []", "is not valid YAML"),

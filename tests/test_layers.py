@@ -12,7 +12,7 @@ import pytest
 
 PACKAGE = Path(__file__).parent.parent / "hamlearn"
 ORDER = (
-    *("errors", "units", "types", "ties", "display", "equality", "artifacts", "progress", "parallel", "job"),
+    *("lazy", "errors", "units", "types", "ties", "display", "equality", "artifacts", "progress", "parallel", "job"),
     *("angular", "o3", "config", "structures", "qm", "blocks", "targets", "density", "features", "kernels"),
     *("regression", "learning", "observables", "symmetry", "model", "interop", "plots", "report", "workflow", "cli"),
     "testing",
@@ -47,6 +47,7 @@ SHARED_NAMES = {
 MODULES = {
     ".".join(path.relative_to(PACKAGE.parent).with_suffix("").parts).removesuffix(".__init__"): path
     for path in sorted(PACKAGE.rglob("*.py"))
+    if path.name != "__main__.py"
 }
 
 
@@ -132,6 +133,58 @@ def test_import_loads_nothing_heavy(module):
 
 def test_command_line_starts_light():
     assert not set(loaded_after("import hamlearn.cli")) & {"torch", "pyscf", "ase", "scipy"}
+
+
+VERBS = {
+    "versions": "--version",
+    "help": "--help",
+    "help of a verb": "symmetry --help",
+    "refused settings": "run bad.yaml -o out",
+    "no structures": "run lost.yaml -o out",
+    "defaults": "config --defaults",
+    "a wrong shard": "qm bad.yaml -o out --shard 3/2",
+    "status": "status begun",
+    "no run": "evaluate nothing",
+    "no model to predict with": "predict nothing water.xyz -o out",
+    "no model to select for": "select nothing water.xyz -n 2",
+    "no model to evaluate": "evaluate nothing water.xyz -o out",
+}
+
+
+@pytest.fixture(scope="module")
+def begun(tmp_path_factory):
+    """A folder with workflow files that are refused, and a run of which nothing is done yet."""
+    folder = tmp_path_factory.mktemp("begun")
+    (folder / "bad.yaml").write_text("strctures: x\n")
+    (folder / "lost.yaml").write_text("structures: {file: lost.xyz}\nsplit: {train: 3, test: 1}\n")
+    (folder / "begun").mkdir()
+    (folder / "begun" / "config.yaml").write_text(
+        "kind: config\nformat_version: 2\nqm: {basis: sto-3g}\ntarget: {kind: fock}\nmodel: {kind: ridge}\n"
+    )
+    (folder / "begun" / "qm").mkdir()
+    (folder / "begun" / "qm" / "campaign.json").write_text(
+        '{"kind": "qm_campaign", "format_version": 1, "settings": {}, "keys": ["a"], "formulas": ["H2O"]}'
+    )
+    return folder
+
+
+@pytest.mark.parametrize("words", VERBS.values(), ids=VERBS)
+def test_verbs_tell_and_refuse_before_anything_heavy_loads(begun, words):
+    code = f"""
+import sys
+sys.argv = ['hamlearn', *{words.split()!r}]
+from hamlearn.cli import main
+try:
+    main()
+except SystemExit as end:
+    print('\\ncode', end.code, *[m for m in {HEAVY} if m in sys.modules])
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=begun, capture_output=True, text=True, check=True)
+    _, code, *loaded = done.stdout.splitlines()[-1].split()
+    told = words.endswith(("--version", "--help", "--defaults", "status begun"))
+    assert code == ("0" if told else "2"), done.stdout + done.stderr
+    slow = {"torch", "pyscf", "matplotlib"} | (set() if "water" in words else {"ase", "scipy"})
+    assert not slow & set(loaded)
 
 
 @pytest.mark.parametrize("module", ["hamlearn.qm", "hamlearn.parallel", "hamlearn.config", "hamlearn.angular.ao_order"])

@@ -11,6 +11,7 @@ import pytest
 
 from hamlearn.errors import ArtifactError, ConfigError
 from hamlearn.parallel import WorkerDied, folder_lock, open_executor, parse_shard, run_tasks
+from hamlearn.parallel.machine import bytes_per_unit, n_cores, peak_memory_gb
 
 HOLD_LOCK = """
 import sys, time
@@ -255,3 +256,32 @@ def test_cluster_without_its_submit_command_is_refused(tmp_path, monkeypatch):
     )
     with pytest.raises(ConfigError, match="needs the command sbatch"), open_executor(str(tmp_path / "cluster.yaml")):
         pass
+
+
+WINDOWS = """
+import os, sys, types
+import multiprocessing.reduction
+from concurrent.futures import ProcessPoolExecutor
+from pathlib import Path
+from hamlearn import errors
+locked = []
+sys.modules["msvcrt"] = types.SimpleNamespace(LK_NBLCK=2, locking=lambda *arguments: locked.append(arguments[1:]))
+sys.modules["fcntl"] = sys.modules["resource"] = None
+sys.platform = "win32"
+del os.sched_getaffinity
+import hamlearn.parallel.machine as machine
+from hamlearn.parallel.locks import folder_lock
+with folder_lock(sys.argv[1]), folder_lock(sys.argv[1], (0, 2)):
+    print(locked, machine.peak_memory_gb(), machine.n_cores() == os.cpu_count())
+"""
+
+
+def test_the_package_does_without_what_windows_lacks(tmp_path):
+    done = subprocess.run([sys.executable, "-c", WINDOWS, tmp_path / "a"], capture_output=True, text=True)
+    assert done.stdout.strip() == "[(2, 1), (2, 1)] 0.0 True", done.stderr
+
+
+def test_units_of_peak_memory():
+    assert bytes_per_unit("darwin") == 1 and bytes_per_unit("linux") == 1024
+    assert 0.01 < peak_memory_gb() < 100
+    assert 1 <= n_cores() <= os.cpu_count()

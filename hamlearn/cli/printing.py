@@ -26,7 +26,8 @@ def print_errors(metrics: Mapping[str, Any]) -> None:
     rows = headline(metrics)
     if rows:
         typer.echo(f"\nErrors on {counted(metrics['n_test'], 'test structure')}")
-        print_table([headline_columns(metrics), *rows])
+        plain = [[cell.replace("\u202f", "") for cell in row] for row in rows]  # terminals show no thin spaces
+        print_table([headline_columns(metrics), *plain])
         typer.echo()
 
 

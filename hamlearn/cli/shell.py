@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import errno
 import os
+import sys
 import warnings
-from typing import Annotated, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import Annotated, Any, TextIO
 
 import typer
 from typer.core import TyperGroup
@@ -18,6 +21,10 @@ MACHINE_ERRORS = (
 )
 """Errors of the operating system that the user can do something about."""
 
+COMPILED = ("_bilinear", "_bonds", "_integrals", "_monomials", "_rolls", "_turns")
+"""Extensions of hamlearn.o3."""
+NARROW_LOCALE = "error: the locale has no name for the file {!a} (it knows {}); set PYTHONUTF8=1 or LC_ALL=C.UTF-8"
+
 
 class _Verbs(TyperGroup):
     """Turns every error a user can cause into one message and an exit code."""
@@ -29,12 +36,43 @@ class _Verbs(TyperGroup):
             message, code = f"error: {error}", error.exit_code
         except KeyboardInterrupt:
             message, code = "interrupted; run the same command again to continue", 130
+        except UnicodeEncodeError as error:
+            if error.encoding != sys.getfilesystemencoding():
+                raise
+            message, code = NARROW_LOCALE.format(error.object, error.encoding), ConfigError.exit_code
         except OSError as error:
             if error.errno not in MACHINE_ERRORS:
                 raise
             message, code = f"error: {error.filename}: {error.strerror}", ConfigError.exit_code
         typer.echo(message, err=True)
         raise typer.Exit(code)
+
+
+class _Output:
+    """A stream whose reader may leave (``| head``): the work goes on, unheard."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write, if anybody reads."""
+        self._unless_gone(lambda: self._stream.write(text))
+        return len(text)
+
+    def flush(self) -> None:
+        """Send what was written, if anybody reads."""
+        self._unless_gone(self._stream.flush)
+
+    def _unless_gone(self, act: Callable[[], object]) -> None:
+        try:
+            act()
+        except BrokenPipeError:
+            nowhere = os.open(os.devnull, os.O_WRONLY)
+            os.dup2(nowhere, self._stream.fileno())
+            os.close(nowhere)
 
 
 app = typer.Typer(
@@ -60,6 +98,7 @@ def main() -> None:
         else:
             python_way(message, category, *where, **more)
 
+    sys.stdout, sys.stderr = (stream and _Output(stream) for stream in (sys.stdout, sys.stderr))
     python_way = warnings.showwarning
     warnings.showwarning = show
     app()
@@ -71,7 +110,15 @@ def _print_versions(wanted: bool) -> None:
 
         for name, version in installed_versions().items():
             typer.echo(f"{name} {version}")
+        typer.echo(f"compiled loops: {_compiled_loops()}")
         raise typer.Exit
+
+
+def _compiled_loops() -> str:
+    """Tell which extensions were built; the wheel of an installation without a compiler bears the same name."""
+    folder = Path(__file__).parents[1] / "o3"
+    built = [name for name in COMPILED if any(folder.glob(f"{name}*.so")) or any(folder.glob(f"{name}*.pyd"))]
+    return f"{len(built)} of {len(COMPILED)}"
 
 
 @app.callback()

@@ -23,6 +23,9 @@ Executor = Annotated[
     str, typer.Option("--executor", help="serial, local (all cores), local:N, or a cluster.yaml for dask")
 ]
 
+LIBRARY = "water, ammonia, methane, ethene, ethane, allene, benzene, acetylene, carbon_dioxide, C60"
+"""Built-in molecules; a test compares them with the library, which is loaded when it is used."""
+
 
 @app.command(
     epilog="Example: hamlearn run workflows/water.yaml -o runs/water --set model.features.max_l=8 --executor local:2"
@@ -137,7 +140,7 @@ def report(out: Annotated[Path, typer.Argument(metavar="OUT", help="run folder",
 )
 def symmetry(
     structure: Annotated[
-        str, typer.Argument(metavar="STRUCTURE", help="any file ASE reads, or a built-in molecule", show_default=False)
+        str, typer.Argument(metavar="STRUCTURE", help=f"any file ASE reads, or one of {LIBRARY}", show_default=False)
     ],
     model: Annotated[Path | None, typer.Option(metavar="OUT/model", help="saved model that predicts H")] = None,
     qm: Annotated[str | None, typer.Option(metavar="METHOD/BASIS", help="compute H, e.g. RHF/def2-SVP")] = None,
@@ -167,7 +170,7 @@ def symmetry(
 @app.command(epilog="Example: hamlearn status runs/water")
 def status(out: Annotated[Path, typer.Argument(metavar="OUT", help="run folder", show_default=False)]) -> None:
     """Tell how far a run is, also while it runs."""
-    from hamlearn.report.run_files import read_settings
+    from hamlearn.report.run_texts import read_settings
 
     if not (out / "config.yaml").exists():
         raise ArtifactError(f"{out} holds no run; give the folder of hamlearn run -o")
@@ -234,7 +237,7 @@ def _run_stages(
 
 def _print_run(folder: Path) -> None:
     """Print the errors a finished run holds; nothing is computed."""
-    from hamlearn.report.run_files import read_results
+    from hamlearn.report.run_texts import read_results
 
     if not (folder / "config.yaml").exists():
         raise ArtifactError(

@@ -14,7 +14,7 @@ from hamlearn.artifacts import check_format
 from hamlearn.config.section import Section
 from hamlearn.config.sections import FORMAT_VERSION, Config
 from hamlearn.config.upgrade import renamed, upgraded
-from hamlearn.errors import ConfigError
+from hamlearn.errors import ConfigError, check_type, nearest
 
 SectionType = TypeVar("SectionType", bound=Section)
 
@@ -33,9 +33,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         ConfigError: if the file or a setting is not acceptable; the message lists all problems.
         ArtifactError: if the file is another artifact, or written by a newer hamlearn.
     """
+    check_type(path, (str, os.PathLike), "path", "that of a workflow file", ConfigError)
     path = Path(path)
     settings = _read_mapping(path)
-    if "kind" in settings:
+    resolved = "kind" in settings
+    if resolved:
         check_format(settings, "config", FORMAT_VERSION, str(path))
     try:
         settings = upgraded(settings)
@@ -47,7 +49,7 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
         _override(settings, override)
     source = f"{path} with --set {' --set '.join(overrides)}" if overrides else str(path)
     config = build_config(settings, source)
-    structures = _locate(config.structures.file, path.parent)
+    structures = _locate(config.structures.file, path.parent, expand=not resolved)
     return config.model_copy(update={"structures": config.structures.model_copy(update={"file": structures})})
 
 
@@ -84,7 +86,20 @@ class _Loader(yaml.SafeLoader):
             seen.add(key.value if isinstance(key, yaml.ScalarNode) else key)
         return super().construct_mapping(node, deep)
 
+    def construct_number(self, node: yaml.ScalarNode) -> int | float:
+        """Return a number, unless it would be read as one of base 8 or 60, as YAML 1.1 has it."""
+        if _OF_OTHER_BASE.fullmatch(node.value):
+            raise ConfigError(
+                f"{_place(node.start_mark)}: {node.value} is a number of base {60 if ':' in node.value else 8} in "
+                f"YAML 1.1; expected a decimal number without leading zeros or colons, or a text in quotes"
+            )
+        kind = node.tag.rpartition(":")[2]
+        return self.construct_yaml_int(node) if kind == "int" else self.construct_yaml_float(node)
 
+
+_OF_OTHER_BASE = re.compile(r"[-+]?(0[0-9_]+|[0-9][0-9_]*(:[0-5]?[0-9])+(\.[0-9_]*)?)")
+for _kind in ("int", "float"):
+    _Loader.add_constructor(f"tag:yaml.org,2002:{_kind}", _Loader.construct_number)
 _Loader.add_implicit_resolver(
     "tag:yaml.org,2002:float", re.compile(r"[-+]?(\d+\.?\d*|\.\d+)[eE][-+]?\d+$"), list("-+.0123456789")
 )
@@ -113,7 +128,10 @@ def _read_mapping(path: Path) -> dict[str, Any]:
     try:
         text = path.read_text(encoding="utf-8")
     except FileNotFoundError:
-        raise ConfigError(f"workflow file {path} does not exist; give the path of a YAML file") from None
+        beside = [each.name for each in path.parent.glob("*.y*ml")] if path.parent.is_dir() else []
+        raise ConfigError(
+            f"workflow file {path} does not exist{nearest(path.name, beside)}; give the path of a YAML file"
+        ) from None
     except UnicodeDecodeError:
         raise ConfigError(f"{path} is not a text file; a workflow is a YAML file in UTF-8") from None
     except OSError as error:
@@ -147,8 +165,8 @@ def _override(settings: dict[str, Any], override: str) -> None:
     settings[leaf] = value
 
 
-def _locate(file: str, folder: Path) -> str:
-    """The absolute path of a file named in a workflow file that lies in ``folder``."""
+def _locate(file: str, folder: Path, expand: bool) -> str:
+    """The absolute path of a file named in a workflow file that lies in ``folder``; a file so named goes first."""
 
     def value(match: re.Match[str]) -> str:
         variable = match.group(1) or match.group(2)
@@ -161,7 +179,10 @@ def _locate(file: str, folder: Path) -> str:
 
     if "\0" in file:
         raise ConfigError("structures.file holds a null character; give the path of a file")
-    expanded = Path(os.path.expanduser(re.sub(r"\$(?:\{(\w+)\}|(\w+))", value, file)))
+    as_written = any((base / file).exists() for base in (folder, Path.cwd()))
+    if expand and not as_written:
+        file = os.path.expanduser(re.sub(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))", value, file))
+    expanded = Path(file)
     candidates = [(base / expanded).resolve() for base in (folder, Path.cwd())]
     # An absolute path is left to the reader of the geometries: the config of a finished run stays readable
     # when its data have moved.

@@ -92,5 +92,10 @@ def _error_bars(found: Mapping[str, Any]) -> list[str]:
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> list[str]:
     """Return the lines of a table; numbers to three digits, - for those that are missing."""
-    shown = [["-" if x is None else f"{x:.3g}" if isinstance(x, float) else str(x) for x in row] for row in rows]
+    shown = [["-" if x is None else _short(x) if isinstance(x, float) else str(x) for x in row] for row in rows]
     return [f"| {' | '.join(header)} |", "|---" * len(header) + "|", *(f"| {' | '.join(row)} |" for row in shown), ""]
+
+
+def _short(value: float) -> str:
+    """Return three digits, or all before the point."""
+    return f"{value:.3g}" if abs(value) < 1000 else f"{value:.0f}"

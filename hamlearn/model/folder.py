@@ -11,20 +11,16 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import torch
 import yaml
-from safetensors.torch import save as save_tensors
-from torch import Tensor
 
-from hamlearn.angular.fingerprint import convention_fingerprint
 from hamlearn.artifacts import check_format, written_atomically
 from hamlearn.errors import ArtifactError
 from hamlearn.model.card import model_card
-from hamlearn.model.upgrade import upgraded_model
 from hamlearn.types import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from torch import Tensor
 
 SPEC, TENSORS, CARD = "model.yaml", "tensors.safetensors", "MODEL_CARD.md"
 KINDS = ("hamiltonian_model", "property_model")
@@ -46,6 +42,11 @@ def write_model_folder(folder: Path, spec: Mapping[str, Any], tensors: Mapping[s
     Raises:
         ArtifactError: if the folder exists and is not empty; nothing is overwritten.
     """
+    import torch
+    from safetensors.torch import save as save_tensors
+
+    from hamlearn.angular.fingerprint import convention_fingerprint
+
     if folder.exists() and (not folder.is_dir() or any(folder.iterdir())):
         raise ArtifactError(f"{folder} exists and is not empty; give a new folder, nothing is overwritten")
     whole = {name: torch.as_tensor(tensor).contiguous() for name, tensor in tensors.items()}
@@ -83,6 +84,8 @@ def read_stored_spec(folder: Path) -> dict[str, Any]:
 
 def read_spec(folder: Path) -> dict[str, Any]:
     """Return the same in the layout of this version."""
+    from hamlearn.model.upgrade import upgraded_model
+
     try:
         spec = upgraded_model(read_stored_spec(folder), {})[0]
         return {**spec, "learner": dict(spec["learner"])}

@@ -4,21 +4,15 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.torch import load as load_tensors
-
-from hamlearn.angular.fingerprint import convention_fingerprint
 from hamlearn.errors import ArtifactError, check_type
-from hamlearn.model.base import Model
 from hamlearn.model.folder import SPEC, TENSORS, read_stored_spec
-from hamlearn.model.hamiltonian import HamiltonianModel
-from hamlearn.model.property import PropertyModel
-from hamlearn.model.upgrade import upgraded_model
 
-CLASSES: dict[str, type[Model]] = {model.KIND: model for model in (HamiltonianModel, PropertyModel)}
+if TYPE_CHECKING:
+    from hamlearn.model.base import Model
 
 
 def load_model(folder: str | Path) -> Model:
@@ -38,9 +32,29 @@ def load_model(folder: str | Path) -> Model:
         raise ArtifactError(f"{path} cannot be read ({error.strerror}); copy the whole folder") from None
     if hashlib.sha256(raw).hexdigest() != spec["tensors_sha256"]:
         raise ArtifactError(f"{path} is truncated or changed since it was saved; copy the model again")
+    return _model_of(folder, spec, raw)
+
+
+def model_classes() -> dict[str, type[Model]]:
+    """Return the class of every kind of model."""
+    from hamlearn.model.hamiltonian import HamiltonianModel
+    from hamlearn.model.property import PropertyModel
+
+    return {model.KIND: model for model in (HamiltonianModel, PropertyModel)}
+
+
+def _model_of(folder: Path, spec: Mapping[str, Any], raw: bytes) -> Model:
+    """Return the model of the bytes of a whole file of tensors; what is heavy is loaded here, after the refusals."""
+    import numpy as np
+    from safetensors import SafetensorError
+    from safetensors.torch import load as load_tensors
+
+    from hamlearn.angular.fingerprint import convention_fingerprint
+    from hamlearn.model.upgrade import upgraded_model
+
     try:
-        spec, tensors = upgraded_model(spec, load_tensors(raw))
-        model = CLASSES[spec["kind"]].from_state(spec, tensors)
+        spec, tensors = upgraded_model(dict(spec), load_tensors(raw))
+        model = model_classes()[spec["kind"]].from_state(spec, tensors)
         stored = tensors["conventions"].numpy()
     except (SafetensorError, LookupError, TypeError, ValueError, AttributeError) as error:
         raise ArtifactError(f"{folder} is not a whole model ({error}); copy or train it again") from None

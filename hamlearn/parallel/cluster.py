@@ -13,7 +13,7 @@ from typing import Any
 import yaml
 
 from hamlearn.errors import ConfigError, nearest
-from hamlearn.parallel.threads import THREAD_VARIABLES
+from hamlearn.parallel.threads import THREAD_VARIABLES, WORKER_VARIABLES
 
 QUEUES = {
     "slurm": "SLURMCluster",
@@ -99,9 +99,13 @@ def open_cluster(file: ClusterFile, threads: int = 1) -> Iterator[Executor]:
 
 def _settings(threads: int) -> dict[str, Any]:
     return {
-        "distributed.nanny.pre-spawn-environ": dict.fromkeys(THREAD_VARIABLES, str(threads)),
+        "distributed.nanny.pre-spawn-environ": _variables(threads),
         "distributed.logging.distributed": "error",
     }
+
+
+def _variables(threads: int) -> dict[str, str]:
+    return dict.fromkeys(THREAD_VARIABLES, str(threads)) | WORKER_VARIABLES
 
 
 def _make_cluster(file: ClusterFile, threads: int) -> Any:
@@ -112,7 +116,7 @@ def _make_cluster(file: ClusterFile, threads: int) -> Any:
         return LocalCluster(n_workers=file.workers, **(defaults | dict(file.arguments)))
     import dask_jobqueue
 
-    prologue = [f"export {name}={threads}" for name in THREAD_VARIABLES]
+    prologue = [f"export {name}={value}" for name, value in _variables(threads).items()]
     prologue += file.arguments.get("job_script_prologue", [])
     cluster = getattr(dask_jobqueue, QUEUES[file.kind])(**{**file.arguments, "job_script_prologue": prologue})
     if not shutil.which(SUBMIT[file.kind]):

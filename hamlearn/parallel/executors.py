@@ -7,14 +7,14 @@ import signal
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Executor, Future, ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.context import SpawnContext, SpawnProcess
-from types import ModuleType
+from types import MappingProxyType, ModuleType
 from typing import Any
 
-from hamlearn.parallel.threads import THREAD_VARIABLES
+from hamlearn.parallel.threads import THREAD_VARIABLES, WORKER_VARIABLES
 
 SECONDS_BETWEEN_LOOKS_AT_PARENT = 0.5
 
@@ -38,9 +38,10 @@ class LocalExecutor(ProcessPoolExecutor):
     """Spawned processes with a fixed number of threads, which end with the process that started them."""
 
     def __init__(self, workers: int, threads: int = 1) -> None:
-        super().__init__(
-            workers, mp_context=_WorkerContext(threads), initializer=_start_worker, initargs=(os.getpid(),)
-        )
+        with _variables(threads, WORKER_VARIABLES):  # its queues start a process that keeps account of them
+            super().__init__(
+                workers, mp_context=_WorkerContext(threads), initializer=_start_worker, initargs=(os.getpid(),)
+            )
         self.in_flight = 2 * workers
 
     def kill(self) -> None:
@@ -58,7 +59,7 @@ def open_serial(threads: int) -> Iterator[Executor]:
     """Give an executor that runs tasks in this process."""
     from threadpoolctl import threadpool_limits
 
-    with _thread_variables(threads), threadpool_limits(threads):  # libraries loaded later, loaded already
+    with _variables(threads), threadpool_limits(threads):  # libraries loaded later, loaded already
         yield SerialExecutor()
 
 
@@ -85,7 +86,7 @@ class _WorkerProcess(SpawnProcess):
 
     @staticmethod
     def _Popen(process_obj: Any) -> Any:
-        with _thread_variables(process_obj.threads), _hidden_main():
+        with _variables(process_obj.threads, WORKER_VARIABLES), _hidden_main(), _working_folder_last():
             return SpawnProcess._Popen(process_obj)
 
 
@@ -101,9 +102,11 @@ class _WorkerContext(SpawnContext):
 
 
 @contextmanager
-def _thread_variables(threads: int) -> Iterator[None]:
-    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
-    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+def _variables(threads: int, more: Mapping[str, str] = MappingProxyType({})) -> Iterator[None]:
+    """Set environment variables for the processes that start meanwhile."""
+    variables = dict.fromkeys(THREAD_VARIABLES, str(threads)) | dict(more)
+    before = {name: os.environ.get(name) for name in variables}
+    os.environ.update(variables)
     try:
         yield
     finally:
@@ -122,6 +125,17 @@ def _hidden_main() -> Iterator[None]:
         yield
     finally:
         sys.modules["__main__"] = main
+
+
+@contextmanager
+def _working_folder_last() -> Iterator[None]:
+    """Have workers look for modules in the working folder last, where an interactive session looks first."""
+    before = list(sys.path)
+    sys.path[:] = [place for place in before if place] + [place for place in before if not place]
+    try:
+        yield
+    finally:
+        sys.path[:] = before
 
 
 def _start_worker(parent: int) -> None:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import fcntl
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
 from hamlearn.errors import ArtifactError, ConfigError
+from hamlearn.parallel.machine import lock_file
 
 LOCK = ".lock"
 """Name of the empty file in every folder that was ever locked."""
@@ -43,14 +43,14 @@ def folder_lock(folder: str | Path, shard: tuple[int, int] | None = None) -> Ite
     folder.mkdir(parents=True, exist_ok=True)
     with ExitStack() as stack:
         if shard is None:
-            locks = [(LOCK, fcntl.LOCK_EX, "")]
+            locks = [(LOCK, False, "")]
         else:
             own = f".lock-shard-{shard[0]}-of-{shard[1]}"
-            locks = [(LOCK, fcntl.LOCK_SH, ""), (own, fcntl.LOCK_EX, f" as shard {shard[0]}/{shard[1]}")]
-        for name, kind, role in locks:
+            locks = [(LOCK, True, ""), (own, False, f" as shard {shard[0]}/{shard[1]}")]
+        for name, shared, role in locks:
             file = stack.enter_context(open(folder / name, "a"))
             try:
-                fcntl.flock(file, kind | fcntl.LOCK_NB)
+                lock_file(file, shared)
             except OSError:
                 raise ArtifactError(
                     f"another process is working in {folder}{role}; wait until it has ended, or use another folder"

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import os
 import re
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 
 from hamlearn.errors import ConfigError
 from hamlearn.parallel.executors import open_local, open_serial
+from hamlearn.parallel.machine import n_cores
 
 
 def open_executor(spec: str, threads: int = 1) -> AbstractContextManager[Executor]:
@@ -30,7 +30,7 @@ def open_executor(spec: str, threads: int = 1) -> AbstractContextManager[Executo
     if spec == "serial":
         return open_serial(threads)
     if match := re.fullmatch(r"local(?::(\d+))?", spec):
-        workers = int(match[1]) if match[1] else len(os.sched_getaffinity(0))
+        workers = int(match[1]) if match[1] else n_cores()
         if workers < 1:
             raise ConfigError(f"executor '{spec}' asks for no worker; give local:N with N at least 1")
         return open_local(workers, threads)

@@ -1,4 +1,4 @@
-"""Environment variables that set the threads of BLAS and OpenMP, read when their libraries load."""
+"""Environment variables of workers, read when Python starts and when the libraries of BLAS and OpenMP load."""
 
 THREAD_VARIABLES = (
     "OMP_NUM_THREADS",
@@ -7,3 +7,6 @@ THREAD_VARIABLES = (
     "VECLIB_MAXIMUM_THREADS",
     "NUMEXPR_NUM_THREADS",
 )
+
+WORKER_VARIABLES = {"PYTHONSAFEPATH": "1"}
+"""For workers: modules in the working folder (struct.py, select.py) are not loaded instead of Python's own."""

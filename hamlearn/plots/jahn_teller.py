@@ -26,7 +26,7 @@ def splittings(
     levels_ev: ArrayLike,
     multiplets: Sequence[Multiplet],
     title: str = "",
-    floor_ev: float = 1e-12,
+    floor_ev: float = 1e-10,
     legend: bool = True,
 ) -> None:
     """Draw splittings and shifts of all multiplets against a displacement q > 0, with lines of slope 1 and 2.
@@ -37,7 +37,7 @@ def splittings(
         levels_ev: levels at each [step, level], ascending, eV.
         multiplets: of the undistorted molecule.
         title: above.
-        floor_ev: smaller energies are drawn here, where rounding begins, eV.
+        floor_ev: smaller energies are rounding and not drawn, eV.
         legend: explain the markers.
     """
     q, levels = np.asarray(coordinate_angstrom, dtype=np.float64), np.asarray(levels_ev, dtype=np.float64)
@@ -53,15 +53,17 @@ def splittings(
     look: dict[str, Any] = {"markersize": 4, "linewidth": 1, "alpha": 0.6}
     for curves, (label, colour, marker) in zip(series, _SERIES, strict=True):
         for curve in curves:
-            ax.plot(q, np.maximum(curve, floor_ev), color=colour, marker=marker, **look)
+            ax.plot(q, np.where(curve > floor_ev, curve, np.nan), color=colour, marker=marker, **look)
         ax.plot([], [], color=colour, marker=marker, label=label)
-    largest = max([floor_ev, *(float(curve.max()) for curves in series for curve in curves)])
+    drawn = [curve[curve > floor_ev] for curves in series for curve in curves]
+    smallest = min((float(curve.min()) for curve in drawn if len(curve)), default=floor_ev)
+    largest = max((float(curve.max()) for curve in drawn if len(curve)), default=floor_ev)
     for power, name in ((1, "q"), (2, "q²")):
         guide = 4 * largest * (q / q[-1]) ** power
         ax.plot(q, guide, color=GREY, linestyle=(0, (4, 2)), linewidth=1)
-        ax.annotate(name, (q[0], guide[0]), color=GREY, textcoords="offset points", xytext=(-8, -3))
+        ax.annotate(name, (q[0], guide[0]), color=GREY, textcoords="offset points", xytext=(6, 5))
     ax.set(xscale="log", yscale="log", xlabel="displacement q / Å", ylabel="energy / eV", title=title)
-    ax.set_ylim(0.3 * floor_ev, 20 * largest)
+    ax.set_ylim(0.3 * smallest, 20 * largest)
     log_ticks(ax.xaxis, q.tolist())
     if legend:
-        add_legend(ax, loc="center left", bbox_to_anchor=(0.02, 0.3), borderaxespad=0)
+        add_legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.2), borderaxespad=0)

@@ -9,10 +9,12 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.ticker import MaxNLocator
 
+from hamlearn.display import number
 from hamlearn.plots.style import GREY, OCCUPIED, VIRTUAL, add_legend, bin_count, legend_marker, log_ticks
 from hamlearn.types import BoolArray, FloatArray
 
 DEEPEST_EV = -80.0
+HIGHEST_EV = 60.0
 """Core levels lie below, valence levels above: where a linear axis in eV starts."""
 
 
@@ -67,7 +69,8 @@ def error_histogram(ax: Axes, errors_ev: FloatArray, occupied: BoolArray) -> Non
         values = np.maximum(magnitude[mask], bins[0])
         rmse = float(np.sqrt(np.mean(magnitude[mask] ** 2)))
         ax.hist(values, bins=bins, color=colour, alpha=0.35, histtype="stepfilled")
-        ax.hist(values, bins=bins, color=colour, linewidth=1.4, histtype="step", label=f"{label}: RMSE {rmse:.3g} meV")
+        legend = f"{label}: RMSE {number(rmse)} meV"
+        ax.hist(values, bins=bins, color=colour, linewidth=1.4, histtype="step", label=legend)
         ax.axvline(rmse, color=colour, linestyle=(0, (4, 2)), linewidth=1.3)
     ax.set(xscale="log", xlim=(bins[0], bins[-1]), xlabel="|error| / meV", ylabel="levels")
     log_ticks(ax.xaxis, [bins[0], bins[-1]])

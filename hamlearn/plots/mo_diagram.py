@@ -34,7 +34,13 @@ def mo_diagram_size(multiplets: Sequence[Multiplet]) -> tuple[float, float]:
     return max(3.2, 1.2 + _COLUMN_INCH * columns), min(8.0, 4.0 + 0.05 * len(multiplets))
 
 
-def mo_diagram(ax: Axes, multiplets: Sequence[Multiplet], title: str = "", lowest_ev: float = -np.inf) -> None:
+def mo_diagram(
+    ax: Axes,
+    multiplets: Sequence[Multiplet],
+    title: str = "",
+    lowest_ev: float = -np.inf,
+    highest_ev: float = np.inf,
+) -> None:
     """Draw the levels of a molecule, one dash per orbital, a column for each irreducible representation.
 
     Args:
@@ -42,8 +48,9 @@ def mo_diagram(ax: Axes, multiplets: Sequence[Multiplet], title: str = "", lowes
         multiplets: the levels.
         title: above.
         lowest_ev: levels below are left out, and that is said.
+        highest_ev: the same of levels above.
     """
-    shown = [multiplet for multiplet in multiplets if multiplet.energy_ev >= lowest_ev]
+    shown = [multiplet for multiplet in multiplets if lowest_ev <= multiplet.energy_ev <= highest_ev]
     irreps = sorted({m.irrep for m in multiplets}, key=lambda name: ("u" in name or "''" in name, name))
     for multiplet in shown:
         colour = _COLOURS[_filling(multiplet)]
@@ -59,10 +66,14 @@ def mo_diagram(ax: Axes, multiplets: Sequence[Multiplet], title: str = "", lowes
     handles = [legend_marker(label, colour, "_") for label, colour in _COLOURS.items() if label in present]
     if handles:
         add_legend(ax, handles=handles, loc="upper center", bbox_to_anchor=(0.5, -0.07), ncols=3, borderaxespad=0)
-    hidden = sum(m.degeneracy for m in multiplets if m.energy_ev < lowest_ev)
-    if hidden:
-        note = f"{hidden} levels below −{-lowest_ev:g} eV not shown" if lowest_ev < 0 else f"{hidden} levels not shown"
-        ax.text(0.98, 0.01, note, transform=ax.transAxes, fontsize=8, color=INK, ha="right")
+    _name_frontier(ax, shown)
+    below = sum(m.degeneracy for m in multiplets if m.energy_ev < lowest_ev)
+    above = sum(m.degeneracy for m in multiplets if m.energy_ev > highest_ev)
+    for count, place, side, ev in ((below, 0.01, "below", lowest_ev), (above, 0.99, "above", highest_ev)):
+        if count:
+            note = f"{count} levels {side} {ev:g} eV not shown".replace("-", "−")
+            align = "bottom" if side == "below" else "top"
+            ax.text(0.98, place, note, transform=ax.transAxes, fontsize=8, color=INK, ha="right", va=align)
 
 
 def _filling(multiplet: Multiplet) -> str:
@@ -70,6 +81,19 @@ def _filling(multiplet: Multiplet) -> str:
     if multiplet.occupation == 2 * multiplet.degeneracy:
         return "occupied"
     return "partly filled" if multiplet.occupation else "virtual"
+
+
+def _name_frontier(ax: Axes, shown: Sequence[Multiplet]) -> None:
+    """Write energy and electrons beside the highest level with electrons and the lowest without."""
+    filled = [m for m in shown if m.occupation > 0]
+    empty = [m for m in shown if m.occupation == 0]
+    frontier = [max(filled, key=lambda m: m.energy_ev)] if filled else []
+    frontier += [min(empty, key=lambda m: m.energy_ev)] if empty else []
+    for multiplet in frontier:
+        electrons = f", {multiplet.occupation} e⁻" if multiplet.occupation else ""
+        text = f"{multiplet.energy_ev:.2f} eV{electrons}".replace("-", "−")
+        place = (1.01, multiplet.energy_ev)
+        ax.annotate(text, place, xycoords=ax.get_yaxis_transform(), fontsize=8, color=INK, va="center")
 
 
 def _mark_gap(ax: Axes, shown: Sequence[Multiplet]) -> None:

@@ -19,6 +19,7 @@ from hamlearn.units import BOHR_ANGSTROM
 _LIGHT = np.array([-0.35, 0.45, 0.82])  # right, up, towards the viewer
 _BOND_STRETCH = 1.25
 _OPACITY = 0.82
+_SEEN_THROUGH = 0.35
 _MARGIN_BOHR = 2.5
 
 
@@ -28,7 +29,7 @@ def orbital_surface(
     isovalue: float = 0.05,
     elevation_degrees: float = 35.0,
     azimuth_degrees: float = -75.0,
-    pixels: int = 260,
+    pixels: int = 520,
     title: str = "",
 ) -> None:
     """Draw where an orbital is +isovalue (blue) and -isovalue (orange) over the skeleton of the molecule.
@@ -55,9 +56,10 @@ def orbital_surface(
     image[hit, :3] = _shaded(colours, _normals(cube, points[hit], sign[hit]) @ view.T)
     image[hit, 3] = _OPACITY
     atoms = (cube.positions_bohr - centre) @ view.T
-    _skeleton(ax, cube, atoms)
+    for zorder, opacity in ((1, 1.0), (4, _SEEN_THROUGH)):  # behind the surface, and faintly through it
+        _skeleton(ax, cube, atoms, zorder, opacity)
     extent = (-right, right, -up, up)
-    ax.imshow(image.reshape(len(y), len(x), 4), extent=extent, origin="lower", interpolation="bilinear", zorder=3)
+    ax.imshow(image.reshape(len(y), len(x), 4), extent=extent, origin="lower", interpolation="antialiased", zorder=3)
     ax.set_aspect("equal")
     half = np.abs(atoms[:, :2]).max(axis=0) + _MARGIN_BOHR
     ax.set(xlim=(-half[0], half[0]), ylim=(-half[1], half[1]))
@@ -113,14 +115,14 @@ def _shaded(colours: FloatArray, normals: FloatArray) -> FloatArray:
     return np.clip(colours * (0.45 + 0.6 * facing) + 0.35 * facing**12, 0.0, 1.0)
 
 
-def _skeleton(ax: Axes, cube: Cube, projected: FloatArray) -> None:
+def _skeleton(ax: Axes, cube: Cube, projected: FloatArray, zorder: float, opacity: float) -> None:
     """Atoms as discs and bonds as sticks, [atom, 3] right, up and towards the viewer."""
     radii = covalent_radii[cube.numbers] / BOHR_ANGSTROM
     distances = np.linalg.norm(cube.positions_bohr[:, None] - cube.positions_bohr, axis=-1)
     for i, j in np.argwhere(np.triu(distances < _BOND_STRETCH * (radii[:, None] + radii), 1)):
-        ax.plot(*projected[[i, j], :2].T, color=GREY, linewidth=2, zorder=1, solid_capstyle="round")
+        ax.plot(*projected[[i, j], :2].T, color=GREY, linewidth=2, zorder=zorder, alpha=opacity, solid_capstyle="round")
     for i in np.argsort(projected[:, 2]):
         ax.plot(
             *projected[i, :2], "o", color=jmol_colors[cube.numbers[i]], markeredgecolor=INK, markeredgewidth=0.5,
-            markersize=2.5 + 2.5 * radii[i], zorder=2,
+            markersize=2.5 + 2.5 * radii[i], zorder=zorder + 0.5, alpha=opacity,
         )  # fmt: skip

@@ -5,6 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.axes import Axes
 
+from hamlearn.display import number
 from hamlearn.plots.style import BLUE, GREY
 from hamlearn.types import FloatArray
 
@@ -27,7 +28,7 @@ def parity(ax: Axes, reference: FloatArray, predicted: FloatArray, label: str, s
         ax.errorbar(reference, predicted, yerr=std, fmt="none", ecolor=BLUE, alpha=0.25, linewidth=1)
     ax.plot(reference, predicted, linestyle="none", marker="o", markersize=3, alpha=0.5, color=BLUE, rasterized=True)
     rmse = float(np.sqrt(np.mean((predicted - reference) ** 2)))
-    ax.set_title(f"RMSE {rmse:.3g}", loc="left", fontweight="normal", color=GREY, fontsize=9)
+    ax.set_title(f"RMSE {number(rmse)}", loc="left", fontweight="normal", color=GREY, fontsize=9)
     ax.set(xlabel=f"known {label}", ylabel=f"predicted {label}", xlim=limits, ylim=limits)
     ax.locator_params(nbins=5)  # few ticks, so that each may have all its digits
     ax.ticklabel_format(style="plain", useOffset=False)

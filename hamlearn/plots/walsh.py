@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from typing import Any
 
@@ -14,8 +15,13 @@ from hamlearn.plots.style import add_legend
 from hamlearn.symmetry.walsh import Track
 from hamlearn.types import FloatArray
 
-# Okabe and Ito's palette; the style of the line tells apart what comes after its seven colours.
+# Okabe and Ito's palette, by letter and number, so that an irrep looks the same in every figure; the style of the line
+# tells g from u and ' from ''.
 _COLOURS = ("#0072B2", "#D55E00", "#009E73", "#CC79A7", "#E69F00", "#56B4E9", "#000000")
+_PLACES = {
+    **{"A": 0, "A1": 0, "Sigma": 0, "Sigma+": 0, "A2": 1, "Sigma-": 1, "B": 2, "B1": 2, "T2": 2, "B2": 3, "G": 3},
+    **{"E": 4, "E1": 4, "Pi": 4, "B3": 5, "T": 5, "T1": 5, "E3": 5, "Phi": 5, "E2": 6, "H": 6, "Delta": 6, "Gamma": 3},
+}
 _LINES = ("-", (0, (5, 2)), (0, (1.5, 1.5)))
 
 
@@ -45,15 +51,15 @@ def walsh(
     ax.set(xlabel=xlabel, ylabel="level / eV", title=title, xlim=(x.min(), x.max()))
     if not seen:
         return
-    irreps = list(dict.fromkeys(track.irrep for track in tracks))
-    looks = {irrep: _look(place) for place, irrep in enumerate(irreps)}
+    irreps = sorted({track.irrep for track in tracks})
+    looks = {irrep: _look(irrep) for irrep in irreps}
     for track in seen:
         ax.plot(x, track.energies_ev, linewidth=1.1, **looks[track.irrep])
         ax.plot(x, np.where(track.occupied, track.energies_ev, np.nan), linewidth=2.4, **looks[track.irrep])
     bottom, top = ax.get_ylim()
     ax.set_ylim(max(bottom, low), min(top, high))
     if not legend:
-        _name_lines(ax, seen, looks)
+        _name_lines(ax, x, seen, looks)
         return
     present = [irrep for irrep in irreps if irrep in {track.irrep for track in seen}]
     for irrep in present:
@@ -62,12 +68,18 @@ def walsh(
     add_legend(ax, loc="upper center", bbox_to_anchor=(0.5, -0.17), ncols=columns, borderaxespad=0)
 
 
-def _look(place: int) -> dict[str, Any]:
-    return {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _LINES[place // len(_COLOURS) % len(_LINES)]}
+def _look(irrep: str) -> dict[str, Any]:
+    """Return colour and style of the line of an irrep, whatever else is drawn."""
+    odd = "u" in irrep or "''" in irrep
+    base = re.sub(r"_?[gu](?=[+-]?$)|'", "", irrep)
+    place = _PLACES.get(base, int("0" + re.sub(r"\D", "", base)))
+    return {"color": _COLOURS[place % len(_COLOURS)], "linestyle": _LINES[odd if base in _PLACES else 2]}
 
 
-def _name_lines(ax: Axes, tracks: Sequence[Track], looks: Mapping[str, Mapping[str, Any]]) -> None:
-    """Write the irrep of every track that ends inside the axes beside its last point."""
+def _name_lines(
+    ax: Axes, coordinate: FloatArray, tracks: Sequence[Track], looks: Mapping[str, Mapping[str, Any]]
+) -> None:
+    """Write the irrep of every track beside its last point, or on it where it leaves the axes."""
     bottom, top = ax.get_ylim()
     inside = sorted((t for t in tracks if bottom <= t.energies_ev[-1] <= top), key=lambda t: t.energies_ev[-1])
     ends = np.array([t.energies_ev[-1] for t in inside])
@@ -75,6 +87,15 @@ def _name_lines(ax: Axes, tracks: Sequence[Track], looks: Mapping[str, Mapping[s
         text, colour = irrep_text(track.irrep), looks[track.irrep]["color"]
         height = (place - bottom) / (top - bottom)
         ax.text(1.01, height, text, transform=ax.transAxes, color=colour, fontsize=9, va="center")
+    for track in tracks:
+        seen = (track.energies_ev >= bottom) & (track.energies_ev <= top)
+        if seen.any() and not seen[-1]:
+            last = int(np.flatnonzero(seen)[-1])
+            place = (coordinate[last], track.energies_ev[last])
+            below = -12 if track.energies_ev[last + 1] > top else 6
+            colour = looks[track.irrep]["color"]
+            text = irrep_text(track.irrep)
+            ax.annotate(text, place, (0, below), textcoords="offset points", color=colour, fontsize=9)
 
 
 def spread_apart(places: FloatArray, spacing: float) -> FloatArray:

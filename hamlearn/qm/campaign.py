@@ -25,9 +25,18 @@ from hamlearn.progress import Progress
 from hamlearn.qm.guess import as_guesses, check_elements
 from hamlearn.qm.method import check_functional
 from hamlearn.qm.molecule import check_basis, formula
+from hamlearn.qm.pyscf_settings import check_defaults
 from hamlearn.qm.record import QMRecord, load_record, record_key
-from hamlearn.qm.store import MANIFEST_NAME, read_manifest, read_outcomes, remove_leftovers, unfinished, write_manifest
-from hamlearn.qm.task import calculate, record_path, save_failure
+from hamlearn.qm.store import (
+    campaign_status,
+    read_outcomes,
+    record_path,
+    remove_leftovers,
+    save_failure,
+    unfinished,
+    write_manifest,
+)
+from hamlearn.qm.task import calculate
 from hamlearn.types import Echo
 from hamlearn.units import BOHR_ANGSTROM
 
@@ -83,16 +92,6 @@ class Campaign(ByValue, Shown):
         if index in self.failures:
             raise ArtifactError(f"structure {index} has no record: {self.failures[index]}")
         return load_record(record_path(self.folder, self.keys[index]))
-
-
-@dataclass(frozen=True)
-class CampaignStatus:
-    """How many structures of a campaign have a record, a recorded failure, or neither yet."""
-
-    total: int
-    done: int
-    failed: int
-    pending: int
 
 
 def run_campaign(
@@ -170,6 +169,7 @@ def check_campaign(structures: Structures, settings: QMSettings, guess_focks: st
 
     structures = as_structures(structures)
     check_type(settings, QMSettings, "settings", "QMSettings(...)")
+    check_defaults()
     guess_focks = as_guesses(guess_focks)
     if settings.xc is not None:
         check_functional(settings.xc)
@@ -177,22 +177,6 @@ def check_campaign(structures: Structures, settings: QMSettings, guess_focks: st
     species = np.unique(np.concatenate([atoms.numbers for atoms in structures]))
     check_basis(settings.basis, species)
     check_elements({settings.guess, *guess_focks}, species)
-
-
-def campaign_status(folder: str | Path) -> CampaignStatus:
-    """Return how far a campaign is, also while it runs.
-
-    Raises:
-        ArtifactError: if the folder holds no campaign.
-    """
-    folder = Path(folder)
-    manifest = read_manifest(folder)
-    if manifest is None:
-        raise ArtifactError(f"{folder} holds no campaign ({MANIFEST_NAME} is missing); give the folder of one")
-    keys = manifest["keys"]
-    reasons, missing = read_outcomes(folder, keys)
-    failed, pending = sum(key in reasons for key in keys), sum(key in missing for key in keys)
-    return CampaignStatus(len(keys), len(keys) - failed - pending, failed, pending)
 
 
 def pack_campaign(folder: str | Path) -> Path:

@@ -12,6 +12,7 @@ from typing import Any
 
 from hamlearn.config import QMSettings
 from hamlearn.errors import ConfigError, nearest
+from hamlearn.qm.functional_kinds import complaints
 
 GRID_LEVEL = 3
 
@@ -72,8 +73,9 @@ def check_functional(xc: str) -> tuple[tuple[int, float], ...]:
         xc: as PySCF spells functionals, such as ``pbe``, ``pbe0``, ``b3lypg`` or ``0.5*hf+0.5*b88,lyp``.
 
     Raises:
-        ConfigError: if it is unknown, means different functionals in different programs, or has a dispersion
-            correction, which changes the energy but not the Fock matrix.
+        ConfigError: if it is unknown, means different functionals in different programs, has a dispersion
+            correction, which changes the energy but not the Fock matrix, or is none of molecules (without an energy,
+            with the Laplacian, kinetic, of one or two dimensions, of odd factors), as libxc's flags tell.
     """
     from pyscf.dft import libxc
     from pyscf.scf.dispersion import parse_dft
@@ -90,10 +92,10 @@ def check_functional(xc: str) -> tuple[tuple[int, float], ...]:
         with redirect_stderr(said), warnings.catch_warnings():
             warnings.simplefilter("ignore")
             dispersion = parse_dft(xc)[2]
-            _, components = libxc.parse_xc(xc)
+            (exact_exchange, *_), components = libxc.parse_xc(xc)
             libxc.xc_type(xc)
     except (KeyError, ValueError, IndexError, AttributeError, NotImplementedError) as error:
-        suggestion = nearest(xc.upper(), sorted({*libxc.XC_KEYS, *libxc.XC_ALIAS}))
+        suggestion = _usable(nearest(xc.upper(), sorted({*libxc.XC_KEYS, *libxc.XC_ALIAS})))
         raise ConfigError(
             f"xc '{xc}' is no functional PySCF knows ({error}){suggestion}; examples: pbe, pbe0, b3lypg, r2scan"
         ) from None
@@ -103,4 +105,20 @@ def check_functional(xc: str) -> tuple[tuple[int, float], ...]:
         )
     if said.getvalue():  # several match and PySCF would pick one of them
         raise ConfigError(f"xc '{xc}' is ambiguous; spell it out. PySCF says: {said.getvalue().strip()}")
-    return tuple((int(i), float(f)) for i, f in components)
+    found = tuple((int(i), float(f)) for i, f in components)
+    if unfit := list(complaints(found, float(exact_exchange))):
+        raise ConfigError(
+            f"xc '{xc}': PySCF cannot run an SCF of a molecule with this functional: {'; '.join(unfit)}; choose "
+            "another, such as pbe, pbe0, b3lypg or r2scan"
+        )
+    return found
+
+
+def _usable(suggestion: str) -> str:
+    """Return a suggestion, unless what it suggests is refused, too."""
+    name = suggestion.partition("'")[2].rpartition("'")[0]
+    try:
+        check_functional(name)
+    except ConfigError:
+        return ""
+    return suggestion

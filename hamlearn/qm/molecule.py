@@ -16,9 +16,11 @@ from numpy.typing import ArrayLike
 
 from hamlearn.angular.elements import atomic_number, symbol
 from hamlearn.errors import BasisError, StructureError, nearest
+from hamlearn.qm.basis_names import has_potential, is_auxiliary, is_known, is_of_pseudopotentials, plain
+from hamlearn.qm.pyscf_settings import check_defaults
 
 # what PySCF raises, according to the kind of file, for a basis or element it does not have
-_REFUSALS = (RuntimeError, LookupError, AssertionError, ValueError, OSError, AttributeError)
+_REFUSALS = (RuntimeError, LookupError, AssertionError, ValueError, OSError, AttributeError, TypeError)
 
 NAME_OF_A_BASIS = re.compile(r"[\w+*(), -]+")
 
@@ -55,6 +57,7 @@ def silent_mole(symbols: Sequence[str], positions_bohr: ArrayLike, shells: Mappi
         shells: for each symbol its shells as :func:`load_basis` returns them.
         spin: number of unpaired electrons.
     """
+    check_defaults()
     from pyscf import gto
 
     return gto.Mole().build(
@@ -89,6 +92,11 @@ def check_basis(basis: str, species: Iterable[int]) -> None:
         basis: name of a basis set.
         species: atomic numbers.
     """
+    if is_auxiliary(basis):
+        raise BasisError(
+            f"basis '{basis}' is an auxiliary set, which densities are fitted with; choose a basis of orbitals, such "
+            "as def2-SVP or cc-pVDZ"
+        )
     lacking, pseudised = [], []
     for name in [symbol(number) for number in sorted(set(map(int, species)))]:
         try:
@@ -96,7 +104,16 @@ def check_basis(basis: str, species: Iterable[int]) -> None:
                 pseudised.append(name)
         except BasisError:
             lacking.append(name)
-    if lacking and not any(_loads(basis, name) for name in ("H", "C", "O", "Si", "Fe", *lacking)):
+    if lacking and is_of_pseudopotentials(basis) and is_known(basis):
+        raise BasisError(
+            f"PySCF has {basis}, but not for {', '.join(lacking)}: it belongs to a pseudopotential; choose an "
+            "all-electron basis, such as def2-SVP or cc-pVDZ"
+        )
+    if (
+        lacking
+        and not is_known(basis)
+        and not any(_loads(basis, name) for name in ("H", "C", "O", "Si", "Fe", *lacking))
+    ):
         raise BasisError(_unknown(basis))
     if lacking:
         raise BasisError(
@@ -106,7 +123,7 @@ def check_basis(basis: str, species: Iterable[int]) -> None:
     if pseudised:
         raise BasisError(
             f"basis '{basis}' for {', '.join(pseudised)} lacks the core electrons (it belongs to a "
-            "pseudopotential, or is an auxiliary set); hamlearn needs an all-electron basis: choose another"
+            "pseudopotential); hamlearn needs an all-electron basis: choose another"
         )
 
 
@@ -174,24 +191,16 @@ def _has_core(basis: str, name: str) -> bool:
     An all-electron 1s function needs exponents around 2 Z^2; the steepest s function of every basis made for a
     pseudopotential or for fitting falls short of Z^2, except a few whose file carries the potential itself.
     """
-    from pyscf import gto
-
     exponents = [row[0] for shell in load_basis(basis, name) if shell[0] == 0 for row in shell[1:]]
     if max(exponents, default=0.0) < atomic_number(name) ** 2:
         return False
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            return not gto.basis.load_ecp(basis, name)[0]
-    except _REFUSALS:
-        return True  # no potential under this name: an all-electron basis
+    return not has_potential(basis, name)
 
 
 def _unknown(basis: str) -> str:
     from pyscf.gto.basis import ALIAS
 
-    plain = basis.lower().replace("-", "").replace("_", "").replace(" ", "")
     return (
-        f"basis '{basis}' is not one PySCF has{nearest(plain, list(ALIAS))}"
+        f"basis '{basis}' is not one PySCF has{nearest(plain(basis), list(ALIAS))}"
         " (capitals, '-' and '_' do not matter); common ones are STO-3G, 6-31G*, def2-SVP, cc-pVDZ"
     )

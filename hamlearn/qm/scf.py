@@ -11,6 +11,7 @@ from scipy.linalg import LinAlgError
 
 from hamlearn.config import QMSettings
 from hamlearn.errors import SCFError
+from hamlearn.lazy import lazily
 from hamlearn.qm.atomic_density import atomic_density
 from hamlearn.qm.method import mean_field
 from hamlearn.types import FloatArray
@@ -94,3 +95,6 @@ def symmetrised(matrix: Any) -> FloatArray:
     """Return (A + A^T) / 2 as a plain array: PySCF's carry a rounding residue and tags."""
     plain = np.array(matrix, dtype=np.float64)
     return 0.5 * (plain + plain.T)
+
+
+__getattr__, _ = lazily("hamlearn.qm", {"calculation": ("run_scf",)})  # scripts of older versions import it from here

@@ -4,17 +4,46 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from hamlearn.artifacts import check_format, written_atomically
 from hamlearn.errors import ArtifactError
 from hamlearn.qm.record import PACK_NAME, load_record
-from hamlearn.qm.task import failure_path, record_path
 
 MANIFEST_NAME = "campaign.json"
 MANIFEST_KIND = "qm_campaign"
 MANIFEST_VERSION = 1
+FAILURE_KIND = "qm_failure"
+FAILURE_VERSION = 1
+
+
+@dataclass(frozen=True)
+class CampaignStatus:
+    """How many structures of a campaign have a record, a recorded failure, or neither yet."""
+
+    total: int
+    done: int
+    failed: int
+    pending: int
+
+
+def record_path(folder: Path, key: str) -> Path:
+    """Return where the record of a calculation lies."""
+    return folder / f"{key}.npz"
+
+
+def failure_path(folder: Path, key: str) -> Path:
+    """Return where the reason lies why a calculation has no record."""
+    return folder / f"{key}.failed.json"
+
+
+def save_failure(folder: Path, key: str, reason: str) -> None:
+    """Write why a calculation has no record."""
+    fields = {"kind": FAILURE_KIND, "format_version": FAILURE_VERSION, "reason": reason}
+    with written_atomically(failure_path(folder, key)) as temporary:
+        temporary.write_text(json.dumps(fields, indent=1))
 
 
 def write_manifest(folder: Path, settings: Mapping[str, Any], keys: Sequence[str], formulas: Sequence[str]) -> None:
@@ -103,3 +132,19 @@ def _read_reason(path: Path) -> str:
         return str(json.loads(path.read_text())["reason"])
     except (OSError, ValueError, KeyError, TypeError):
         return "unknown, the file with the reason is damaged"
+
+
+def campaign_status(folder: str | Path) -> CampaignStatus:
+    """Return how far a campaign is, also while it runs.
+
+    Raises:
+        ArtifactError: if the folder holds no campaign.
+    """
+    folder = Path(folder)
+    manifest = read_manifest(folder)
+    if manifest is None:
+        raise ArtifactError(f"{folder} holds no campaign ({MANIFEST_NAME} is missing); give the folder of one")
+    keys = manifest["keys"]
+    reasons, missing = read_outcomes(folder, keys)
+    failed, pending = sum(key in reasons for key in keys), sum(key in missing for key in keys)
+    return CampaignStatus(len(keys), len(keys) - failed - pending, failed, pending)

@@ -3,7 +3,11 @@
 The page is made from the files of the run folder alone, so it can be written again at any time.
 """
 
-from hamlearn.report.headline import headline
-from hamlearn.report.page import write_report
+from typing import TYPE_CHECKING
 
-__all__ = ["headline", "write_report"]
+from hamlearn.lazy import lazily
+
+if TYPE_CHECKING:
+    from hamlearn.report.page import write_report as write_report
+
+__getattr__, __dir__ = lazily(__name__, {"page": ("write_report",)})

@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Mapping
 from typing import Any
+
+from hamlearn.display import number as number
 
 QUANTITIES = (
     ("Hamiltonian matrix", "hamiltonian"),
     ("orbital energies", "eigenvalue"),
     ("HOMO–LUMO gap", "gap"),
 )
-
-SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
 def headline(metrics: Mapping[str, Any]) -> list[tuple[str, str, str]]:
@@ -35,16 +34,3 @@ def property_quantities(metrics: Mapping[str, Any]) -> dict[str, str]:
     key, unit = metrics["target"]["key"], metrics["target"].get("unit")
     labels = {"value": f"{key} / {unit}" if unit else key, "force": f"forces / {unit}/Å" if unit else "forces"}
     return {name: words for name, words in labels.items() if f"{name}_rmse" in metrics}
-
-
-def number(value: float | None) -> str:
-    """Three significant digits, readable at any size: 0.213, 1 230, 3.2×10⁻¹⁴; a dash for nothing."""
-    if value is None or not math.isfinite(value):
-        return "–"
-    if value == 0:
-        return "0"
-    if 1e-3 <= abs(value) < 1e6:
-        digits = max(0, 2 - int(f"{value:.2e}".split("e")[1]))
-        return f"{value:,.{digits}f}".replace(",", "\u202f")
-    mantissa, exponent = f"{value:.1e}".split("e")
-    return f"{mantissa}×10" + str(int(exponent)).translate(SUPERSCRIPT)

@@ -15,9 +15,10 @@ from hamlearn.report.headline import headline, number
 from hamlearn.report.html import Html
 from hamlearn.report.page_parts import cost, curve_table, pictures, provenance, summary
 from hamlearn.report.run_files import ProjectionDiagnostics, RunArtifacts, read_run
-from hamlearn.report.words import chosen_of_grid, every_block, what_was_computed
+from hamlearn.report.words import SUBSCRIPT, chosen_of_grid, every_block, what_was_computed
 
 ROUNDING = 1e-9
+SMALLEST = 1e-11
 SMALL_SCF = 1e-6  # Hartree: the threshold of guess sto-3g
 GRID = 1e-4  # Hartree: PySCF's grids do not turn with the molecule
 """Largest change of a matrix element, Hartree, that rounding explains."""
@@ -55,7 +56,7 @@ def write_report(run_folder: str | Path) -> Path:
     document = html.page(f"hamlearn: {folder.resolve().name}", [part(run) for part in parts])
     path = folder / "report.html"
     with written_atomically(path) as temporary:
-        temporary.write_text(document, encoding="utf-8")
+        temporary.write_text(document, encoding="utf-8", errors="surrogateescape")  # names a poor locale cannot read
     return path
 
 
@@ -71,7 +72,10 @@ def _errors(run: RunArtifacts) -> Html:
     content = ['<div class="headline">', html.table(("", "RMSE / meV", "MAE / meV"), rows), "</div>"]
     note = f"On {counted(run.results['n_test'], 'structure')} the model has not seen."
     if run.levels is not None and (spread := run.levels.gap_spread_ev()) > 0:
-        note += f" For scale: their computed HOMO–LUMO gaps spread by {number(1e3 * spread)} meV (standard deviation)."
+        note += f" For scale: their computed HOMO–LUMO gaps spread by {number(1e3 * spread)} meV (standard deviation)"
+        inside = run.levels.gap_spreads_ev() if len(run.results.get("formulas") or {}) > 1 else {}
+        of_each = ", ".join(f"{number(1e3 * ev)} in {formula.translate(SUBSCRIPT)}" for formula, ev in inside.items())
+        note += f"; inside each formula by {of_each}." if inside else "."
     content.append(html.paragraph(note, "note"))
     error = run.results.get("equivariance_error")
     if error is not None:
@@ -81,7 +85,7 @@ def _errors(run: RunArtifacts) -> Html:
         fine = error < limit
         verdict = "This is more than rounding: do not trust the model."
         if fine:
-            verdict = "Symmetry holds to rounding."
+            verdict = f"Symmetry holds to {'rounding' if error < SMALLEST else 'the rounding of large sums'}."
             if error >= ROUNDING:
                 rest = "PySCF's integration grid" if on_grid else "the threshold of the SCF"
                 verdict = f"The learned part is exact; the rest is {rest} in the guess."
@@ -100,13 +104,12 @@ def _learning_curve(run: RunArtifacts) -> Html:
     if not rows:
         return Html("")
     slope = final_slope(rows, "eigenvalue_rmse_mev")
-    words = f"Between the last two sizes n the RMSE of the levels falls as n to the power {slope:.2f}.".replace(
-        "-", "−"
-    )
+    moves = "falls" if slope < 0 else "rises"
+    words = f"Between the last two sizes n the RMSE of the levels {moves} as n to the power {slope:.2f}."
     return html.section(
         "Learning curve",
         *pictures(run, [figures.learning_curve(rows)]),
-        html.paragraph(words, "note") if np.isfinite(slope) else "",
+        html.paragraph(words.replace("-", "−"), "note") if np.isfinite(slope) else "",
         curve_table(rows, CURVE_COLUMNS),
     )
 

@@ -3,25 +3,26 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import yaml
+from numpy.typing import NDArray
 
-from hamlearn.artifacts import check_format, load_arrays
-from hamlearn.config import FORMAT_VERSION, upgraded
+from hamlearn.artifacts import load_arrays
 from hamlearn.errors import ArtifactError
 from hamlearn.model.folder import SPEC, read_spec
+from hamlearn.report.run_texts import ADVICE, read_results, read_settings
 from hamlearn.ties import tied_ranks
 from hamlearn.types import BoolArray, FloatArray, IntArray
 
+MOST_FORMULAS = 6
 LEVEL_ARRAYS = ("reference_ev", "predicted_ev", "occupied", "structure")
 PROPERTY_ARRAYS = ("structure", "reference", "predicted", "std")
 FORCE_ARRAYS = ("reference_forces", "predicted_forces")
-ADVICE = "delete it and run `hamlearn run` on this folder again"
 
 
 @dataclass(frozen=True)
@@ -35,6 +36,7 @@ class Levels:
         structure: position in the test set of the structure the level belongs to [level].
         std_ev: standard deviation of each predicted level [level], eV; None without error bars.
         gap_std_ev: of each predicted gap, in the order of the structures [structure], eV.
+        formula: of each structure, in the same order [structure]; None in files of older versions.
     """
 
     reference_ev: FloatArray
@@ -43,6 +45,7 @@ class Levels:
     structure: IntArray
     std_ev: FloatArray | None = None
     gap_std_ev: FloatArray | None = None
+    formula: NDArray[np.str_] | None = None
 
     @property
     def errors_ev(self) -> FloatArray:
@@ -60,6 +63,18 @@ class Levels:
         gaps = self._gaps(self.reference_ev)
         gaps = gaps[np.isfinite(gaps)]
         return float(np.std(gaps)) if gaps.size else 0.0
+
+    def gap_spreads_ev(self) -> dict[str, float]:
+        """Return the same inside each formula of which there are several structures, the most frequent ones first."""
+        if self.formula is None:
+            return {}
+        gaps = self._gaps(self.reference_ev)
+        counts = Counter(self.formula[np.isfinite(gaps)].tolist())
+        return {
+            name: float(np.nanstd(gaps[self.formula == name]))
+            for name, count in counts.most_common(MOST_FORMULAS)
+            if count > 1
+        }
 
     def gap_errors_ev(self) -> FloatArray:
         """Predicted minus computed HOMO-LUMO gaps, in the order of the structures [structure], eV; nan if none."""
@@ -155,7 +170,7 @@ def read_run(folder: Path) -> RunArtifacts:
         model = read_spec(folder / "model")
         if "kernel" in model["learner"]:
             config = {**config, "model": {**config["model"], "kernel": model["learner"]["kernel"]}}
-    levels = _read_arrays(folder / "test_levels.npz", LEVEL_ARRAYS, ("std_ev", "gap_std_ev"))
+    levels = _read_arrays(folder / "test_levels.npz", LEVEL_ARRAYS, ("std_ev", "gap_std_ev", "formula"))
     diagnostics = _read_arrays(folder / "diagnostics.npz", tuple(ProjectionDiagnostics.__dataclass_fields__))
     properties = _read_arrays(folder / "test_properties.npz", PROPERTY_ARRAYS, FORCE_ARRAYS)
     if diagnostics:
@@ -170,42 +185,6 @@ def read_run(folder: Path) -> RunArtifacts:
         diagnostics=ProjectionDiagnostics(**diagnostics) if diagnostics else None,
         properties=PropertyValues(**properties) if properties else None,
     )
-
-
-def read_results(folder: Path) -> Mapping[str, Any]:
-    """Return what results.json holds.
-
-    Raises:
-        ArtifactError: if it is missing or damaged.
-    """
-    return _read_text(folder / "results.json", json.loads, ("n_train",))
-
-
-def read_settings(folder: Path) -> Mapping[str, Any]:
-    """Return what config.yaml holds, whether or not the structures of the run are still there.
-
-    Raises:
-        ArtifactError: if it is missing, damaged or of a newer format.
-    """
-    path = folder / "config.yaml"
-    config = _read_text(path, yaml.safe_load, ("kind", "format_version", "target", "model"))
-    check_format(config, "config", FORMAT_VERSION, str(path))
-    return upgraded(config)
-
-
-def _read_text(path: Path, parse: Any, names: tuple[str, ...]) -> Mapping[str, Any]:
-    """The mapping in a text file, which must have the given names."""
-    try:
-        content = parse(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise ArtifactError(
-            f"{path} does not exist, but a report needs it; give the folder of a finished `hamlearn run`"
-        ) from None
-    except (ValueError, yaml.YAMLError, UnicodeDecodeError):
-        content = None
-    if not isinstance(content, Mapping) or not set(names) <= set(content):
-        raise ArtifactError(f"{path} is damaged; {ADVICE}")
-    return content
 
 
 def _read_arrays(path: Path, names: tuple[str, ...], optional: tuple[str, ...] = ()) -> dict[str, Any] | None:

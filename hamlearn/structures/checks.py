@@ -7,7 +7,6 @@ from numbers import Real
 
 import numpy as np
 from ase import Atoms
-from scipy.spatial import cKDTree
 
 from hamlearn.angular.elements import SYMBOLS
 from hamlearn.errors import StructureError
@@ -108,6 +107,8 @@ def _is(value: object, number: int) -> bool:
 
 
 def _bad_positions(atoms: Atoms) -> Iterable[str]:
+    from scipy.spatial import cKDTree
+
     lost = np.flatnonzero(~np.isfinite(atoms.positions).all(axis=1))
     if len(lost):
         yield f"coordinates of atom {index_ranges(lost)} are NaN or infinite"

@@ -10,7 +10,7 @@ from collections.abc import Callable, Sequence
 import numpy as np
 from ase import Atoms
 
-from hamlearn.errors import StructureError, nearest
+from hamlearn.errors import StructureError, check_type, nearest
 from hamlearn.types import FloatArray
 
 _Built = tuple[str, Sequence[Sequence[float]] | FloatArray]
@@ -20,18 +20,26 @@ def molecule(name: str) -> Atoms:
     """Return a molecule of the library, exactly symmetric, positions in Å.
 
     Args:
-        name: one of :data:`MOLECULES`.
+        name: one of :data:`MOLECULES`, in capitals or not, with spaces or '-' for '_'.
 
     Raises:
         StructureError: for another name.
 
     The operations of the point group, about the origin, permute the positions of like atoms to 1e-12.
     """
+    check_type(name, str, "name", f"one of {', '.join(_LIBRARY)}", StructureError)
+    spellings = {_plain(known): known for known in _LIBRARY}
+    if name not in _LIBRARY:
+        name = spellings.get(_plain(name), name)
     if name not in _LIBRARY:
         known = tuple(_LIBRARY)
         raise StructureError(f"the library has no molecule '{name}'{nearest(name, known)}; it has {', '.join(known)}")
     symbols, positions = _LIBRARY[name][1]()
     return Atoms(symbols, np.array(positions), pbc=False)
+
+
+def _plain(name: str) -> str:
+    return name.casefold().replace(" ", "_").replace("-", "_")
 
 
 def _water() -> _Built:

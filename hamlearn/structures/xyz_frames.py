@@ -2,44 +2,46 @@
 
 from __future__ import annotations
 
+import io
 import re
 from collections.abc import Iterator
-from pathlib import Path
 
-from ase.io.formats import open_with_compression
-
-from hamlearn.angular.elements import SYMBOLS
 from hamlearn.errors import StructureError, nearest
+from hamlearn.structures.reading import Reading, plain_numbers
+from hamlearn.structures.xyz_comments import check_units
 
 _Lines = Iterator[tuple[int, str]]
 _POSITION_COLUMN = "pos"
 _ELEMENT_COLUMNS = ("species", "Z")
 
 
-def check_xyz_frames(path: Path) -> None:
-    """Raise unless the file is a sequence of whole frames: atom count, comment, one line per atom.
+def checked_frames(text: str, reading: Reading) -> str:
+    """Return the text of an XYZ file with elements by their symbols and numbers that Python reads.
 
     ASE reads nothing after a blank line between frames, zeros where the positions have another name, and a last
     number that was cut off as it stands; a wrong atom count can keep it busy for hours.
 
     Args:
-        path: an XYZ or extended XYZ file, compressed or not.
+        text: of an XYZ or extended XYZ file.
+        reading: takes remarks.
 
     Raises:
-        StructureError: naming the line and what was expected there.
+        StructureError: unless it is a sequence of whole frames: atom count, comment, one line per atom; naming the
+            line and what was expected there.
     """
-    with open_with_compression(str(path), "r") as file:
-        lines: _Lines = iter(enumerate(file, start=1))
-        try:
-            for number, line in lines:
-                if line.lstrip().startswith("VEC"):
-                    continue
-                if not line.strip():
-                    _check_only_blank(lines, number)
-                    return
-                _check_frame(line, number, lines)
-        except StructureError as error:
-            raise StructureError(f"{path}: {error}") from None
+    lines: _Lines = iter(enumerate(io.StringIO(text, newline=None), start=1))
+    return "".join(_frames(lines, reading))
+
+
+def _frames(lines: _Lines, reading: Reading) -> Iterator[str]:
+    for number, line in lines:
+        if line.lstrip().startswith("VEC"):
+            yield plain_numbers(line)
+        elif not line.strip():
+            _check_only_blank(lines, number)
+        else:
+            yield line
+            yield from _frame(line, number, lines, reading)
 
 
 def _check_only_blank(lines: _Lines, first: int) -> None:
@@ -51,16 +53,8 @@ def _check_only_blank(lines: _Lines, first: int) -> None:
             )
 
 
-def _check_symbol(comment: str, line: str, number: int) -> None:
-    """Refuse a first column that is no element, where the first column names elements."""
-    if "Properties=" in comment and "Properties=species:S:1" not in comment:
-        return
-    name = next(iter(line.split()), "")
-    if name and name not in SYMBOLS:
-        raise StructureError(f"line {number} names the element '{name}'; expected a chemical symbol such as H, C or Cl")
-
-
-def _check_frame(header: str, header_line: int, lines: _Lines) -> None:
+def _frame(header: str, header_line: int, lines: _Lines, reading: Reading) -> Iterator[str]:
+    """Yield comment and atoms of a frame."""
     try:
         n_atoms = int(header)
     except ValueError:
@@ -72,7 +66,8 @@ def _check_frame(header: str, header_line: int, lines: _Lines) -> None:
     number, comment = next(lines, (header_line, None))
     if comment is None:
         raise StructureError(f"the file ends after line {header_line}, in the middle of a frame; it was truncated")
-    n_columns = _check_columns(comment, number)
+    yield comment
+    place, n_columns = _checked_comment(comment, number)
     shortest = 0
     for atom in range(n_atoms):
         number, line = next(lines, (number, ""))
@@ -80,7 +75,7 @@ def _check_frame(header: str, header_line: int, lines: _Lines) -> None:
             raise StructureError(
                 f"truncated: the frame that starts on line {header_line} has {atom} of {n_atoms} atoms"
             )
-        _check_symbol(comment, line, number)
+        fixed = _with_symbol(line, number, place, reading)
         if len(line.split()) < n_columns:
             raise StructureError(
                 f"line {number} is '{_short(line)}'; expected atom {atom} of the {n_atoms} announced "
@@ -91,16 +86,38 @@ def _check_frame(header: str, header_line: int, lines: _Lines) -> None:
                 f"the last line, {number}, is shorter than the others of its frame and has no newline: it looks "
                 "truncated; if it is complete, end it with a newline"
             )
+        if len(line.split()) > n_columns:
+            reading.say(f"columns after number {n_columns} were not read, for want of Properties= in the comment")
         shortest = min(shortest or len(line), len(line.rstrip("\n")))
+        yield fixed
 
 
-def _check_columns(comment: str, number: int) -> int:
-    """Return how many columns an atom's line has, after a look at the names of the columns."""
+def _with_symbol(line: str, number: int, place: int | None, reading: Reading) -> str:
+    """Return the line of an atom with its element by its symbol, which stands in column ``place`` if anywhere."""
+    columns = line.split()
+    if place is None or place >= len(columns):
+        return plain_numbers(line)
+    try:
+        symbol = reading.element(columns[place])
+    except StructureError as error:
+        raise StructureError(f"line {number} names {error}") from None
+    if symbol != columns[place]:
+        columns[place] = symbol
+        line = " ".join(columns) + "\n"
+    return plain_numbers(line)
+
+
+def _checked_comment(comment: str, number: int) -> tuple[int | None, int]:
+    """Return where the symbols stand and how many columns an atom's line has, after a look at names and units."""
+    try:
+        check_units(comment)
+    except StructureError as error:
+        raise StructureError(f"line {number}: {error}") from None
     found = re.search(r'\bProperties=["\']?([^"\'\s]+)', comment)
     if not found:
-        return 4
+        return 0, 4
     fields = found.group(1).split(":")
-    names, widths = fields[0::3], fields[2::3]
+    names, widths = fields[0::3], [int(width) if width.isdigit() else 0 for width in fields[2::3]]
     if _POSITION_COLUMN not in names:
         raise StructureError(
             f"line {number}: Properties names the columns {names}; expected '{_POSITION_COLUMN}' (positions) "
@@ -110,7 +127,8 @@ def _check_columns(comment: str, number: int) -> int:
         raise StructureError(
             f"line {number}: Properties names the columns {names}; expected 'species' (symbols) or 'Z' among them"
         )
-    return sum(int(width) for width in widths if width.isdigit())
+    place = sum(widths[: names.index("species")]) if "species" in names else None
+    return place, sum(widths)
 
 
 def _short(line: str) -> str:

@@ -15,6 +15,7 @@ from hamlearn.errors import ConfigError, StructureError, check_type
 from hamlearn.structures.given import Structures, as_structure
 from hamlearn.structures.transforms import with_positions
 from hamlearn.symmetry.characters import FINITE_SUBGROUP, CharacterTable, standard_group
+from hamlearn.symmetry.classes import OperationClass, operation_classes
 from hamlearn.symmetry.frames import across, fit_frame
 from hamlearn.symmetry.naming import operation_symbol, schoenflies
 from hamlearn.symmetry.operations import Operation, averaged, displacement, rough_group
@@ -27,6 +28,8 @@ if TYPE_CHECKING:
 
 TOLERANCE_ANGSTROM = 0.02
 _LARGEST_TRIED_ANGSTROM = 0.6
+_NEARLY_ANGSTROM = 0.155
+_LARGEST_GROUPS = ("Oh", "Ih", "Dinfh")
 _FROM_AXIS_ANGSTROM = 1e-3  # a linear molecule has its atoms on one line to the tolerance, but at least to this
 
 
@@ -63,6 +66,11 @@ class PointGroup(ByValue, Shown):
             counts, key=lambda symbol: ("ECiSs".index(symbol[0]), -int("0" + "".join(filter(str.isdigit, symbol))))
         )
         return {symbol: counts[symbol] for symbol in order}
+
+    @property
+    def classes(self) -> tuple[OperationClass, ...]:
+        """Classes of operations as in character tables, such as E, 2 C6, C2, 3 C2', 3 C2'', sigma_h."""
+        return operation_classes(self.rotations, self.characters)
 
     def shown(self) -> dict[str, object]:
         """Return name, operations and irreps in short, and how exact the symmetry is."""
@@ -187,6 +195,23 @@ def require_group(atoms: Structures, name: str, tolerance_angstrom: float = TOLE
         f"{text}; within no tolerance up to {_LARGEST_TRIED_ANGSTROM} Å is {name} its whole point group: it deviates "
         "by more, or has a larger group; correct the geometry or the group"
     )
+
+
+def larger_group(atoms: Structures, group: PointGroup) -> PointGroup | None:
+    """Return the next larger point group a molecule nearly has, within 0.15 Å; None if there is none.
+
+    Args:
+        atoms: the molecule, Å, or a file with one.
+        group: its point group.
+    """
+    atoms, tolerance = as_structure(atoms), group.tolerance_angstrom
+    if group.name in _LARGEST_GROUPS:
+        return None
+    while (tolerance := 1.5 * tolerance) <= _NEARLY_ANGSTROM:
+        wider = point_group(atoms, tolerance)
+        if wider.order > group.order:
+            return wider
+    return None
 
 
 def _linear(numbers: IntArray, x: FloatArray, line: FloatArray, tolerance: float) -> tuple[str, FloatArray, IntArray]:

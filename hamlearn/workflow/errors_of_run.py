@@ -21,6 +21,7 @@ from hamlearn.observables import (
     metrics,
     reference_prediction,
 )
+from hamlearn.qm.molecule import formula
 from hamlearn.targets import Target
 from hamlearn.types import IntArray
 
@@ -125,6 +126,7 @@ def _write_levels(
         "predicted_ev": np.concatenate([p.eigenvalues_ev for p in predictions]),
         "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, references, strict=True)]),
         "structure": np.repeat(indices, counts),
+        "formula": [formula(r.numbers) for r in references],
     }
     if predictions[0].has_error_bars:
         arrays |= {

@@ -51,13 +51,14 @@ def evaluate(
         SCFError: if all calculations failed.
         HamlearnError: for a bad model, bad structures or a used folder.
     """
-    from hamlearn.model.hamiltonian import HamiltonianModel
     from hamlearn.model.loading import load_model
-    from hamlearn.model.property import PropertyModel
     from hamlearn.structures import as_structures, check_structures
 
     out = Path(out)
-    model = load_model(model_folder)
+    model = load_model(model_folder)  # before what is heavy loads: most refusals are its
+    from hamlearn.model.hamiltonian import HamiltonianModel
+    from hamlearn.model.property import PropertyModel
+
     source = str(structures) if isinstance(structures, str | Path) else "the structures to evaluate"
     structures = as_structures(structures)
     check_structures(structures, source, closed_shell=not model.target.is_property)

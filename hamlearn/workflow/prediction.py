@@ -11,12 +11,12 @@ from hamlearn.artifacts import save_arrays, written_atomically
 from hamlearn.config import PropertyTarget
 from hamlearn.errors import check_type
 from hamlearn.job import Job
-from hamlearn.observables import Prediction
 from hamlearn.workflow.new_folders import new_folder, refuse_used
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from hamlearn.observables import Prediction
     from hamlearn.observables.properties import PropertyPrediction
     from hamlearn.structures import Structures
 
@@ -73,8 +73,9 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
     attribute ``ao_labels``), ``eigenvalues_ev`` and, in a non-orthogonal basis, ``overlap``. Predictions with error
     bars add ``eigenvalues_std_ev`` there and ``hamlearn_gap_std_ev`` to the extxyz.
     """
-    import ase.io
     import h5py
+
+    from hamlearn.structures.write import write_extxyz
 
     folder.mkdir(parents=True, exist_ok=True)
     with written_atomically(folder / MATRICES) as temporary, h5py.File(temporary, "w") as file:
@@ -100,8 +101,7 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
         if prediction.has_error_bars:
             copy.info["hamlearn_gap_std_ev"] = prediction.gap_std_ev
         labelled.append(copy)
-    with written_atomically(folder / STRUCTURES) as temporary:
-        ase.io.write(temporary, labelled, format="extxyz")
+    write_extxyz(folder / STRUCTURES, labelled)
 
 
 def write_properties(
@@ -113,8 +113,9 @@ def write_properties(
     predicted, ``forces`` [atom, 3] of all structures one after the other with their ``n_atoms``. The extxyz has
     ``hamlearn_KEY`` and ``hamlearn_std`` for every structure and ``hamlearn_forces`` for every atom.
     """
-    import ase.io
     import numpy as np
+
+    from hamlearn.structures.write import write_extxyz
 
     folder.mkdir(parents=True, exist_ok=True)
     stds = [np.nan if p.std is None else p.std for p in predictions]
@@ -139,5 +140,4 @@ def write_properties(
         if prediction.forces is not None:
             copy.arrays["hamlearn_forces"] = prediction.forces
         labelled.append(copy)
-    with written_atomically(folder / STRUCTURES) as temporary:
-        ase.io.write(temporary, labelled, format="extxyz")
+    write_extxyz(folder / STRUCTURES, labelled)

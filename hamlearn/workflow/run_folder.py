@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+import warnings
 from abc import ABC, abstractmethod
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -15,9 +16,10 @@ import numpy as np
 
 from hamlearn.artifacts import read_json, write_json
 from hamlearn.config import Config, ModelSettings
-from hamlearn.errors import ConfigError
+from hamlearn.errors import ConfigError, HamlearnWarning
 from hamlearn.job import Job
 from hamlearn.structures import check_structures, read_structures, split, training_orders
+from hamlearn.structures.duplicates import repeated_in_words
 from hamlearn.types import IntArray
 
 if TYPE_CHECKING:
@@ -93,6 +95,8 @@ class RunFolder(ABC, Generic[Model]):
                 raise ConfigError(f"split.curve starts at {n}: {error}") from None
         for domain in learner.domains(train, pairs=self.OF_PAIRS):
             domain.check([self.structures[k] for k in self.test], self.split[1])
+        if self.repeated:
+            warnings.warn(self.repeated, HamlearnWarning, stacklevel=2)
 
     @cached_property
     def all_structures(self) -> list[Atoms]:
@@ -116,6 +120,11 @@ class RunFolder(ABC, Generic[Model]):
     def structures(self) -> list[Atoms]:
         """The structures of this run."""
         return [self.all_structures[index] for index in self.used]
+
+    @cached_property
+    def repeated(self) -> str:
+        """What there is to say of test structures that are training structures, too."""
+        return repeated_in_words(self.structures, len(self.split[0]))
 
     @cached_property
     def train(self) -> IntArray:
@@ -182,6 +191,7 @@ class RunFolder(ABC, Generic[Model]):
             "n_train": len(self.train),
             "n_test": len(self.test),
             **evaluation,
+            **({"repeated": self.repeated} if self.repeated else {}),
             "n_structures": len(self.train) + len(self.test),
             "formulas": dict(Counter(atoms.get_chemical_formula() for atoms in self.structures)),
             "target": self.config.target.model_dump(mode="json"),

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import hashlib
 import os
-import resource
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -16,6 +15,7 @@ from hamlearn.equality import ByValue
 from hamlearn.errors import ArtifactError, ConfigError, check_type
 from hamlearn.job import Job
 from hamlearn.parallel import folder_lock
+from hamlearn.parallel.machine import peak_memory_gb
 from hamlearn.types import Echo
 from hamlearn.workflow.automatic import CONFIG
 from hamlearn.workflow.new_folders import refuse_used
@@ -97,7 +97,7 @@ def run(
             work.stages[name]()
         if "evaluate" not in chosen:
             return RunResult(None, work.failures, None)
-        results = work.results(peak_memory_gb=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024 / 1e9)
+        results = work.results(peak_memory_gb=peak_memory_gb())
         return RunResult(results, work.failures, work.report() if until is None else None)
 
 

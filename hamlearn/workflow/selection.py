@@ -14,12 +14,12 @@ from hamlearn.display import Shown
 from hamlearn.equality import ByValue
 from hamlearn.errors import ConfigError
 from hamlearn.job import Job
-from hamlearn.model.selection import By, Of, Selection, choose
 from hamlearn.workflow.new_folders import new_folder, refuse_used
 
 if TYPE_CHECKING:
     from ase import Atoms
 
+    from hamlearn.model.selection import By, Of, Selection
     from hamlearn.structures import Structures
 
 CHOSEN, TABLE, OUTSIDE = "selected.extxyz", "selected.csv", "outside.extxyz"
@@ -113,13 +113,15 @@ def select(
     Raises:
         HamlearnError: for a bad model, bad structures, too few candidates or a used folder.
     """
-    from hamlearn.model.hamiltonian import HamiltonianModel
     from hamlearn.model.loading import load_model
     from hamlearn.structures import as_structures
 
     if out is not None:
         refuse_used(Path(out), UNFINISHED)
-    model = load_model(model_folder)
+    model = load_model(model_folder)  # before what is heavy loads: most refusals are its
+    from hamlearn.model.hamiltonian import HamiltonianModel
+    from hamlearn.model.selection import choose
+
     if not isinstance(model, HamiltonianModel):
         raise ConfigError(f"{model_folder} holds a model of a property; select needs one of Hamiltonians")
     structures = as_structures(candidates, "the candidates")
@@ -147,11 +149,10 @@ def write_selection(out: Path, report: SelectionReport) -> None:
 
 
 def _write_structures(path: Path, structures: Sequence[Atoms], labelled: Sequence[tuple[int, dict[str, Any]]]) -> None:
-    import ase.io
+    from hamlearn.structures.write import write_extxyz
 
     copies = []
     for index, info in labelled:
         copies.append(structures[index].copy())
         copies[-1].info |= info
-    with written_atomically(path) as temporary:
-        ase.io.write(temporary, copies, format="extxyz")
+    write_extxyz(path, copies)

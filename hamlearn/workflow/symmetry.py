@@ -20,7 +20,9 @@ from hamlearn.errors import ArtifactError, ConfigError, StructureError, check_ty
 from hamlearn.observables import Prediction
 from hamlearn.symmetry import Multiplet, PointGroup, levels_between
 from hamlearn.symmetry.characters import FINITE_SUBGROUP
+from hamlearn.symmetry.point_group import larger_group
 from hamlearn.units import BOHR_ANGSTROM, HARTREE_EV
+from hamlearn.workflow.group_tables import group_to_json, usual_formula
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -90,6 +92,7 @@ class SymmetryReport(ByValue, Shown):
                 for level in self.levels
             ],
             "max_violation_hartree": self.max_violation_hartree,
+            **group_to_json(self.group),
         }
 
 
@@ -152,14 +155,14 @@ def write_symmetry(report: SymmetryReport, file: str | Path) -> list[Path]:
         temporary.write_text(json.dumps(report.to_json(), indent=2, allow_nan=False) + "\n")
     if not report.levels:
         return [file]
-    from hamlearn.plots.levels import DEEPEST_EV
+    from hamlearn.plots.levels import DEEPEST_EV, HIGHEST_EV
     from hamlearn.plots.mo_diagram import mo_diagram, mo_diagram_size
     from hamlearn.plots.style import new_figure, save_figure
 
     picture = file.with_suffix(".png")
     figure, ax = new_figure(*mo_diagram_size(report.levels))
     lowest_ev = DEEPEST_EV if report.levels[-1].energy_ev > DEEPEST_EV else -np.inf  # cores would squeeze the rest
-    mo_diagram(ax, report.levels, f"{report.atoms.get_chemical_formula()}, {report.group.name}", lowest_ev)
+    mo_diagram(ax, report.levels, f"{usual_formula(report.atoms.numbers)}, {report.group.name}", lowest_ev, HIGHEST_EV)
     with written_atomically(picture) as temporary:
         save_figure(figure, temporary)
     return [file, picture]
@@ -208,12 +211,16 @@ def printed_report(
     """
     group = report.group
     order = f"{int(group.order)} operations" if np.isfinite(group.order) else "infinite"
-    kinds = ", ".join(f"{count} {name}" if count > 1 else name for name, count in report.operations.items())
+    counts = {c.name: len(c.members) for c in group.classes} if np.isfinite(group.order) else report.operations
+    kinds = ", ".join(f"{count} {name}" if count > 1 else name for name, count in counts.items())
     facts = [
         ("point group", f"{group.name} ({order})"),
         ("operations" if np.isfinite(group.order) else f"treated in {FINITE_SUBGROUP[group.name]}", kinds),
         ("largest deviation", f"{group.largest_deviation_angstrom:.2g} Å (tolerance {group.tolerance_angstrom:g} Å)"),
     ]
+    if wider := larger_group(report.atoms, group):
+        deviation = wider.largest_deviation_angstrom
+        facts.append(("nearly", f"{wider.name} within {deviation:.2g} Å (--tolerance {1.01 * deviation:.2g})"))
     if not report.levels:
         if window is not None:
             raise ConfigError("levels were asked for, but there is no Hamiltonian; give --model or --qm as well")

@@ -10,9 +10,9 @@ from safetensors.numpy import load_file
 from water_models import LEARNERS, TARGETS, change_spec, raw_spec, trained, with_bars, write_spec
 
 import hamlearn
+from hamlearn.angular import fingerprint
 from hamlearn.errors import ArtifactError, ConfigError
 from hamlearn.model import folder as folders
-from hamlearn.model import loading
 from hamlearn.model.folder import CARD, SPEC, TENSORS, describe_training
 from hamlearn.model.loading import load_model
 
@@ -210,8 +210,8 @@ def test_settings_and_groups_that_do_not_fit_the_kind_are_refused(saved, tmp_pat
 
 
 def test_other_conventions_are_refused(saved, monkeypatch):
-    right = loading.convention_fingerprint
-    monkeypatch.setattr(loading, "convention_fingerprint", lambda max_l: -right(max_l))
+    right = fingerprint.convention_fingerprint
+    monkeypatch.setattr(fingerprint, "convention_fingerprint", lambda max_l: -right(max_l))
     for kind in ("matrix", "kernels", "property"):
         with pytest.raises(ArtifactError, match="another order, sign or norm"):
             load_model(saved / kind)

@@ -9,7 +9,7 @@ from water_models import change_spec
 import hamlearn
 from hamlearn.errors import ArtifactError, ConfigError
 from hamlearn.model.hamiltonian import HamiltonianModel
-from hamlearn.model.loading import CLASSES, load_model
+from hamlearn.model.loading import load_model, model_classes
 from hamlearn.model.property import PropertyModel
 
 
@@ -27,7 +27,7 @@ def test_models_of_either_kind_load_through_one_door(folders):
         for path in (folders / name, str(folders / name)):
             loaded = load_model(path)
             assert type(loaded) is expected and loaded.is_fitted
-    assert {HamiltonianModel.KIND: HamiltonianModel, PropertyModel.KIND: PropertyModel} == CLASSES
+    assert {HamiltonianModel.KIND: HamiltonianModel, PropertyModel.KIND: PropertyModel} == model_classes()
 
 
 def test_a_folder_of_the_other_kind_is_no_whole_model(folders, tmp_path):

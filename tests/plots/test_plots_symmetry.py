@@ -14,8 +14,9 @@ from hamlearn.plots.jahn_teller import splittings
 from hamlearn.plots.mo_diagram import irrep_text, mo_diagram, mo_diagram_size
 from hamlearn.plots.orbital_surface import orbital_surface
 from hamlearn.plots.panels import new_panels
-from hamlearn.plots.walsh import spread_apart, walsh
+from hamlearn.plots.walsh import _look, spread_apart, walsh
 from hamlearn.symmetry import Multiplet
+from hamlearn.symmetry.characters import standard_group
 from hamlearn.symmetry.walsh import Track
 
 LEVELS = [
@@ -119,3 +120,52 @@ def test_surface_has_the_size_and_signs_of_the_orbital(ax: Axes, tmp_path: Path)
 def test_panels_are_a_grid() -> None:
     figure, axes = new_panels(2, 3, 6, 4)
     assert [len(row) for row in axes] == [3, 3] and len(figure.axes) == 6
+
+
+def test_an_irrep_looks_the_same_in_every_figure() -> None:
+    looks = []
+    for irreps in (("A1g", "E2g", "B1u"), ("B1u", "A1g"), ("E2g", "A1g", "E1u", "B1u")):
+        ax = plots.new_figure()[1]
+        tracks = [Track(irrep, 1, np.full(2, float(k)), np.ones(2, dtype=bool)) for k, irrep in enumerate(irreps)]
+        walsh(ax, [0, 1], tracks, "x")
+        looks.append(
+            {i: (line.get_color(), line.get_linestyle()) for i, line in zip(irreps, ax.lines[::2], strict=True)}
+        )
+    for irrep in ("A1g", "B1u"):
+        assert len({look[irrep] for look in looks}) == 1
+    assert len(set(looks[2].values())) == 4
+
+
+@pytest.mark.parametrize("name", ["C6v", "D4h", "D6h", "D2h", "Td", "Oh", "Ih", "D3h", "D5d", "Dinfh"])
+def test_irreps_of_a_group_are_told_apart(name: str) -> None:
+    irreps = standard_group(name).table.irreps
+    looks = {(look["color"], str(look["linestyle"])) for look in map(_look, irreps)}
+    assert len(looks) >= min(len(irreps), 8)
+
+
+def test_every_curve_of_a_walsh_diagram_has_a_name(ax: Axes) -> None:
+    """Also one that leaves the window."""
+    tracks = [
+        Track("A1", 1, np.array([1.0, 2.0, 3.0]), np.ones(3, dtype=bool)),
+        Track("B2", 1, np.array([4.0, 6.0, 30.0]), np.zeros(3, dtype=bool)),
+    ]
+    walsh(ax, [0, 1, 2], tracks, "x", window_ev=(0, 10))
+    assert {text.get_text() for text in ax.texts} == {"$a_{1}$", "$b_{2}$"}
+
+
+def test_rounding_is_not_drawn_as_data(ax: Axes) -> None:
+    levels = np.array([[-9.0, -9.0 + 1e-14, 1.0], [-9.0, -9.0, 1.001]])
+    multiplets = [Multiplet(-9.0, "E1g", 2, 4, (0, 1), 0.0), Multiplet(1.0, "A1g", 1, 0, (2,), 0.0)]
+    splittings(ax, [0.001, 0.002], levels, multiplets)
+    drawn = np.concatenate([np.asarray(line.get_ydata(), dtype=float) for line in ax.lines])
+    assert np.nanmin(drawn) > 1e-5
+    assert ax.get_ylim()[0] > 1e-5
+
+
+def test_mo_diagram_leaves_out_what_is_far_above_and_names_the_frontier(ax: Axes, tmp_path: Path) -> None:
+    mo_diagram(ax, [*LEVELS, Multiplet(330.0, "A1g", 1, 0, (5,), 0.0)], "title", lowest_ev=-50, highest_ev=60)
+    written = {text.get_text() for text in ax.texts}
+    assert {"1 levels above 60 eV not shown", "1 levels below −50 eV not shown"} <= written
+    assert {"−9.00 eV, 4 e⁻", "4.00 eV"} <= written
+    assert ax.get_ylim()[1] < 60
+    draw(ax, tmp_path)

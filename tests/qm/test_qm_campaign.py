@@ -17,6 +17,7 @@ import hamlearn.qm.campaign as module
 from hamlearn.config import QMSettings
 from hamlearn.errors import ArtifactError, BasisError, ConfigError, StructureError
 from hamlearn.parallel import folder_lock
+from hamlearn.qm import CampaignStatus
 from hamlearn.qm.calculation import run_scf
 from hamlearn.qm.campaign import campaign_status, pack_campaign, run_campaign
 from hamlearn.qm.record import load_record
@@ -75,7 +76,7 @@ def test_records_are_those_of_single_runs(waters, tmp_path):
         expected = run_scf(atoms.numbers, atoms.positions / BOHR_ANGSTROM, STO3G, ("core",))
         assert np.array_equal(record.fock, expected.fock)
         assert sorted(record.guess_focks) == ["core", "minao"]
-    assert campaign_status(tmp_path) == module.CampaignStatus(total=3, done=3, failed=0, pending=0)
+    assert campaign_status(tmp_path) == CampaignStatus(total=3, done=3, failed=0, pending=0)
 
 
 def test_equal_structures_are_computed_once_and_nothing_twice(waters, tmp_path):
@@ -168,7 +169,7 @@ def test_failures_are_recorded_and_only_tried_again_on_request(waters, tmp_path,
         patch.setattr(scf, "converge", fail_fluoride)
         campaign = run_campaign(structures, STO3G, tmp_path)
     assert dict(campaign.failures) == {1: "SCFError: not converged, for the test"}
-    assert campaign_status(tmp_path) == module.CampaignStatus(total=3, done=2, failed=1, pending=0)
+    assert campaign_status(tmp_path) == CampaignStatus(total=3, done=2, failed=1, pending=0)
     assert json.loads((tmp_path / f"{campaign.keys[1]}.failed.json").read_text())["kind"] == "qm_failure"
     with pytest.raises(ArtifactError, match="structure 1 has no record: SCFError"):
         campaign.load(1)
@@ -197,7 +198,7 @@ def test_shards_do_their_share_and_no_more(waters, tmp_path):
     first = run_campaign(structures, STO3G, tmp_path, shard=(0, 2))
     assert first.missing == (1, 3)
     assert dict(first.failures) == {}
-    assert campaign_status(tmp_path) == module.CampaignStatus(total=5, done=3, failed=0, pending=2)
+    assert campaign_status(tmp_path) == CampaignStatus(total=5, done=3, failed=0, pending=2)
     with pytest.raises(ArtifactError, match="no record"):
         first.load(1)
     assert run_campaign(structures, STO3G, tmp_path, shard=(1, 2)).missing == ()

@@ -1,5 +1,7 @@
 """Functionals: PySCF's own names pass, what is unknown or ambiguous does not."""
 
+import re
+
 import pytest
 from pyscf.dft import libxc
 
@@ -46,6 +48,59 @@ def test_unknown_functionals_are_refused(xc, says):
         check_functional(xc)
 
 
+@pytest.mark.parametrize(
+    ("xc", "says"),
+    [
+        ("gga_x_lb", "gga_x_lb has a potential, but no energy"),
+        ("mgga_x_tb09", "has a potential, but no energy"),
+        ("mgga_x_bj06,pbe", "mgga_x_bj06 has a potential"),
+        ("0.5*gga_x_lbm+0.5*pbe,pbe", "gga_x_lbm has a potential"),
+        ("scanl", "needs the Laplacian"),
+        ("mgga_x_br89", "needs the Laplacian"),
+        ("lda_k_tf", "is of kinetic energy"),
+        ("pbe+gga_k_apbe", "gga_k_apbe is of kinetic energy"),
+        ("mgga_k_pc07", "is of kinetic energy"),
+        ("lda_x_2d", "2 dimensions"),
+        ("gga_x_2d_b86", "2 dimensions"),
+        ("lda_c_1d_csc", "1 dimensions"),
+        ("lda_xc_1d_ehwlrg_1", "1 dimensions"),
+        ("-1*pbe,pbe", "factors of exchange add up to -1"),
+        ("20*pbe,pbe", "factors of exchange add up to 20, expected 0 to 1.5"),
+        ("pbe,3*pbe", "factors of correlation add up to 3"),
+        ("hf+b88,lyp", "factors of exchange add up to 2"),
+        ("pbe0,lyp", "factors of correlation add up to 2"),
+        ("0*pbe,pbe", "no exchange"),
+        ("-0.5*hf+pbe", "factor of exact exchange is -0.5"),
+        (",lyp", "no exchange"),
+    ],
+)
+def test_functionals_of_no_molecule_are_refused_by_the_flags_of_libxc(xc, says):
+    with pytest.raises(ConfigError, match=f"'{re.escape(xc)}'.*{says}"):
+        check_functional(xc)
+
+
+@pytest.mark.parametrize(
+    "xc", ["1.05*lda,", "lda,", "hf,lyp", "hf", "0.8*pbe+0.2*hf,pbe", "rcam-b3lyp", "m06-2x", "lda,vwn"]
+)
+def test_unusual_functionals_of_molecules_pass(xc):
+    assert check_functional(xc) is not None
+
+
+def test_every_functional_that_passes_is_of_three_dimensions_with_energy_and_potential():
+    """Of all PySCF has, those that SCFs break with are refused, and most of the others pass."""
+    refused, passed = set(), set()
+    for name in libxc.available_libxc_functionals():
+        try:
+            check_functional(name)
+            passed.add(name)
+        except ConfigError:
+            refused.add(name)
+    assert len(passed) > 300
+    assert not [name for name in passed if "_K_" in name or "_1D_" in name or "_2D_" in name]
+    assert {"GGA_X_LB", "MGGA_X_BR89_EXPLICIT", "MGGA_X_SCANL"} <= refused
+    assert {"GGA_XC_B97_D", "HYB_GGA_XC_PBEH", "MGGA_X_SCAN", "LDA_X"} <= passed
+
+
 def test_mean_field_has_no_file_behind_it():
     field = mean_field(build_mole(*WATER, "STO-3G"), QMSettings(basis="STO-3G", conv_tol=1e-7))
     assert field.chkfile is None
@@ -59,3 +114,11 @@ def test_description_spells_the_functional_out():
     assert described["xc_exact_exchange"] == 0.25
     assert described["grid_level"] == 3
     assert describe_method(QMSettings()) == {"method": "RHF", "xc": None}
+
+
+@pytest.mark.parametrize("xc", ["tb09", "lb94x", "scan-ll"])
+def test_no_refused_functional_is_suggested(xc):
+    with pytest.raises(ConfigError) as refused:
+        check_functional(xc)
+    for name in re.findall("did you mean '(.*?)'", str(refused.value)):
+        check_functional(name)

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 from pyscf import gto
 
+from hamlearn.config import QMSettings
 from hamlearn.errors import BasisError, StructureError
+from hamlearn.qm import run_scf
+from hamlearn.qm.basis_names import has_potential, is_auxiliary
 from hamlearn.qm.molecule import basis_hash, build_mole, check_basis, check_electrons, formula, load_basis
 from hamlearn.testing import TOLERANCE
 from hamlearn.units import BOHR_ANGSTROM
@@ -69,12 +72,55 @@ def test_basis_without_an_element_names_it():
         ("lanl2dz", [6, 17], "Cl"),
         ("gth-dzvp", [1, 6, 8], "C, O"),
         ("ccecp-ccpvdz", [6], "C"),
-        ("def2-tzvp-ri", [30], "Zn"),
     ],
 )
 def test_basis_without_core_electrons_is_refused(basis, species, named):
     with pytest.raises(BasisError, match=f"for {named} lacks the core electrons"):
         check_basis(basis, species)
+
+
+AUXILIARY = ["def2-universal-jkfit", "cc-pvdz-ri", "weigend", "weigend+etb", "demon", "ahlrichs", "dgauss-a1-xfit"]
+
+
+@pytest.mark.parametrize(
+    "basis", [*AUXILIARY, "cc-pVTZ-F12-OptRI", "unc-def2-svp-jkfit", "def2-tzvp-ri@3s2p", "cc-pvdz-fit"]
+)
+def test_auxiliary_sets_are_refused_for_every_element(basis):
+    with pytest.raises(BasisError, match=r"is an auxiliary set, .* choose a basis of orbitals"):
+        check_basis(basis, [1, 8, 30])
+
+
+def test_what_pyscf_fits_with_is_refused_and_what_it_fits_is_not():
+    from pyscf.df.addons import DEFAULT_AUXBASIS
+
+    for orbital, fitted in DEFAULT_AUXBASIS.items():
+        assert not is_auxiliary(orbital)
+        assert all(is_auxiliary(name) for name in fitted if name)
+
+
+@pytest.mark.parametrize(
+    ("basis", "species", "says"),
+    [
+        ("cc-pVDZ-PP", [1, 8], "PySCF has cc-pVDZ-PP, but not for H, O: it belongs to a pseudopotential"),
+        ("stuttgart", [1], "PySCF has stuttgart, but not for H: it belongs"),
+        ("cc-pvdz", [55], "basis 'cc-pvdz' has no functions for Cs; choose"),
+        ("3-21g", [92 - 6], "basis '3-21g' has no functions for Rn; choose"),
+    ],
+)
+def test_a_known_basis_without_an_element_is_never_called_unknown(basis, species, says):
+    with pytest.raises(BasisError, match=says):
+        check_basis(basis, species)
+
+
+@pytest.mark.parametrize("basis", ["cc-pCVDZ", "cc-pcvtz", "cc-pCVQZ"])
+def test_names_of_several_files(basis):
+    """Core-valence sets are two files; their energy is that of bare PySCF."""
+    check_basis(basis, [6, 8])
+    assert not has_potential(basis, "C")
+    if basis == "cc-pCVDZ":
+        record = run_scf([6, 8], [[0, 0, 0], [0, 0, 1.128 / BOHR_ANGSTROM]], QMSettings(basis=basis))
+        assert record.fock.shape == (36, 36)
+        assert record.energy == pytest.approx(-112.75004331, abs=1e-6)
 
 
 @pytest.mark.parametrize("basis", ["{file}", "{file}@1s", "unc{file}", "unc-{file}", "./{file}", "{file}.dat"])

@@ -7,6 +7,7 @@ import json
 import re
 import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -15,8 +16,8 @@ import yaml
 
 from hamlearn.config import build_config, changed_section, dump_config
 from hamlearn.errors import ArtifactError
-from hamlearn.report import figures, headline, write_report
-from hamlearn.report.headline import number
+from hamlearn.report import figures, write_report
+from hamlearn.report.headline import headline, number
 from hamlearn.report.run_files import Levels
 from hamlearn.report.words import what_was_computed
 
@@ -235,12 +236,15 @@ def test_headline_rows_and_numbers() -> None:
     metrics = {"hamiltonian_rmse_mev": 12.345, "eigenvalue_rmse_mev": 0.2134, "eigenvalue_mae_mev": float("nan")}
     assert headline(metrics) == [("Hamiltonian matrix", "12.3", "–"), ("orbital energies", "0.213", "–")]
     assert headline({}) == []
-    assert [number(value) for value in (0, 1234.5, 99.96, 3.2e-14, -0.5)] == [
+    assert [number(value) for value in (0, 1234.5, 99.96, 3.2e-14, -0.5, 3e-4, 0.00504, 2000)] == [
         "0",
         "1\u202f234",
         "100",
         "3.2×10⁻¹⁴",
         "-0.500",
+        "0.000300",
+        "0.00504",
+        "2\u202f000",
     ]
 
 
@@ -279,3 +283,17 @@ def test_every_section_of_settings_has_a_row_of_its_own(tmp_path: Path) -> None:
     assert [name for name, _ in rows] == ["structures", "target", "model", "model.kernel", "split"]
     assert "kind\u00a0kernel · folds\u00a03" in rows[2][1] and "kernel\u00a0{" not in text
     assert "additive\u00a0[pair]" in rows[3][1] and "decay_angstrom\u00a0not set" in rows[3][1]
+
+
+def test_gaps_spread_inside_each_formula() -> None:
+    """Two formulas with gaps far apart: their spread inside each is what a model has to beat."""
+    gaps = np.array([10.0, 12.0, 20.0, 21.0, 22.0, 5.0])
+    levels = Levels(
+        reference_ev=np.stack([np.zeros(6), gaps], axis=1).ravel(),
+        predicted_ev=np.zeros(12),
+        occupied=np.tile([True, False], 6),
+        structure=np.repeat([9, 4, 7, 1, 0, 3], 2),
+        formula=np.array(["CH4", "CH4", "H2O", "H2O", "H2O", "H2"]),
+    )
+    assert levels.gap_spreads_ev() == pytest.approx({"H2O": np.std([20, 21, 22]), "CH4": 1.0})
+    assert replace(levels, formula=None).gap_spreads_ev() == {}

@@ -115,6 +115,7 @@ def test_the_smallest_point_of_a_curve_is_checked_first(waters, tmp_path, basis)
     assert not (tmp_path / "out" / "qm").exists()
 
 
+@pytest.mark.filterwarnings("ignore:.*equal to a training structure")
 def test_points_of_a_curve_without_some_neighbours_are_left_out(waters, tmp_path):
     """Hydrogens that are near each other in one training structure alone, the last of the order."""
     near = Atoms("OHH", [[0, 0, 0.0], [0.55, 0, 0.75], [-0.55, 0, 0.75]])

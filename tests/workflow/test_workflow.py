@@ -11,8 +11,9 @@ import pytest
 from ase import Atoms
 
 from hamlearn.config import build_config
-from hamlearn.errors import ArtifactError, ConfigError, DomainError, SCFError
+from hamlearn.errors import ArtifactError, ConfigError, DomainError, HamlearnWarning, SCFError
 from hamlearn.model.loading import load_model
+from hamlearn.structures.splits import split
 from hamlearn.workflow import evaluate, predict, run
 
 ROOT = Path(__file__).parents[2]
@@ -173,6 +174,7 @@ def mixed(path, formulas):
     [{"max_l": 2, "max_n": 2}, {"max_l": 0, "max_n": 1, "max_nu_centre": 0, "max_nu_pair": 0, "optimal": False}],
 )
 @pytest.mark.filterwarnings("ignore:no feature reaches")
+@pytest.mark.filterwarnings("ignore:.*equal to a training structure")
 def test_linear_molecules_and_lone_atoms(tmp_path, features):
     """Blocks without features, symmetries that vanish, molecules of different sizes in one batch."""
     file = mixed(tmp_path / "mixed.extxyz", ["CO2", "He", "CO", "CO2", "CO"] * 3)
@@ -363,3 +365,21 @@ def test_failed_calculations_are_left_out_and_listed(file, tmp_path, monkeypatch
     assert set(result.failures) == {order[2], order[-1]}
     assert (result.results["n_train"], result.results["n_test"]) == (15, 10)
     assert set(result.results["failures"]) == {str(order[2]), str(order[-1])}
+
+
+def test_structures_to_test_on_that_were_learned_are_said(waters, tmp_path):
+    """In every pose, on the terminal and in the report."""
+    turned = [Atoms(a.numbers[[0, 2, 1]], a.positions[[0, 2, 1]] @ np.diag([-1, 1, 1])) for a in waters[:6]]
+    ase.io.write(tmp_path / "twice.xyz", [*waters[:6], *turned])
+    sizes = {"train": 6, "test": 6}
+    with pytest.warns(HamlearnWarning, match=r"(\d) of 6 test structures are equal .*\(12 structures, 6 dist") as said:
+        result = run(settings(tmp_path / "twice.xyz", split=sizes), tmp_path / "out", executor="serial", echo=None)
+    words = next(str(w.message) for w in said if "test structures are equal" in str(w.message))
+    train, test = split(12, 6, 6, 0)
+    assert words.startswith(f"{np.isin(test % 6, train % 6).sum()} of 6")
+    assert result.results["repeated"] == words
+    assert words in result.report.read_text(encoding="utf-8")
+
+
+def test_nothing_is_said_of_distinct_structures(finished):
+    assert "repeated" not in finished[1].results

@@ -1,9 +1,11 @@
 """``hamlearn symmetry``: table, JSON and diagram, from a method, from a model, and what is refused."""
 
 import json
+import re
 
 import numpy as np
 import pytest
+from ase import Atoms
 from ase.build import molecule as ase_molecule
 from ase.io import write
 from typer.testing import CliRunner
@@ -13,9 +15,11 @@ from hamlearn.cli import app
 from hamlearn.errors import ConfigError
 from hamlearn.structures import MOLECULES, distort, molecule
 from hamlearn.targets import target_orbitals
+from hamlearn.workflow.group_tables import usual_formula
 from hamlearn.workflow.symmetry import parse_method, symmetry_report
 
 KEYS = {"point_group", "order", "tolerance_angstrom", "levels", "max_violation_hartree"}
+KEYS |= {"classes", "characters", "operations"}
 
 
 def run(*arguments):
@@ -123,3 +127,54 @@ def test_method():
     assert parse_method("pbe/STO-3G") == QMSettings(method="RKS", xc="pbe", basis="STO-3G")
     with pytest.raises(ConfigError, match="METHOD/BASIS"):
         parse_method("RKS/STO-3G")
+
+
+def test_classes_and_operations_are_those_of_the_textbooks(tmp_path):
+    result = run("benzene", "-o", tmp_path / "b.json")
+    assert "E, 2 C6, 2 C3, C2, 3 C2', 3 C2'', i, 2 S6, 2 S3, sigma_h, 3 sigma_v, 3 sigma_d" in result.output
+    told = json.loads((tmp_path / "b.json").read_text())
+    benzene = molecule("benzene")
+    sizes = [found["operations"] for found in told["classes"]]
+    names = [found["name"] for found in told["classes"]]
+    for one in told["characters"].values():
+        for other in told["characters"].values():
+            product = np.dot(sizes, np.multiply(one, other))
+            assert product == pytest.approx(24 if one is other else 0, abs=1e-9)
+    assert told["characters"]["B1g"][names.index("C2'")] == 1 and told["characters"]["B1g"][names.index("C2''")] == -1
+    assert len(told["operations"]) == 24
+    for operation in told["operations"]:
+        turned = benzene.positions @ np.transpose(operation["rotation"])
+        np.testing.assert_allclose(turned, benzene.positions[operation["permutation"]], atol=1e-9)
+
+
+def test_a_geometry_slightly_off_is_told_what_it_nearly_is(tmp_path):
+    ammonia = molecule("ammonia")
+    ammonia.positions[1] *= 1.1
+    write(tmp_path / "off.xyz", ammonia)
+    output = run(tmp_path / "off.xyz").output
+    assert "point group         Cs" in output
+    found = re.search(r"nearly +C3v within (\S+) Å \(--tolerance (\S+)\)", output)
+    assert found and 0.02 < float(found[1]) < 0.1
+    assert "point group         C3v" in run(tmp_path / "off.xyz", "--tolerance", found[2]).output
+    assert "nearly" not in run("water").output and "nearly" not in run("C60").output
+
+
+@pytest.mark.parametrize("name", ["Benzene", "BENZENE", "c60", "Carbon dioxide", "carbon-dioxide"])
+def test_names_of_the_library_in_any_spelling(name):
+    known = "C60" if name == "c60" else name.lower().replace(" ", "_").replace("-", "_")
+    assert f"point group         {MOLECULES[known]}" in run(name).output
+
+
+def test_the_library_is_listed():
+    listed = " ".join(run("--help").output.split())
+    assert f"one of {', '.join(MOLECULES)}" in listed
+    refused = run("bezene")
+    assert refused.exit_code == 2 and "did you mean 'benzene'" in str(refused.output)
+
+
+@pytest.mark.parametrize(
+    ("formula", "usual"),
+    [("NH3", "NH3"), ("OH2", "H2O"), ("CH4", "CH4"), ("SiH4", "SiH4"), ("H2", "H2"), ("FH", "HF"), ("B2H6", "B2H6")],
+)
+def test_formulas_as_chemists_write_them(formula, usual):
+    assert usual_formula(Atoms(formula).numbers) == usual

@@ -2,6 +2,7 @@
 
 import csv
 import sys
+from argparse import ArgumentParser
 from pathlib import Path
 
 import numpy as np
@@ -45,8 +46,10 @@ def rhf_sto3g(atoms):
 
 
 def output_folder():
-    """Return the folder named on the command line, default runs/symmetry."""
-    folder = Path(sys.argv[1] if len(sys.argv) > 1 else "runs/symmetry")
+    """Return the folder named on the command line, default runs/symmetry; --help says what the script does."""
+    parser = ArgumentParser(description=sys.modules["__main__"].__doc__)
+    parser.add_argument("out", nargs="?", type=Path, default="runs/symmetry", help="folder of figures and tables")
+    folder = parser.parse_args().out
     folder.mkdir(parents=True, exist_ok=True)
     return folder
 
