@@ -33,6 +33,7 @@ Models
 
 Results
     Prediction          a Hamiltonian with levels, gap, orbitals and error bars
+    SpinPrediction      those of both spins of an open shell
     metrics             errors of predictions
 
 Symmetry
@@ -99,6 +100,7 @@ if TYPE_CHECKING:
     from hamlearn.model.property import PropertyModel as PropertyModel
     from hamlearn.model.selection import select_structures as select_structures
     from hamlearn.observables import Prediction as Prediction
+    from hamlearn.observables import SpinPrediction as SpinPrediction
     from hamlearn.observables import metrics as metrics
     from hamlearn.qm import QMRecord as QMRecord
     from hamlearn.qm import campaign_status as campaign_status
@@ -148,7 +150,7 @@ _HOMES = {
     "job": ("Job",),
     "interop": ("HamlearnCalculator",),
     "symmetry": ("point_group", "symmetrise"),
-    "observables": ("Prediction", "metrics"),
+    "observables": ("Prediction", "SpinPrediction", "metrics"),
     "report.page": ("write_report",),
     "workflow": ("evaluate", "predict", "run", "symmetry_report"),
 }

@@ -196,7 +196,7 @@ def test_null_stands_for_a_section_only_where_there_may_be_none(folder: Path) ->
         ("model.features.scaling.rat=1", "model.features.scaling.rat: unknown setting; did you mean 'rate'?"),
         ("qm=RHF", "qm: expected a section of settings"),
         ("qm=", "qm: expected a section of settings (name: value), got nothing"),
-        ("qm.method=UHF", "qm.method: expected one of 'RHF' or 'RKS', got 'UHF'"),
+        ("qm.method=GHF", "qm.method: expected one of 'RHF', 'RKS', 'UHF', 'UKS', 'ROHF' or 'ROKS', got 'GHF'"),
         ("qm.basis=", "qm.basis: expected text, got nothing"),
         ("qm.conv_tol=0", "qm.conv_tol: must be larger than 0, got 0"),
         ("qm.xc=pbe", "xc 'pbe' was given with method RHF"),

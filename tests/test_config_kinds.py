@@ -187,7 +187,7 @@ WRONG = [
     ("target: {kind: fock, form: orthogonal}", "target.form"),
     ("target: {kind: property}", "target.key"),
     ("target: {kind: property, key: e, l: 3}", "target.l"),
-    ("qm: {method: UHF}", "qm.method"),
+    ("qm: {method: GHF}", "qm.method"),
     ("qm: {conv_tol: 0}", "qm.conv_tol"),
     ("split: {train: 0, test: 1}", "split.train"),
     ("structures: {file: ''}", "structures.file"),

@@ -46,7 +46,11 @@ def refusal(make, *given, **settings) -> str:
         (FeatureSettings, {"scaling": 3}, "scaling: expected a section of settings (name: value), got 3"),
         (FeatureSettings, {"rate": 3}, "rate: unknown setting; did you mean 'scaling.rate'?"),
         (FeatureSettings, {"cutoff_angstrom": 0.4}, "cutoff_angstrom 0.4 must exceed cutoff_width_angstrom"),
-        (QMSettings, {"method": "UHF"}, "method: expected one of 'RHF' or 'RKS', got 'UHF'"),
+        (
+            QMSettings,
+            {"method": "GHF"},
+            "method: expected one of 'RHF', 'RKS', 'UHF', 'UKS', 'ROHF' or 'ROKS', got 'GHF'",
+        ),
         (QMSettings, {"method": "RKS"}, "method RKS needs xc, a functional spelled out such as pbe, pbe0 or b3lypg"),
         (QMSettings, {"conv_tol": float("nan")}, "conv_tol: expected a finite number, got nan"),
         (SplitSettings, {"train": 8}, "test is required: number of test structures"),

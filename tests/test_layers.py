@@ -23,6 +23,8 @@ RANK = {room: rank for rank, room in enumerate(ORDER)}
 BLIND = {key: {"qm", "targets", "blocks"} for key in ("density", "features", "kernels")}
 
 SHARED_NAMES = {
+    # matrices of two spins, and what follows from them
+    "spins": {"targets", "observables"},
     # figures of what a room finds
     "blocks": {"blocks", "plots"},
     "jahn_teller": {"symmetry", "plots"},

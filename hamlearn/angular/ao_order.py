@@ -57,7 +57,7 @@ class Orbitals(ByValue, Shown):
             )
         shells: dict[int, tuple[Shell, ...]] = {}
         ao_index: dict[int, tuple[int, ...]] = {}
-        for atom, number in enumerate(_atomic_numbers(mole)):
+        for atom, number in enumerate(element_numbers(mole)):
             found = _atom_order(mole, atom)
             if number in shells and (shells[number], ao_index[number]) != found:
                 raise BasisError(f"atoms of element {number} carry different basis functions; give them one basis")
@@ -158,15 +158,28 @@ class Orbitals(ByValue, Shown):
         return ordered
 
 
-def _atomic_numbers(mole: Any) -> list[int]:
+def core_shells(n_electrons: int) -> list[int]:
+    """Return how many s, p, d and f shells the electrons that an effective core potential replaces fill."""
+    if not n_electrons:
+        return []
+    from pyscf.gto import ecp
+
+    return [int(n) for n in ecp.core_configuration(n_electrons)]
+
+
+def element_numbers(mole: Any) -> list[int]:
+    """Return the atomic numbers of a Mole, of atoms with effective core potentials too, whose charges are smaller."""
     from hamlearn.angular.elements import atomic_number
 
     return [atomic_number(mole.atom_pure_symbol(i)) for i in range(mole.natm)]
 
 
 def _atom_order(mole: Any, atom: int) -> tuple[tuple[Shell, ...], tuple[int, ...]]:
-    """Return sorted shells and the within-atom PySCF position of every canonical orbital."""
-    seen: dict[int, int] = {}
+    """Return sorted shells and the within-atom PySCF position of every canonical orbital.
+
+    Shells that an effective core potential replaces are counted, so that 5s is called so with or without it.
+    """
+    seen = {l: l + n for l, n in enumerate(core_shells(int(mole.atom_nelec_core(atom))))}
     start: dict[Shell, int] = {}
     position = 0
     for shell in range(mole.nbas):

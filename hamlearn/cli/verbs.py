@@ -143,7 +143,11 @@ def symmetry(
         str, typer.Argument(metavar="STRUCTURE", help=f"any file ASE reads, or one of {LIBRARY}", show_default=False)
     ],
     model: Annotated[Path | None, typer.Option(metavar="OUT/model", help="saved model that predicts H")] = None,
-    qm: Annotated[str | None, typer.Option(metavar="METHOD/BASIS", help="compute H, e.g. RHF/def2-SVP")] = None,
+    qm: Annotated[
+        str | None, typer.Option(metavar="METHOD/BASIS", help="compute H, e.g. RHF/def2-SVP, UHF/def2-SVP")
+    ] = None,
+    charge: Annotated[int | None, typer.Option(help="of the molecule, for --qm; default: as the file says")] = None,
+    multiplicity: Annotated[int | None, typer.Option(help="2S + 1, for --qm; default: as the file says")] = None,
     tolerance: Annotated[float, typer.Option(help="largest deviation from the point group, Å")] = 0.02,
     symmetrise: Annotated[bool, typer.Option("--symmetrise", help="make the geometry exactly symmetric first")] = False,
     group: Annotated[str | None, typer.Option(metavar="NAME", help="the point group it must have, e.g. D6h")] = None,
@@ -157,7 +161,7 @@ def symmetry(
     window = work.parse_window(levels) if levels else None
     if out is not None:
         work.check_json_file(out)
-    report = work.symmetry_report(structure, model, qm, tolerance, symmetrise, group, index)
+    report = work.symmetry_report(structure, model, qm, tolerance, symmetrise, group, index, charge, multiplicity)
     facts, table = work.printed_report(report, window)
     print_table(facts)
     if table:

@@ -25,24 +25,43 @@ class StructureSettings(Section):
 class QMSettings(Section):
     """How PySCF computes the Fock and overlap matrices."""
 
-    method: Literal["RHF", "RKS"] = Field(default="RHF", description="restricted Hartree-Fock or Kohn-Sham")
-    xc: str | None = Field(default=None, description="functional of RKS, spelled out, e.g. b3lypg")
+    method: Literal["RHF", "RKS", "UHF", "UKS", "ROHF", "ROKS"] = Field(
+        default="RHF", description="Hartree-Fock or Kohn-Sham: restricted, unrestricted or restricted open-shell"
+    )
+    xc: str | None = Field(default=None, description="functional of RKS, UKS or ROKS, spelled out, e.g. b3lypg")
     basis: str = Field(default="def2-SVP", min_length=1, description="any basis set PySCF knows")
     guess: Guess = Field(default="minao", description="density the SCF starts from")
     conv_tol: float = Field(default=1e-10, gt=0, le=1e-3, description="SCF energy threshold, Hartree")
+    charge: int | None = Field(default=None, description="of every molecule, e; null: as the structures say, else 0")
+    multiplicity: int | None = Field(
+        default=None, ge=1, description="2S + 1 of every molecule; null: as the structures say, else the lowest"
+    )
+
+    @property
+    def has_spins(self) -> bool:
+        """Whether electrons of the two spins have Fock matrices of their own, as open shells need."""
+        return self.method not in ("RHF", "RKS")
 
     @model_validator(mode="after")
     def _functional_fits_method(self) -> QMSettings:
-        if self.method == "RHF" and self.xc is not None:
-            raise ValueError(f"xc '{self.xc}' was given with method RHF; use method RKS, or drop xc")
-        if self.method == "RKS":
+        if self.method.endswith("HF"):
+            if self.xc is not None:
+                better = self.method.replace("HF", "KS")
+                raise ValueError(f"xc '{self.xc}' was given with method {self.method}; use method {better}, or drop xc")
+        else:
             if self.xc is None or not self.xc.strip():
-                raise ValueError("method RKS needs xc, a functional spelled out such as pbe, pbe0 or b3lypg")
+                raise ValueError(f"method {self.method} needs xc, a functional spelled out such as pbe, pbe0 or b3lypg")
             if self.xc.lower().replace("-", "").replace("_", "") == "b3lyp":
                 raise ValueError(
                     f"xc '{self.xc}' means different functionals in different programs; name the variant: "
                     "b3lypg (VWN3, as Gaussian) or b3lyp5 (VWN5, as ORCA and Turbomole)"
                 )
+        if self.multiplicity not in (None, 1) and not self.has_spins:
+            better = self.method.replace("R", "U")
+            raise ValueError(
+                f"multiplicity {self.multiplicity} is an open shell, and method {self.method} takes only closed ones; "
+                f"use method {better}"
+            )
         return self
 
 

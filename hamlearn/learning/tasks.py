@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from functools import lru_cache
 from typing import TYPE_CHECKING, Any, TypeAlias
 
@@ -16,6 +16,7 @@ from hamlearn.blocks.keys import block_keys, families
 from hamlearn.config import PropertyTarget
 from hamlearn.learning.data import Data
 from hamlearn.learning.groups import Answers, Group
+from hamlearn.structures.charges import NEUTRAL_SINGLET, ElectronicState
 from hamlearn.structures.families import Family, numbers_of
 from hamlearn.targets.composition import Baseline, baseline_kind
 from hamlearn.targets.labels import Labels
@@ -39,11 +40,13 @@ class MatrixTask:
         orbitals: shells and order of every species.
         keys: blocks of every group that has samples, in the order of its targets.
         calibration: factors of the standard deviations of levels and gap.
+        electrons: charge and multiplicity of the molecules.
     """
 
     orbitals: Orbitals
     keys: dict[Group, list[BlockKey]] = field(default_factory=dict)
     calibration: tuple[float, float] = (1.0, 1.0)
+    electrons: ElectronicState = NEUTRAL_SINGLET
     _assemblies: dict[tuple[bytes, tuple[Group, ...]], Assembly] = field(
         default_factory=dict, init=False, repr=False, compare=False
     )
@@ -115,13 +118,19 @@ class MatrixTask:
             }
             for group, keys in self.keys.items()
         ]
-        return {"orbitals": self.orbitals.to_dict(), "groups": groups, "calibration": list(self.calibration)}
+        return {
+            "orbitals": self.orbitals.to_dict(),
+            "groups": groups,
+            "calibration": list(self.calibration),
+            "electrons": asdict(self.electrons),
+        }
 
     @classmethod
     def from_state(cls, target: Any, state: Mapping[str, Any]) -> MatrixTask:
         """Return the task whose :meth:`state` this is."""
         levels, gap = map(float, state["calibration"])
-        out = cls(Orbitals.from_dict(state["orbitals"]), calibration=(levels, gap))
+        electrons = ElectronicState(**state.get("electrons", {}))  # absent from older folders: neutral singlets
+        out = cls(Orbitals.from_dict(state["orbitals"]), calibration=(levels, gap), electrons=electrons)
         for entry in state["groups"]:
             group = Group((Family(entry["kind"], *entry["species"]),), entry["L"], entry["sigma"])
             channels = entry.get("channels", [0] * len(entry["shells"]))  # absent from older folders

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, ClassVar, Self
 
 import numpy as np
 
-from hamlearn.config import ModelSettings, Section, TargetSettings, installed_versions
+from hamlearn.config import ModelSettings, QMSettings, Section, TargetSettings, installed_versions
 from hamlearn.display import Shown, Words, html_table
 from hamlearn.errors import ConfigError, check_type
 from hamlearn.job import SILENT, Job, check_job
@@ -49,6 +49,7 @@ class Model(FoundByFit, Shown, ABC):
     """The constructor's parameters in order: sections of a workflow file, and what to give, in words."""
     TASK: ClassVar[type[MatrixTask] | type[PropertyTask]]
 
+    qm: QMSettings = QMSettings()  # no calculations for properties
     target: TargetSettings
     model: ModelSettings
     task_: MatrixTask | PropertyTask
@@ -67,7 +68,7 @@ class Model(FoundByFit, Shown, ABC):
         """Return structures as a list; StructureError for what the target does not have."""
         check_job(job)
         structures = as_structures(structures)
-        check_structures(structures, source, closed_shell=not self.target.is_property)
+        check_structures(structures, source, closed_shell=not self.target.is_property, qm=self.qm)
         return structures
 
     @property

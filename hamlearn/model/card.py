@@ -7,6 +7,7 @@ from typing import Any
 
 from hamlearn.angular.elements import symbol
 from hamlearn.display import counted
+from hamlearn.structures.charges import NEUTRAL_SINGLET, ElectronicState
 
 LEVELS = {
     "eigenvalue_rmse_mev": "eigenvalues, RMSE",
@@ -18,9 +19,9 @@ LEVELS = {
 OF_CURVE = {"eigenvalue RMSE, meV": "eigenvalue_rmse_mev", "gap RMSE, meV": "gap_rmse_mev"}
 TENSORS = {0: "scalar", 1: "vector", 2: "symmetric traceless tensor"}
 VALID = {
-    "hamiltonian_model": "neutral closed-shell molecules of these elements and pairs of elements, near the training "
-    "geometries; other elements, pairs or neighbours are refused.",
-    "property_model": "molecules of these elements, near the training geometries; other elements are refused.",
+    "hamiltonian_model": "{} of these elements and pairs of elements, near the training geometries; other elements, "
+    "pairs or neighbours are refused.",
+    "property_model": "{} of these elements, near the training geometries; other elements are refused.",
 }
 MOST_FORMULAS = 20
 
@@ -40,7 +41,7 @@ def model_card(spec: Mapping[str, Any], results: Mapping[str, Any] | None = None
         f"SHA-256 {training['sha256'][:16]}",
         f"Formulas: {', '.join(formulas[:MOST_FORMULAS])}{more}",
         f"Versions: {', '.join(f'{name} {version}' for name, version in spec['versions'].items())}",
-        f"Valid for {VALID[spec['kind']]}",
+        f"Valid for {VALID[spec['kind']].format('molecules' if is_property else _electrons(spec))}",
     ]
     lines = ["# Model card", "", *(f"- {line}" for line in said), ""]
     if not results or not results.get("n_test"):
@@ -70,6 +71,14 @@ def _about_matrix(qm: Mapping[str, Any], target: Mapping[str, Any]) -> list[str]
         f"Predicts: {target['kind']} matrices, delta baseline {target['delta']}{form}",
         f"Reference: {method}/{qm['basis']}, SCF threshold {qm['conv_tol']:g} Hartree",
     ]
+
+
+def _electrons(spec: Mapping[str, Any]) -> str:
+    """Return which molecules a model of matrices is of, by charge and multiplicity."""
+    state = ElectronicState(**spec["task"].get("electrons", {}))
+    if state == NEUTRAL_SINGLET:
+        return "neutral closed-shell molecules"
+    return f"molecules of {state.in_words}"
 
 
 def _about_property(target: Mapping[str, Any]) -> list[str]:

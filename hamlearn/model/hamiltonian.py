@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
+from dataclasses import asdict
 from functools import partial
 from typing import TYPE_CHECKING, ClassVar, Literal, Self
 
@@ -13,7 +14,8 @@ from hamlearn.angular.ao_order import Orbitals
 from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
 from hamlearn.blocks import BlockKey
 from hamlearn.config import MatrixTarget, ModelSettings, QMSettings, RidgeSettings, SaphTarget
-from hamlearn.errors import ConfigError, HamlearnWarning
+from hamlearn.display import listed
+from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
 from hamlearn.job import SILENT, Job
 from hamlearn.learning.domain import warn_of_far_pairs
 from hamlearn.learning.groups import Answers, covariance_gigabytes, in_lots
@@ -23,7 +25,9 @@ from hamlearn.learning.tasks import MatrixTask
 from hamlearn.model.base import LEARNER, Model
 from hamlearn.model.folder import describe_training
 from hamlearn.observables import (
+    AnyPrediction,
     Prediction,
+    SpinPrediction,
     calibration_factor,
     calibration_metrics,
     errors_with_stds,
@@ -31,8 +35,11 @@ from hamlearn.observables import (
     reference_prediction,
 )
 from hamlearn.structures import Structures
+from hamlearn.structures.charges import ElectronicState, electronic_state
+from hamlearn.structures.checks import common_state
 from hamlearn.structures.families import numbers_of
 from hamlearn.targets import Side, Target, check_targets, n_occupied, needs_calculation, predict_side
+from hamlearn.targets.spins import Occupied
 from hamlearn.types import FloatArray, IntArray
 from hamlearn.units import BOHR_ANGSTROM
 
@@ -102,7 +109,9 @@ class HamiltonianModel(Model):
         """
         structures = self._given(structures, job, "the training set")
         check_targets(targets, structures, self.target, self.qm)
-        task = MatrixTask(Orbitals.merge(target.orbitals for target in targets))
+        electrons = common_state(structures, self.qm, "the training set")
+        self._check_occupied(targets, electrons)
+        task = MatrixTask(Orbitals.merge(target.orbitals for target in targets), electrons=electrons)
         matrices = [target.matrix for target in targets]
         data = task.encode(matrices, [target.numbers for target in targets])
         learner = new_learner(self.model).fit(structures, data, job, self.has_error_bars)
@@ -117,7 +126,7 @@ class HamiltonianModel(Model):
         job: Job = SILENT,
         sides: Sequence[Side] | None = None,
         std: bool | Literal["levels"] = False,
-    ) -> list[Prediction]:
+    ) -> list[AnyPrediction]:
         """Predict the Hamiltonian of new molecules.
 
         Args:
@@ -129,7 +138,8 @@ class HamiltonianModel(Model):
 
         Raises:
             StructureError: if a geometry is not acceptable.
-            DomainError: for elements, pairs of elements or neighbours that were not in the training set.
+            DomainError: for elements, pairs of elements or neighbours that were not in the training set, or another
+                charge or multiplicity.
             ConfigError: before a fit, or if error bars are asked of a model that was fitted without.
             SCFError, BasisError: if the guess of a delta model cannot be computed.
         """
@@ -139,6 +149,7 @@ class HamiltonianModel(Model):
         if std and not self.has_error_bars:
             raise ConfigError("the model was fitted without error bars; set model.error_bars: true and fit it again")
         structures = self._given(structures, job)
+        self.check_state(structures)
         if std == "levels" or needs_calculation(self.target):  # before it takes long; learners check for themselves
             learner.domain_.check(structures)
         warn_of_far_pairs(structures, learner.pair_cutoff)
@@ -154,14 +165,47 @@ class HamiltonianModel(Model):
             out += [p.without_covariance() for p in found] if std == "levels" else found
         return out
 
-    def predict_all(self, structures: Structures, job: Job = SILENT, error_bars: bool = True) -> list[Prediction]:
+    def predict_all(self, structures: Structures, job: Job = SILENT, error_bars: bool = True) -> list[AnyPrediction]:
         """Predict the Hamiltonian, with error bars of levels and gap if the model was fitted with them."""
         return self.predict(structures, job, std="levels" if error_bars and self.has_error_bars else False)
 
-    def _deviation(self, before: Prediction, after: Prediction, order: IntArray, rotation: FloatArray) -> float:
+    def check_state(self, structures: Sequence[Atoms]) -> None:
+        """Refuse structures of another charge or multiplicity than those of the training set.
+
+        Raises:
+            DomainError: listing them.
+        """
+        learned = self.task_.electrons
+        found = [(k, atoms, electronic_state(atoms, self.qm)) for k, atoms in enumerate(structures)]
+        others = [
+            f"structure {k} ({atoms.get_chemical_formula()}): {state.in_words}"
+            for k, atoms, state in found
+            if state != learned
+        ]
+        if others:
+            what = (
+                f"the model was trained on molecules of {learned.in_words}; say so of these, by charge and "
+                "multiplicity in info, or train another model:"
+            )
+            raise DomainError(listed([what, *others], 21, "\n  "))
+
+    def _check_occupied(self, targets: Sequence[Target], electrons: ElectronicState) -> None:
+        for index, target in enumerate(targets):
+            expected = self._n_occupied(target.numbers, electrons)
+            if target.n_occupied != expected:
+                raise ConfigError(
+                    f"target {index} has {target.n_occupied} occupied levels, structure {index} has {expected} "
+                    f"({electrons.in_words}); give structures with the charges they were computed with"
+                )
+
+    def _n_occupied(self, numbers: IntArray, electrons: ElectronicState) -> Occupied:
+        multiplicity = electrons.multiplicity if self.qm.has_spins else None
+        return n_occupied(numbers, self.target, electrons.charge, multiplicity, self.qm.basis)
+
+    def _deviation(self, before: AnyPrediction, after: AnyPrediction, order: IntArray, rotation: FloatArray) -> float:
         t = ao_rotation(self.orbitals_, before.numbers, rotation)
         index = ao_permutation(self.orbitals_, before.numbers, order)
-        expected = (t @ before.hamiltonian @ t.T)[np.ix_(index, index)]
+        expected = (t @ before.hamiltonian @ t.T)[..., index[:, None], index]
         return float(np.abs(after.hamiltonian - expected).max())
 
     def score(self, structures: Structures, targets: Sequence[Target]) -> float:
@@ -183,14 +227,19 @@ class HamiltonianModel(Model):
         numbers: Sequence[IntArray],
         sides: Sequence[Side],
         covariance: bool = False,
-    ) -> list[Prediction]:
+    ) -> list[AnyPrediction]:
         """Put predicted blocks together and add what is known of every molecule."""
         matrices = task.matrices(answers, numbers)
         known = task.decode_covariances(answers, numbers) if covariance else [None] * len(numbers)
-        out = []
+        out: list[AnyPrediction] = []
         for z, matrix, (metric, baseline), v in zip(numbers, matrices, sides, known, strict=True):
             full = matrix if baseline is None else matrix + baseline
-            out.append(Prediction(z, full, metric, n_occupied(z, self.target), task.orbitals, v, task.calibration))
+            occupied = self._n_occupied(z, task.electrons)
+            if isinstance(occupied, tuple):
+                made = SpinPrediction.of_channels(z, full, metric, occupied, task.orbitals, v, task.calibration)
+                out.append(made)
+            else:
+                out.append(Prediction(z, full, metric, occupied, task.orbitals, v, task.calibration))
         return out
 
     def _calibration(
@@ -230,7 +279,7 @@ class HamiltonianModel(Model):
         """Return the metric and the baseline of every molecule, as far as the target has them."""
         if not needs_calculation(self.target):
             return [(None, None)] * len(structures)
-        side = partial(predict_side, qm=self.qm, target=self.target)
+        side = partial(predict_side, qm=self.qm.model_copy(update=asdict(self.task_.electrons)), target=self.target)
         positions_bohr = (atoms.positions / BOHR_ANGSTROM for atoms in structures)
         with job.open_executor() as pool:
             return list(pool.map(side, numbers_of(structures), positions_bohr, chunksize=8))

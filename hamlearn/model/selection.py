@@ -209,6 +209,7 @@ def _check(
             f"by {by} measures distances from the training set, which model.kind {model.model.kind} does not remember; "
             "give it as known structures (--known FILE), or select by uncertainty"
         )
-    check_structures(candidates, source="the candidates")
+    check_structures(candidates, source="the candidates", qm=model.qm)
+    model.check_state(candidates)
     if known:
-        check_structures(known, source="the known structures")
+        check_structures(known, source="the known structures", qm=model.qm)

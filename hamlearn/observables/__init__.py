@@ -12,14 +12,18 @@ from hamlearn.observables.calibration import (
 )
 from hamlearn.observables.learning_curve import average_orders, final_slope
 from hamlearn.observables.metrics import hamiltonian_rmse_mev, level_errors, metrics
-from hamlearn.observables.prediction import Prediction, reference_prediction
+from hamlearn.observables.prediction import Prediction
+from hamlearn.observables.spins import AnyPrediction, SpinPrediction, each_spin, reference_prediction
 
 __all__ = [
+    "AnyPrediction",
     "Prediction",
+    "SpinPrediction",
     "average_orders",
     "block_errors",
     "calibration_factor",
     "calibration_metrics",
+    "each_spin",
     "errors_with_stds",
     "final_slope",
     "hamiltonian_rmse_mev",

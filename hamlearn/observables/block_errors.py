@@ -13,6 +13,8 @@ from hamlearn.blocks import BlockKey, split_matrices
 from hamlearn.types import FloatArray, IntArray
 from hamlearn.units import HARTREE_MEV
 
+CHANNELS = (" of both spins", " of their difference")
+
 
 def block_errors(
     predicted: Sequence[FloatArray],
@@ -25,7 +27,7 @@ def block_errors(
     MSE = (1/N) sum_A (1/n_A) f sum |dh|^2, f = 1 for like shells of one species, else 2.
 
     Args:
-        predicted: matrices [ao, ao], Hartree, PySCF's order.
+        predicted: matrices [ao, ao], Hartree, PySCF's order; [channel, ao, ao] of open shells.
         reference: the same of the reference.
         numbers: atomic numbers of every structure.
         orbitals: shells and order.
@@ -39,7 +41,8 @@ def block_errors(
         return {}
     differences = [p - r for p, r in zip(predicted, reference, strict=True)]
     blocks = split_matrices(differences, numbers, orbitals)
-    n_ao = np.array([len(matrix) for matrix in reference])
+    n_ao = np.array([matrix.shape[-1] for matrix in reference])
+    names = CHANNELS if reference[0].ndim == 3 else ("",)
     rows = {}
     for key, values in blocks.values.items():
         if not len(values):
@@ -49,7 +52,7 @@ def block_errors(
         rows[key] = {
             "kind": key.kind,
             "species": f"{symbol(key.species_i)}-{symbol(key.species_j)}",
-            "shells": f"{_shell(key.shell_a)}-{_shell(key.shell_b)}",
+            "shells": f"{_shell(key.shell_a)}-{_shell(key.shell_b)}{names[key.channel]}",
             "L": key.L,
             "sigma": key.sigma,
             "rmse_mev": float(np.sqrt(mse) * HARTREE_MEV),

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 from scipy.special import erfinv
 from scipy.stats import spearmanr
 
-from hamlearn.observables.prediction import Prediction
+from hamlearn.observables.spins import AnyPrediction, each_spin
 from hamlearn.types import FloatArray
 
 Uncertain = tuple[FloatArray, FloatArray]
@@ -20,7 +20,7 @@ ONE_SIGMA = erf(1 / sqrt(2))
 """Fraction of normal errors within one standard deviation, 68.3 %; within two it is 95.4 %."""
 
 
-def errors_with_stds(predictions: Sequence[Prediction], references: Sequence[Prediction]) -> dict[str, Uncertain]:
+def errors_with_stds(predictions: Sequence[AnyPrediction], references: Sequence[AnyPrediction]) -> dict[str, Uncertain]:
     """Return errors and standard deviations of all levels and of all gaps, eV.
 
     Args:
@@ -31,10 +31,11 @@ def errors_with_stds(predictions: Sequence[Prediction], references: Sequence[Pre
         levels: those of all molecules one after the other; gap: one per molecule, nan where there is none.
     """
     pairs = list(zip(predictions, references, strict=True))
+    spins = list(zip(each_spin(predictions), each_spin(references), strict=True))
     return {
         "levels": (
-            np.concatenate([p.eigenvalues_ev - r.eigenvalues_ev for p, r in pairs] or [np.zeros(0)]),
-            np.concatenate([p.eigenvalues_std_ev for p, _ in pairs] or [np.zeros(0)]),
+            np.concatenate([p.eigenvalues_ev - r.eigenvalues_ev for p, r in spins] or [np.zeros(0)]),
+            np.concatenate([p.eigenvalues_std_ev for p, _ in spins] or [np.zeros(0)]),
         ),
         "gap": (np.array([p.gap_ev - r.gap_ev for p, r in pairs]), np.array([p.gap_std_ev for p, _ in pairs])),
     }

@@ -85,7 +85,7 @@ def orbitals_at(prediction: Prediction, positions_bohr: FloatArray, basis: str, 
     """Return all molecular orbitals at some points [point, level], Bohr^-3/2; see :func:`orbital_cubes`."""
     from hamlearn.qm.molecule import build_mole
 
-    mole = build_mole(prediction.numbers, positions_bohr, basis)
+    mole = build_mole(prediction.numbers, positions_bohr, basis, multiplicity=None)  # electrons play no part
     keep = {int(z): prediction.basis.shells[int(z)] for z in set(prediction.numbers.tolist())}
     index = Orbitals.from_mole(mole).subset_index(keep, prediction.numbers)
     coefficients = prediction.orbitals

@@ -8,21 +8,23 @@ Source: Nigam, Willatt, Ceriotti, J. Chem. Phys. 156, 014115 (2022), eqs. 39 and
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
 
 from hamlearn.errors import SettingError, check_type
-from hamlearn.observables.prediction import Prediction, reference_prediction
+from hamlearn.observables.prediction import Prediction
+from hamlearn.observables.spins import AnyPrediction, SpinPrediction, each_spin, reference_prediction
+from hamlearn.targets.spins import SPINS
 from hamlearn.targets.target import Target
 from hamlearn.units import HARTREE_MEV
 
 EV_MEV = 1e3
 
 
-def metrics(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> dict[str, float]:
+def metrics(predictions: Sequence[AnyPrediction], targets: Sequence[Target | AnyPrediction]) -> dict[str, float]:
     """Return the errors of predictions, meV.
 
     Args:
@@ -39,9 +41,8 @@ def metrics(predictions: Sequence[Prediction], targets: Sequence[Target | Predic
     Invariant under rotation and permutation of the molecules.
     """
     references = _references(predictions, targets)
-    pairs = list(zip(predictions, references, strict=True))
-    levels = [p.eigenvalues_ev - r.eigenvalues_ev for p, r in pairs]
-    gaps = np.array([p.gap_ev - r.gap_ev for p, r in pairs])
+    levels = [p.eigenvalues_ev - r.eigenvalues_ev for p, r in _spins(predictions, references)]
+    gaps = np.array([p.gap_ev - r.gap_ev for p, r in zip(predictions, references, strict=True)])
     gaps = gaps[np.isfinite(gaps)]
     return {
         "hamiltonian_rmse_mev": hamiltonian_rmse_mev(predictions, references),
@@ -52,7 +53,7 @@ def metrics(predictions: Sequence[Prediction], targets: Sequence[Target | Predic
     }
 
 
-def hamiltonian_rmse_mev(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> float:
+def hamiltonian_rmse_mev(predictions: Sequence[AnyPrediction], targets: Sequence[Target | AnyPrediction]) -> float:
     """Return sqrt(mean over molecules of sum (dH)^2 / n), n the number of orbitals, not of elements: meV.
 
     For orthonormal bases it bounds the eigenvalue RMSE of every molecule from above (Hoffman and Wielandt).
@@ -63,13 +64,14 @@ def hamiltonian_rmse_mev(predictions: Sequence[Prediction], targets: Sequence[Ta
     """
     references = _references(predictions, targets)
     squares = [
-        np.sum((p.hamiltonian - r.hamiltonian) ** 2) / len(r.hamiltonian)
-        for p, r in zip(predictions, references, strict=True)
+        np.sum((p.hamiltonian - r.hamiltonian) ** 2) / len(r.hamiltonian) for p, r in _spins(predictions, references)
     ]
     return HARTREE_MEV * _root_mean(squares)
 
 
-def level_errors(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> list[dict[str, Any]]:
+def level_errors(
+    predictions: Sequence[AnyPrediction], targets: Sequence[Target | AnyPrediction]
+) -> list[dict[str, Any]]:
     """Return the errors of every level, named from the frontier.
 
     Args:
@@ -78,21 +80,23 @@ def level_errors(predictions: Sequence[Prediction], targets: Sequence[Target | P
 
     Returns:
         One row per level in order of energy, HOMO-1, HOMO, LUMO, LUMO+1 ...: level, occupied, rmse_mev, mae_mev and
-        count, the number of molecules that have the level.
+        count, the number of molecules that have the level. Of open shells first the levels of spin alpha, then of beta.
     """
-    errors: dict[int, list[float]] = {}
+    errors: dict[tuple[str, int], list[float]] = {}
     for p, r in zip(predictions, _references(predictions, targets), strict=True):
-        for place, error in enumerate(EV_MEV * (p.eigenvalues_ev - r.eigenvalues_ev), start=-r.n_occupied):
-            errors.setdefault(place, []).append(float(error))
+        names = [f"{name} " for name in SPINS] if isinstance(r, SpinPrediction) else [""]
+        for spin, q, s in zip(names, p.spins, r.spins, strict=True):
+            for place, error in enumerate(EV_MEV * (q.eigenvalues_ev - s.eigenvalues_ev), start=-s.n_occupied):
+                errors.setdefault((spin, place), []).append(float(error))
     return [
         {
-            "level": level_name(place),
+            "level": f"{spin}{level_name(place)}",
             "occupied": place < 0,
-            "rmse_mev": _root_mean(np.square(errors[place])),
-            "mae_mev": float(np.mean(np.abs(errors[place]))),
-            "count": len(errors[place]),
+            "rmse_mev": _root_mean(np.square(errors[spin, place])),
+            "mae_mev": float(np.mean(np.abs(errors[spin, place]))),
+            "count": len(errors[spin, place]),
         }
-        for place in sorted(errors)
+        for spin, place in sorted(errors)
     ]
 
 
@@ -102,20 +106,34 @@ def level_name(place: int) -> str:
     return f"{frontier}{distance:+d}" if distance else frontier
 
 
-def _references(predictions: Sequence[Prediction], targets: Sequence[Target | Prediction]) -> list[Prediction]:
+def _references(predictions: Sequence[AnyPrediction], targets: Sequence[Target | AnyPrediction]) -> list[AnyPrediction]:
     """Return the references as predictions, checked against the predictions."""
     for name, given in (("predictions", predictions), ("targets", targets)):
         check_type(given, Sequence, name, "a list with one for each molecule")
     if not predictions or len(predictions) != len(targets):
         raise SettingError(f"{len(predictions)} predictions and {len(targets)} references; give one each, at least one")
     for k, (p, t) in enumerate(zip(predictions, targets, strict=True)):
-        check_type(p, Prediction, f"predictions[{k}]", "a Prediction of model.predict; references come second")
-        check_type(t, (Target, Prediction), f"targets[{k}]", "what hamlearn.build_target makes of a record")
-    references = [t if isinstance(t, Prediction) else reference_prediction(t) for t in targets]
+        check_type(
+            p,
+            (Prediction, SpinPrediction),
+            f"predictions[{k}]",
+            "a Prediction of model.predict; references come second",
+        )
+        check_type(
+            t, (Target, Prediction, SpinPrediction), f"targets[{k}]", "what hamlearn.build_target makes of a record"
+        )
+    references = [reference_prediction(t) if isinstance(t, Target) else t for t in targets]
     for k, (p, r) in enumerate(zip(predictions, references, strict=True)):
         if not np.array_equal(p.numbers, r.numbers) or p.hamiltonian.shape != r.hamiltonian.shape:
             raise SettingError(f"prediction {k} is of another molecule or basis than its reference; match their order")
     return references
+
+
+def _spins(
+    predictions: Sequence[AnyPrediction], references: Sequence[AnyPrediction]
+) -> Iterator[tuple[Prediction, Prediction]]:
+    """Return every matrix with its reference, of open shells both spins."""
+    return zip(each_spin(predictions), each_spin(references), strict=True)
 
 
 def _root_mean(squares: ArrayLike) -> float:

@@ -14,7 +14,6 @@ from hamlearn.display import Shown, html_table, with_error
 from hamlearn.equality import ByValue
 from hamlearn.errors import DomainError
 from hamlearn.qm.molecule import formula
-from hamlearn.targets.target import Target
 from hamlearn.types import BoolArray, FloatArray, IntArray
 from hamlearn.units import HARTREE_EV
 
@@ -81,6 +80,16 @@ class Prediction(ByValue, Shown):
                 f"the Hamiltonian of a molecule of {len(self.numbers)} atoms has no levels ({error}); it must be "
                 "finite and the basis linearly independent: look for distorted geometries"
             ) from None
+
+    @property
+    def spins(self) -> tuple[Prediction, ...]:
+        """The Hamiltonians of the molecule: this one, of both spins."""
+        return (self,)
+
+    @property
+    def channels(self) -> FloatArray:
+        """The matrix as it is learned [ao, ao], Hartree."""
+        return self.hamiltonian
 
     @property
     def eigenvalues_ev(self) -> FloatArray:
@@ -181,8 +190,3 @@ class Prediction(ByValue, Shown):
 
     def _level_ev(self, index: int) -> float:
         return float(self.eigenvalues_ev[index]) if 0 <= index < len(self.hamiltonian) else float("nan")
-
-
-def reference_prediction(target: Target) -> Prediction:
-    """Return a target as if it were a perfect prediction: the reference of all errors."""
-    return Prediction(target.numbers, target.full, target.metric, target.n_occupied, target.orbitals)

@@ -78,7 +78,7 @@ def mo_diagram(
 
 def _filling(multiplet: Multiplet) -> str:
     """Return whether a level is occupied, partly filled or virtual."""
-    if multiplet.occupation == 2 * multiplet.degeneracy:
+    if multiplet.occupation == multiplet.capacity:
         return "occupied"
     return "partly filled" if multiplet.occupation else "virtual"
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import re
-import warnings
 from functools import lru_cache
 from pathlib import Path
 
@@ -34,21 +33,6 @@ def is_auxiliary(basis: str) -> bool:
 def is_of_pseudopotentials(basis: str) -> bool:
     """Return whether a name tells that the basis belongs to pseudopotentials."""
     return bool(PSEUDOPOTENTIALS.search(plain(basis)))
-
-
-def has_potential(basis: str, name: str) -> bool:
-    """Return whether the files of a basis hold an effective core potential for an element, given by its symbol."""
-    from pyscf.gto.basis import _BASIS_DIR, parse_nwchem_ecp
-
-    for file in _files().get(plain(basis), ()):
-        try:
-            with warnings.catch_warnings():
-                warnings.simplefilter("ignore")
-                if parse_nwchem_ecp.load(str(Path(_BASIS_DIR) / file), name)[0]:
-                    return True
-        except (RuntimeError, LookupError, AssertionError, ValueError, OSError, AttributeError, TypeError):
-            continue  # no potential in this file
-    return False
 
 
 @lru_cache(maxsize=1)

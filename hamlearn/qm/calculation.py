@@ -12,8 +12,8 @@ from scipy.linalg import eigh, eigvalsh
 from hamlearn.config import QMSettings
 from hamlearn.errors import SCFError
 from hamlearn.qm.guess import as_guesses, fock_of_guess, start_density
-from hamlearn.qm.method import describe_method
-from hamlearn.qm.molecule import basis_hash, build_mole, formula
+from hamlearn.qm.method import describe_method, fractional_occupations
+from hamlearn.qm.molecule import basis_hash, formula, mole_of
 from hamlearn.qm.record import QMRecord
 from hamlearn.qm.scf import Converged, converge, symmetrised
 from hamlearn.types import FloatArray
@@ -32,7 +32,7 @@ def run_scf(
     Args:
         numbers: atomic numbers [atom].
         positions_bohr: [atom, 3], Bohr.
-        settings: method, functional, basis, guess, threshold.
+        settings: method, functional, basis, guess, threshold; charge and multiplicity of this molecule.
         guess_focks: further guesses (see :mod:`hamlearn.qm.guess`) whose Fock matrix to keep.
 
     Returns:
@@ -44,7 +44,7 @@ def run_scf(
     guess_focks = as_guesses(guess_focks)
     numbers = np.asarray(numbers, dtype=np.int64)
     positions = np.array(positions_bohr, dtype=np.float64)
-    mole = build_mole(numbers, positions, settings.basis)
+    mole = mole_of(numbers, positions, settings)
     overlap = _checked_overlap(mole, numbers)
     result = converge(mole, settings, start_density)
     guesses: dict[str, FloatArray] = {}
@@ -53,18 +53,34 @@ def run_scf(
             guesses[name] = result.first_fock
         else:  # the core guess stands for no density at all, see hamlearn.qm.guess
             guesses[name] = fock_of_guess(result.mean_field, settings.basis, name)
+    energies = _levels(result.fock, overlap)
     return QMRecord(
         numbers=numbers,
         positions=positions,
         fock=result.fock,
         overlap=overlap,
         guess_focks=guesses,
-        orbital_energies=eigh(result.fock, overlap, eigvals_only=True),
-        occupations=np.where(np.arange(len(overlap)) < mole.nelectron // 2, 2.0, 0.0),
+        orbital_energies=energies,
+        occupations=_occupations(energies, mole),
         energy=float(result.mean_field.e_tot),
         dipole=np.asarray(result.mean_field.dip_moment(mole, result.density, unit="AU", verbose=0)),
         provenance=_provenance(numbers, settings, result),
+        charge=int(mole.charge),
+        multiplicity=int(mole.spin) + 1,
     )
+
+
+def _levels(fock: FloatArray, overlap: FloatArray) -> FloatArray:
+    """Return the eigenvalues of the Fock matrix [ao], or of those of both spins [spin, ao]."""
+    if fock.ndim == 3:
+        return np.stack([_levels(of_spin, overlap) for of_spin in fock])
+    return np.asarray(eigh(fock, overlap, eigvals_only=True))
+
+
+def _occupations(energies: FloatArray, mole: Any) -> FloatArray:
+    if energies.ndim == 1:
+        return np.where(np.arange(len(energies)) < mole.nelectron // 2, 2.0, 0.0)
+    return np.stack([fractional_occupations(e, n) for e, n in zip(energies, mole.nelec, strict=True)])
 
 
 def _checked_overlap(mole: Any, numbers: Iterable[int]) -> FloatArray:
@@ -89,5 +105,6 @@ def _provenance(numbers: Iterable[int], settings: QMSettings, result: Converged)
         "conv_tol": settings.conv_tol,
         "cycles": int(result.mean_field.cycles),
         "attempt": result.attempt,
+        **({"degenerate_levels": "share their electrons"} if settings.method.startswith("U") else {}),
         "pyscf": pyscf.__version__,
     }

@@ -108,7 +108,7 @@ def run_campaign(
     """Compute what is not yet in the folder, equal structures once.
 
     Args:
-        structures: neutral closed-shell molecules, Å: a list, a single one, or a file ASE reads.
+        structures: molecules and ions, Å: a list, a single one, or a file ASE reads. Their charges may differ.
         settings: method, functional, basis, guess, threshold.
         folder: made if missing; everything finished there is kept.
         guess_focks: further guesses, one or several, whose Fock matrix to keep (see :mod:`hamlearn.qm.guess`).
@@ -125,6 +125,7 @@ def run_campaign(
         ArtifactError: if another process works in the folder, or it was made with other settings.
     """
     from hamlearn.structures import as_structures
+    from hamlearn.structures.charges import of_molecule
 
     start = time.perf_counter()
     structures = as_structures(structures)
@@ -132,7 +133,10 @@ def run_campaign(
     guess_focks = as_guesses(guess_focks)
     open_executor(executor)  # refuses a wrong one before anything is written
     folder = Path(folder).resolve()
-    tasks = [(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings, tuple(guess_focks)) for atoms in structures]
+    tasks = [
+        (atoms.numbers, atoms.positions / BOHR_ANGSTROM, of_molecule(settings, atoms), tuple(guess_focks))
+        for atoms in structures
+    ]
     keys = tuple(record_key(*task) for task in tasks)
     task_of_key = dict(zip(keys, tasks, strict=True))
     with folder_lock(folder, shard):
@@ -173,10 +177,10 @@ def check_campaign(structures: Structures, settings: QMSettings, guess_focks: st
     guess_focks = as_guesses(guess_focks)
     if settings.xc is not None:
         check_functional(settings.xc)
-    check_structures(structures)
+    check_structures(structures, qm=settings)
     species = np.unique(np.concatenate([atoms.numbers for atoms in structures]))
     check_basis(settings.basis, species)
-    check_elements({settings.guess, *guess_focks}, species)
+    check_elements({settings.guess, *guess_focks}, species, settings.basis)
 
 
 def pack_campaign(folder: str | Path) -> Path:

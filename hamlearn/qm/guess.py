@@ -15,11 +15,12 @@ from typing import Any, get_args
 
 import numpy as np
 
+from hamlearn.angular.ao_order import element_numbers
 from hamlearn.config import Guess, QMSettings
 from hamlearn.errors import BasisError, ConfigError, SCFError, check_type, nearest
-from hamlearn.qm.atomic_density import atomic_density, tagged_density
+from hamlearn.qm.atomic_density import atomic_density, has_spins, of_each_spin, tagged_density
 from hamlearn.qm.method import mean_field
-from hamlearn.qm.molecule import build_mole, check_basis, formula
+from hamlearn.qm.molecule import build_mole, check_basis, core_potentials, formula
 from hamlearn.qm.scf import converge, symmetrised
 from hamlearn.types import FloatArray
 
@@ -47,13 +48,20 @@ def check_guesses(names: Sequence[str]) -> None:
             raise ConfigError(f"guess '{name}' is not one of {', '.join(GUESSES)}{nearest(name, GUESSES)}")
 
 
-def check_elements(names: Iterable[str], species: Iterable[int]) -> None:
-    """Raise BasisError if a guess lacks an element that others have."""
-    if SMALL_BASIS in names:
-        try:
-            check_basis(SMALL_BASIS, species)
-        except BasisError as error:
-            raise BasisError(f"guess {SMALL_BASIS}: {error}; or choose another guess or delta, such as minao") from None
+def check_elements(names: Iterable[str], species: Iterable[int], basis: str | None = None) -> None:
+    """Raise BasisError if a guess lacks an element that others have, or has core electrons that a basis has not."""
+    if SMALL_BASIS not in names:
+        return
+    species = [int(number) for number in species]
+    try:
+        check_basis(SMALL_BASIS, species)
+    except BasisError as error:
+        raise BasisError(f"guess {SMALL_BASIS}: {error}; or choose another guess or delta, such as minao") from None
+    if basis is not None and (replaced := core_potentials(basis, species)):
+        raise BasisError(
+            f"guess {SMALL_BASIS} has all electrons of {', '.join(replaced)}, of which basis '{basis}' replaces the "
+            "core by a potential; choose another guess or delta, such as minao, or an all-electron basis"
+        )
 
 
 def guess_fock(mole: Any, settings: QMSettings, name: str) -> FloatArray:
@@ -65,8 +73,9 @@ def guess_fock(mole: Any, settings: QMSettings, name: str) -> FloatArray:
         name: 'minao', 'atom', 'core' or 'sto-3g'.
 
     Returns:
-        [ao, ao], Hartree, symmetric. Rotation of the molecule: T F T^T, exactly for RHF and to the accuracy of
-        the integration grid for RKS; with sto-3g as far as its SCF finds the same state.
+        [ao, ao], Hartree, symmetric; [spin, ao, ao] if unrestricted, with one density for both spins. Rotation of
+        the molecule: T F T^T, exactly for Hartree-Fock and to the accuracy of the integration grid for Kohn-Sham; with
+        sto-3g as far as its SCF finds the same state.
 
     Raises:
         BasisError: if STO-3G lacks an element.
@@ -79,29 +88,44 @@ def fock_of_guess(field: Any, basis: str, name: str) -> FloatArray:
     """Return :func:`guess_fock` with the integrals a mean field already has."""
     check_guesses((name,))
     if name == "core":
-        return symmetrised(field.get_hcore())
+        core = symmetrised(field.get_hcore())
+        return np.stack([core, core]) if has_spins(field) else core
     return symmetrised(field.get_fock(dm=start_density(field, basis, name)))
 
 
 def start_density(field: Any, basis: str, name: str) -> Any:
-    """Return the density matrix an SCF starts from [ao, ao]."""
-    return _small_basis_density(field.mol) if name == SMALL_BASIS else atomic_density(field, basis, name)
+    """Return the density matrix an SCF starts from [ao, ao]; of unrestricted fields [spin, ao, ao]."""
+    if name == SMALL_BASIS:
+        check_elements([name], element_numbers(field.mol), basis)
+        return of_each_spin(field, _small_basis_density(field.mol))
+    return atomic_density(field, basis, name)
 
 
 def _small_basis_density(mole: Any) -> Any:
-    """Density of Hartree-Fock in STO-3G: its occupied orbitals, projected on the basis and made orthonormal again."""
+    """Density of Hartree-Fock in STO-3G: its occupied orbitals, projected on the basis and made orthonormal again.
+
+    Of open shells it is the density of both spins together, of unrestricted Hartree-Fock.
+    """
     from pyscf.lo import vec_lowdin
     from pyscf.scf import addons
 
-    numbers = mole.atom_charges()
+    numbers = element_numbers(mole)
     check_elements([SMALL_BASIS], numbers)
-    small = build_mole(numbers, mole.atom_coords(), SMALL_BASIS)
+    small = build_mole(numbers, mole.atom_coords(), SMALL_BASIS, mole.charge, mole.spin + 1)
     try:
-        field = converge(small, QMSettings(basis=SMALL_BASIS, conv_tol=SMALL_BASIS_TOLERANCE)).mean_field
+        settings = QMSettings(method="UHF" if small.spin else "RHF", basis=SMALL_BASIS, conv_tol=SMALL_BASIS_TOLERANCE)
+        field = converge(small, settings).mean_field
     except SCFError as error:
         raise SCFError(
             f"guess {SMALL_BASIS} of {formula(numbers)}: {error}; leave it out, or choose another guess or delta"
         ) from None
-    occupied = field.mo_coeff[:, field.mo_occ > 0]
-    orbitals = vec_lowdin(addons.project_mo_nr2nr(small, occupied, mole), mole.intor_symmetric("int1e_ovlp"))
-    return tagged_density(orbitals, np.full(orbitals.shape[1], 2.0))
+    overlap = mole.intor_symmetric("int1e_ovlp")
+
+    def density(orbitals: FloatArray, occupations: FloatArray) -> Any:
+        occupied = occupations > 0
+        projected = vec_lowdin(addons.project_mo_nr2nr(small, orbitals[:, occupied], mole), overlap)
+        return tagged_density(projected, occupations[occupied])
+
+    if small.spin:
+        return sum(np.asarray(density(c, n)) for c, n in zip(field.mo_coeff, field.mo_occ, strict=True))
+    return density(field.mo_coeff, field.mo_occ)

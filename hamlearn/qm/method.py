@@ -10,15 +10,20 @@ from contextlib import contextmanager, redirect_stderr
 from functools import lru_cache
 from typing import Any
 
+import numpy as np
+
 from hamlearn.config import QMSettings
 from hamlearn.errors import ConfigError, nearest
 from hamlearn.qm.functional_kinds import complaints
+from hamlearn.types import FloatArray
 
 GRID_LEVEL = 3
+DEGENERATE_HARTREE = 1e-4
+"""Below this distance frontier levels of a spin share their electrons; grids lift degeneracies by less."""
 
 
 def mean_field(mole: Any, settings: QMSettings) -> Any:
-    """Return the RHF or RKS object of a molecule, not yet run, with no file behind it.
+    """Return the mean-field object of a molecule, not yet run, with no file behind it.
 
     Raises:
         ConfigError: if the functional is unknown, ambiguous or carries a dispersion correction.
@@ -26,15 +31,43 @@ def mean_field(mole: Any, settings: QMSettings) -> Any:
     from pyscf import dft, scf
 
     with no_checkpoint_files():
-        if settings.method == "RHF":
-            field = scf.RHF(mole)
+        if settings.xc is None:
+            field = {"RHF": scf.RHF, "UHF": scf.UHF, "ROHF": scf.ROHF}[settings.method](mole)
         else:
-            assert settings.xc is not None  # the settings guarantee it
             check_functional(settings.xc)
-            field = dft.RKS(mole, xc=settings.xc)
+            field = {"RKS": dft.RKS, "UKS": dft.UKS, "ROKS": dft.ROKS}[settings.method](mole, xc=settings.xc)
             field.grids.level = GRID_LEVEL
+    if settings.method.startswith("U"):
+        share_degenerate_levels(field)
     field.conv_tol = settings.conv_tol
     return field
+
+
+def share_degenerate_levels(field: Any) -> None:
+    """Let degenerate frontier levels of an unrestricted field share their electrons, in place.
+
+    Else an arbitrary one of them is filled, as in the pi shell of OH, and the Fock matrix points in a direction that
+    the geometry does not define; so it has the symmetry of the molecule, like the density of a spherical atom.
+    """
+
+    def occupations(energies: Any = None, orbitals: Any = None) -> Any:
+        energies = field.mo_energy if energies is None else energies
+        return np.array([fractional_occupations(e, int(n)) for e, n in zip(energies, field.nelec, strict=True)])
+
+    field.get_occ = occupations
+
+
+def fractional_occupations(energies: FloatArray, n_electrons: int) -> FloatArray:
+    """Return the occupations of the lowest levels [level]; those degenerate with the last share what is left."""
+    occupations = np.zeros(len(energies))
+    if not n_electrons:
+        return occupations
+    order = np.argsort(energies)
+    last = energies[order[n_electrons - 1]]
+    occupations[energies < last - DEGENERATE_HARTREE] = 1.0
+    shared = np.abs(energies - last) <= DEGENERATE_HARTREE
+    occupations[shared] = (n_electrons - occupations.sum()) / shared.sum()
+    return occupations
 
 
 @contextmanager

@@ -15,8 +15,9 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from hamlearn.angular.elements import atomic_number, symbol
+from hamlearn.config import QMSettings
 from hamlearn.errors import BasisError, StructureError, nearest
-from hamlearn.qm.basis_names import has_potential, is_auxiliary, is_known, is_of_pseudopotentials, plain
+from hamlearn.qm.basis_names import is_auxiliary, is_known, is_of_pseudopotentials, plain
 from hamlearn.qm.pyscf_settings import check_defaults
 
 # what PySCF raises, according to the kind of file, for a basis or element it does not have
@@ -25,37 +26,58 @@ _REFUSALS = (RuntimeError, LookupError, AssertionError, ValueError, OSError, Att
 NAME_OF_A_BASIS = re.compile(r"[\w+*(), -]+")
 
 
-def build_mole(numbers: Iterable[int], positions_bohr: ArrayLike, basis: str) -> Any:
-    """Return the neutral closed-shell PySCF Mole: spherical functions, no point-group symmetry, silent.
+def build_mole(
+    numbers: Iterable[int], positions_bohr: ArrayLike, basis: str, charge: int = 0, multiplicity: int | None = 1
+) -> Any:
+    """Return the PySCF Mole of a molecule or ion: spherical functions, no point-group symmetry, silent.
 
     Args:
         numbers: atomic numbers [atom].
         positions_bohr: [atom, 3], Bohr.
         basis: name of a basis set PySCF has.
+        charge: of the molecule, e.
+        multiplicity: 2S + 1; None for the lowest its electrons can have.
 
     Returns:
         A built ``pyscf.gto.Mole``. Rotating the positions leaves its functions where they are: they are
         always along x, y, z.
 
     Raises:
-        BasisError: if the basis is unknown, lacks an element or its core electrons.
-        StructureError: if the number of electrons is odd.
+        BasisError: if the basis is unknown, or lacks an element or its core electrons with no potential for them.
+        StructureError: if the electrons cannot have this multiplicity.
     """
     numbers = [int(number) for number in numbers]
-    check_electrons(numbers)
+    n_alpha, n_beta = n_electrons(numbers, charge, multiplicity)
     check_basis(basis, numbers)
     symbols = [symbol(number) for number in numbers]
-    return silent_mole(symbols, positions_bohr, {name: load_basis(basis, name) for name in set(symbols)})
+    shells = {name: load_basis(basis, name) for name in set(symbols)}
+    potentials = core_potentials(basis, numbers)
+    return silent_mole(symbols, positions_bohr, shells, n_alpha - n_beta, charge, potentials)
 
 
-def silent_mole(symbols: Sequence[str], positions_bohr: ArrayLike, shells: Mapping[str, Any], spin: int = 0) -> Any:
-    """Return a neutral PySCF Mole of given shells that reads no command line and prints nothing.
+def mole_of(numbers: Iterable[int], positions_bohr: ArrayLike, settings: QMSettings) -> Any:
+    """Return the Mole of settings that carry the charge and multiplicity of the molecule; as :func:`build_mole`."""
+    multiplicity = settings.multiplicity or (None if settings.has_spins else 1)
+    return build_mole(numbers, positions_bohr, settings.basis, settings.charge or 0, multiplicity)
+
+
+def silent_mole(
+    symbols: Sequence[str],
+    positions_bohr: ArrayLike,
+    shells: Mapping[str, Any],
+    spin: int | None = None,
+    charge: int = 0,
+    potentials: Mapping[str, Any] | None = None,
+) -> Any:
+    """Return a PySCF Mole of given shells that reads no command line and prints nothing.
 
     Args:
         symbols: chemical symbols [atom].
         positions_bohr: [atom, 3], Bohr.
         shells: for each symbol its shells as :func:`load_basis` returns them.
-        spin: number of unpaired electrons.
+        spin: number of unpaired electrons; None: 0 or 1, for what depends on shells and positions alone.
+        charge: of the molecule, e.
+        potentials: effective core potentials by symbol, as :func:`core_potentials` returns them.
     """
     check_defaults()
     from pyscf import gto
@@ -67,26 +89,39 @@ def silent_mole(symbols: Sequence[str], positions_bohr: ArrayLike, shells: Mappi
         atom=list(zip(symbols, np.asarray(positions_bohr, dtype=np.float64).tolist(), strict=True)),
         unit="Bohr",
         basis=dict(shells),
-        charge=0,
-        spin=spin,
+        ecp=dict(potentials or {}),
+        charge=charge,
+        spin=(sum(map(atomic_number, symbols)) - charge) % 2 if spin is None else spin,
         cart=False,
         symmetry=False,
     )
 
 
-def check_electrons(numbers: Iterable[int]) -> None:
-    """Raise StructureError unless the neutral molecule has an even number of electrons."""
-    numbers = list(numbers)
-    n_electrons = sum(numbers)
-    if n_electrons % 2:
+def n_electrons(numbers: Iterable[int], charge: int = 0, multiplicity: int | None = 1) -> tuple[int, int]:
+    """Return how many electrons of spin alpha and beta a molecule has.
+
+    Args:
+        numbers: atomic numbers [atom].
+        charge: of the molecule, e.
+        multiplicity: 2S + 1; None for the lowest its electrons can have.
+
+    Raises:
+        StructureError: if its electrons cannot have this multiplicity.
+    """
+    numbers = [int(number) for number in numbers]
+    total = sum(numbers) - charge
+    unpaired = total % 2 if multiplicity is None else multiplicity - 1
+    if not 0 <= unpaired <= total or (total - unpaired) % 2:
         raise StructureError(
-            f"{formula(numbers)} has {n_electrons} electrons as a neutral molecule; restricted calculations need "
-            "an even number: remove it or add the missing atom"
+            f"{formula(numbers)} has {total} electrons with charge {charge}, which cannot have multiplicity "
+            f"{unpaired + 1}; restricted calculations need an even number: give another charge or multiplicity, or add "
+            "the missing atom"
         )
+    return (total + unpaired) // 2, (total - unpaired) // 2
 
 
 def check_basis(basis: str, species: Iterable[int]) -> None:
-    """Raise BasisError unless PySCF has an all-electron basis of this name for every element.
+    """Raise BasisError unless PySCF has a basis of this name for every element, for all electrons or with a potential.
 
     Args:
         basis: name of a basis set.
@@ -122,8 +157,9 @@ def check_basis(basis: str, species: Iterable[int]) -> None:
         )
     if pseudised:
         raise BasisError(
-            f"basis '{basis}' for {', '.join(pseudised)} lacks the core electrons (it belongs to a "
-            "pseudopotential); hamlearn needs an all-electron basis: choose another"
+            f"basis '{basis}' for {', '.join(pseudised)} lacks the core electrons, and PySCF has no effective core "
+            "potential of this name (it belongs to a pseudopotential, or is an auxiliary set); choose another, such as "
+            "def2-SVP"
         )
 
 
@@ -154,9 +190,11 @@ def load_basis(basis: str, name: str) -> Any:
 
 
 def basis_hash(basis: str, species: Iterable[int]) -> str:
-    """Return the SHA-256 of exponents and coefficients of a basis for these atomic numbers."""
-    parsed = {name: load_basis(basis, name) for name in sorted({symbol(int(number)) for number in species})}
-    return hashlib.sha256(json.dumps(parsed, sort_keys=True).encode()).hexdigest()
+    """Return the SHA-256 of exponents and coefficients of a basis, and of its potentials, for these atomic numbers."""
+    species = [int(number) for number in species]
+    parsed = {name: load_basis(basis, name) for name in sorted({symbol(number) for number in species})}
+    potentials = {f"ecp {name}": potential for name, potential in core_potentials(basis, species).items()}
+    return hashlib.sha256(json.dumps(parsed | potentials, sort_keys=True).encode()).hexdigest()
 
 
 def formula(numbers: Iterable[int]) -> str:
@@ -184,17 +222,47 @@ def _loads(basis: str, name: str) -> bool:
         return False
 
 
+def core_potentials(basis: str, species: Iterable[int]) -> dict[str, Any]:
+    """Return the effective core potentials that belong to a basis, by symbol; of most elements there is none."""
+    found = {name: core_potential(basis, name) for name in sorted({symbol(int(number)) for number in species})}
+    return {name: potential for name, potential in found.items() if potential}
+
+
+def n_core_electrons(basis: str, number: int) -> int:
+    """Return how many electrons of an element the effective core potential of a basis replaces; 0 without one."""
+    potential = core_potential(basis, symbol(int(number)))
+    return int(potential[0]) if potential else 0
+
+
+@lru_cache(maxsize=1024)
+def core_potential(basis: str, name: str) -> Any:
+    """Return PySCF's parsed potential of one element, whose first entry is the number of electrons; empty if none.
+
+    PySCF's minao has no core shells beyond krypton, as it is made for the potentials of def2.
+    """
+    from pyscf import gto
+
+    load_basis(basis, name)  # refuses files and text
+    basis = "def2-svp" if basis.lower() == "minao" else basis
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            return gto.basis.load_ecp(basis, name) or []
+    except _REFUSALS:
+        return []
+
+
 @lru_cache(maxsize=1024)
 def _has_core(basis: str, name: str) -> bool:
-    """Whether a basis describes all electrons of an element.
+    """Whether a basis describes all electrons of an element, or those a potential of its name leaves.
 
     An all-electron 1s function needs exponents around 2 Z^2; the steepest s function of every basis made for a
-    pseudopotential or for fitting falls short of Z^2, except a few whose file carries the potential itself.
+    pseudopotential or for fitting falls short of Z^2.
     """
+    if core_potential(basis, name):
+        return True
     exponents = [row[0] for shell in load_basis(basis, name) if shell[0] == 0 for row in shell[1:]]
-    if max(exponents, default=0.0) < atomic_number(name) ** 2:
-        return False
-    return not has_potential(basis, name)
+    return max(exponents, default=0.0) >= atomic_number(name) ** 2
 
 
 def _unknown(basis: str) -> str:

@@ -28,14 +28,16 @@ class QMRecord(ByValue, Shown):
     Attributes:
         numbers: atomic numbers [atom].
         positions: [atom, 3], Bohr.
-        fock: [ao, ao], Hartree.
+        fock: [ao, ao], Hartree; of unrestricted calculations [spin, ao, ao], alpha and beta, and so on below.
         overlap: [ao, ao].
         guess_focks: Fock matrix of each guess (see :mod:`hamlearn.qm.guess`) that was asked for [ao, ao], Hartree.
         orbital_energies: from eigh(fock, overlap) [ao], Hartree, ascending.
-        occupations: [ao], 2 or 0.
+        occupations: [ao], 2 or 0; of each spin 1 or 0, or the share of degenerate frontier levels.
         energy: total energy, Hartree.
         dipole: [3], e Bohr, about the origin of the positions.
         provenance: method, functional, basis and its hash, thresholds, cycles, versions.
+        charge: of the molecule, e.
+        multiplicity: 2S + 1.
 
     Under a rotation of the molecule fock, overlap and guess_focks transform as T A T^T, T block-diagonal in
     Wigner matrices; energies are invariant, the dipole is a vector.
@@ -51,12 +53,21 @@ class QMRecord(ByValue, Shown):
     energy: float
     dipole: FloatArray
     provenance: Mapping[str, Any]
+    charge: int = 0
+    multiplicity: int = 1
+
+    @property
+    def has_spins(self) -> bool:
+        """Whether there is a Fock matrix of each spin."""
+        return self.fock.ndim == 3
 
     def shown(self) -> dict[str, object]:
         """Return formula, method, energy and the shapes of the matrices."""
         told = {name: self.provenance.get(name) for name in ("method", "xc", "basis")}
         return {
             "formula": formula(self.numbers),
+            **({"charge": self.charge} if self.charge else {}),
+            **({"multiplicity": self.multiplicity} if self.has_spins else {}),
             **{name: value for name, value in told.items() if value is not None},
             "energy_hartree": self.energy,
             "converged": True,  # what did not converge has no record
@@ -71,7 +82,8 @@ class QMRecord(ByValue, Shown):
 PACK_NAME = "campaign.h5"
 PACK_KIND = "qm_pack"
 KIND = "qm_record"
-FORMAT_VERSION = 1
+NEUTRAL_VERSION, FORMAT_VERSION = 1, 2
+"""Version 2 has a charge and spins; closed shells of neutral molecules are still written as version 1."""
 ARRAYS = ("numbers", "positions", "fock", "overlap", "orbital_energies", "occupations", "energy", "dipole")
 GUESS_PREFIX = "guess_fock_"
 
@@ -84,11 +96,16 @@ def record_key(
     Args:
         numbers: atomic numbers [atom].
         positions_bohr: [atom, 3], Bohr; any change, also a rotation or another order of atoms, is another key.
-        settings: all of them count.
+        settings: all of them count; the charge and multiplicity of a neutral singlet need not be given.
         guess_focks: further Fock matrices asked for; their order and repetition do not count.
     """
     wanted = sorted(set(guess_focks) - {settings.guess})
-    head = {"kind": KIND, "format_version": FORMAT_VERSION, "settings": settings.model_dump(), "guess_focks": wanted}
+    same_for_all = settings.model_dump(exclude={"charge", "multiplicity"})
+    head = {"kind": KIND, "format_version": NEUTRAL_VERSION, "settings": same_for_all, "guess_focks": wanted}
+    charge = settings.charge or 0
+    multiplicity = settings.multiplicity or 1 + (int(np.sum(numbers)) - charge) % 2
+    if (charge, multiplicity) != (0, 1):
+        head |= {"charge": charge, "multiplicity": multiplicity}
     digest = hashlib.sha256(json.dumps(head, sort_keys=True).encode())
     digest.update(np.ascontiguousarray(numbers, dtype="<i8").tobytes())
     digest.update((np.ascontiguousarray(positions_bohr, dtype="<f8") + 0.0).tobytes())  # -0.0 becomes 0.0
@@ -119,7 +136,10 @@ def load_record(path: str | Path) -> QMRecord:
 
 def record_arrays(record: QMRecord) -> dict[str, NDArray[Any]]:
     """Return a record as named arrays; the header is kind, format version and provenance as a JSON string."""
-    header = {"kind": KIND, "format_version": FORMAT_VERSION, "provenance": dict(record.provenance)}
+    header: dict[str, Any] = {"kind": KIND, "format_version": NEUTRAL_VERSION, "provenance": dict(record.provenance)}
+    if record.charge or record.has_spins:
+        state = {"charge": record.charge, "multiplicity": record.multiplicity}
+        header |= {"format_version": FORMAT_VERSION, **state}
     return {
         "header": np.array(json.dumps(header)),
         **{name: np.asarray(getattr(record, name)) for name in ARRAYS},
@@ -136,6 +156,7 @@ def _record_from_arrays(arrays: Mapping[str, Any], source: str) -> QMRecord:
         guesses = {
             name.removeprefix(GUESS_PREFIX): fock for name, fock in arrays.items() if name.startswith(GUESS_PREFIX)
         }
+        values |= {name: int(header[name]) for name in ("charge", "multiplicity") if name in header}
         return QMRecord(**values, guess_focks=guesses, provenance=header["provenance"])
     except (KeyError, ValueError, TypeError, AttributeError) as error:
         raise ArtifactError(

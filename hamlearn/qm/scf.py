@@ -26,11 +26,12 @@ class Converged:
 
     Attributes:
         mean_field: the PySCF object.
-        fock: [ao, ao], Hartree, of the final density, without DIIS or level shift.
-        density: [ao, ao].
+        fock: [ao, ao], Hartree, of the final density, without DIIS or level shift; of open shells [spin, ao, ao], in
+            ROHF, too, whose orbitals diagonalise a mixture of both.
+        density: of the same shape.
         attempt: which step of the ladder succeeded.
-        first_fock: Fock matrix of the density the first attempt started from [ao, ao], Hartree; None if that
-            attempt broke down before it was built.
+        first_fock: Fock matrix of the density the first attempt started from, of the same shape, Hartree; None if
+            that attempt broke down before it was built.
     """
 
     mean_field: Any
@@ -71,6 +72,8 @@ def converge(
             density = final["dm"] if "dm" in final else field.make_rdm1()
             fock = final["fock"] if "fock" in final else field.get_fock(dm=density)
             first_fock = symmetrised(first["h1e"] + first["vhf"]) if first else None
+            if hasattr(fock, "focka"):
+                fock = np.stack([fock.focka, fock.fockb])
             return Converged(field, symmetrised(fock), np.asarray(density), attempt, first_fock)
         said.append(f"{attempt}: {field.max_cycle} cycles")
     raise SCFError(f"not converged to {settings.conv_tol:g} Hartree ({'; '.join(said)})")
@@ -92,9 +95,9 @@ def _ladder(mole: Any, settings: QMSettings) -> Iterator[tuple[str, Any, str]]:
 
 
 def symmetrised(matrix: Any) -> FloatArray:
-    """Return (A + A^T) / 2 as a plain array: PySCF's carry a rounding residue and tags."""
+    """Return (A + A^T) / 2 of one or many as a plain array: PySCF's carry a rounding residue and tags."""
     plain = np.array(matrix, dtype=np.float64)
-    return 0.5 * (plain + plain.T)
+    return 0.5 * (plain + plain.swapaxes(-1, -2))
 
 
 __getattr__, _ = lazily("hamlearn.qm", {"calculation": ("run_scf",)})  # scripts of older versions import it from here

@@ -3,41 +3,44 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from numbers import Real
 
 import numpy as np
 from ase import Atoms
 
 from hamlearn.angular.elements import SYMBOLS
+from hamlearn.config import QMSettings
 from hamlearn.errors import StructureError
+from hamlearn.structures.charges import ElectronicState, electronic_problems, electronic_state
 from hamlearn.ties import first_of_best
 
 SHORTEST_DISTANCE_ANGSTROM = 0.3
-SMALLEST_CHARGE = 0.5
-"""Sums of the partial charges of a neutral molecule are rounded, those of an ion are whole numbers, e."""
 _MOST_LINES = 18
 _MOST_RANGES = 100
+DEFAULT_QM = QMSettings()
 
 
-def check_structures(structures: Sequence[Atoms], source: str = "structures", closed_shell: bool = True) -> None:
+def check_structures(
+    structures: Sequence[Atoms], source: str = "structures", closed_shell: bool = True, qm: QMSettings = DEFAULT_QM
+) -> None:
     """Raise one error that lists every structure no molecular calculation can use.
 
-    A usable structure has atoms of known elements at finite, distinct positions, no periodicity, no charge, an even
-    number of electrons and no unpaired ones. The verdict is invariant under rotation, inversion, translation and
-    permutation.
+    A usable structure has atoms of known elements at finite, distinct positions, no periodicity, and a charge and
+    multiplicity that fit its electrons and the method. The verdict is invariant under rotation, inversion, translation
+    and permutation.
 
     Args:
         structures: the structures, positions in Å.
         source: where they come from, for the message.
-        closed_shell: also ask for a neutral singlet, as calculations of matrices do: no charge, an even number of
-            electrons, and nothing else in ``info`` (charge, multiplicity, spin), initial charges or magnetic moments.
+        closed_shell: whether electrons count, as for calculations of matrices; not for properties, which are known.
+        qm: how the matrices are computed; see :mod:`hamlearn.structures.charges` for what is asked of the electrons.
 
     Raises:
         StructureError: if there is no structure, or any is unusable; all their indices are in the message.
     """
     if not len(structures):
         raise StructureError(f"{source}: no structures were given; expected at least one")
-    reasons = {i: found for i, atoms in enumerate(structures) if (found := list(_complaints(atoms, closed_shell)))}
+    calculations = qm if closed_shell else None
+    reasons = {i: found for i, atoms in enumerate(structures) if (found := list(_complaints(atoms, calculations)))}
     if not reasons:
         return
     lines = [
@@ -48,6 +51,24 @@ def check_structures(structures: Sequence[Atoms], source: str = "structures", cl
     if len(reasons) > _MOST_LINES:
         lines.append(f"  ... and {len(reasons) - _MOST_LINES} more")
     raise StructureError("\n".join([*lines, "Repair or remove them, and run again."]))
+
+
+def common_state(structures: Sequence[Atoms], qm: QMSettings, source: str = "structures") -> ElectronicState:
+    """Return the charge and multiplicity that all structures have: a model learns those of one state.
+
+    Raises:
+        StructureError: if they differ, with the indices of each; or as :func:`~.charges.electronic_state`.
+    """
+    places: dict[ElectronicState, list[int]] = {}
+    for index, atoms in enumerate(structures):
+        places.setdefault(electronic_state(atoms, qm), []).append(index)
+    if len(places) > 1:
+        found = "; ".join(f"{state.in_words}: {index_ranges(members)}" for state, members in places.items())
+        raise StructureError(
+            f"{source}: several charges or multiplicities (counted from 0): {found}. A model learns molecules of one "
+            "charge and one multiplicity; put each into a file of its own"
+        )
+    return next(iter(places))
 
 
 def index_ranges(indices: Iterable[int]) -> str:
@@ -62,7 +83,7 @@ def index_ranges(indices: Iterable[int]) -> str:
     return ", ".join(texts) + (", ..." if len(ranges) > _MOST_RANGES else "")
 
 
-def _complaints(atoms: Atoms, closed_shell: bool) -> Iterable[str]:
+def _complaints(atoms: Atoms, qm: QMSettings | None) -> Iterable[str]:
     if not len(atoms):
         yield "no atoms"
         return
@@ -72,38 +93,11 @@ def _complaints(atoms: Atoms, closed_shell: bool) -> Iterable[str]:
             f"atom {index_ranges(unknown)} is no element hamlearn knows "
             f"(atomic number {atoms.numbers[unknown[0]]}, expected 1 to {len(SYMBOLS) - 1})"
         )
-    elif closed_shell:
-        yield from _open_shells(atoms)
+    elif qm is not None:
+        yield from electronic_problems(atoms, qm)
     if atoms.pbc.any():
         yield 'periodic, expected a molecule: set pbc="F F F" in the file, or atoms.pbc = False'
     yield from _bad_positions(atoms)
-
-
-def _open_shells(atoms: Atoms) -> Iterable[str]:
-    """Say what is no neutral singlet: a calculation of one would not be that of the molecule that is meant.
-
-    ``info["spin"]`` is 2S or S, zero for singlets either way; programs that write the multiplicity call it so. A spin
-    of 1 is a singlet only where ``info["multiplicity"]`` says the same.
-    """
-    charge, multiplicity, spin = (atoms.info.get(name) for name in ("charge", "multiplicity", "spin"))
-    n_electrons = int(atoms.numbers.sum())
-    charges, moments = atoms.get_initial_charges(), atoms.get_initial_magnetic_moments()
-    if charge is not None and not _is(charge, 0):
-        yield f"charge {charge}, expected 0: charged molecules are not supported"
-    elif abs(charges.sum()) > SMALLEST_CHARGE:
-        yield f"initial charges that add up to {charges.sum():.3g}, expected 0: charged molecules are not supported"
-    elif n_electrons % 2:
-        yield f"{n_electrons} electrons, an odd number: only closed shells are supported"
-    if multiplicity is not None and not _is(multiplicity, 1):
-        yield f"multiplicity {multiplicity}, expected 1: only closed shells are supported"
-    elif spin is not None and not _is(spin, 0) and not (_is(spin, 1) and _is(multiplicity, 1)):
-        yield (f"spin {spin}, expected 0 (2S): only closed shells are supported; if 1 is the multiplicity, call it so")
-    if moments.any():
-        yield "initial magnetic moments, expected none: only closed shells are supported; remove them"
-
-
-def _is(value: object, number: int) -> bool:
-    return isinstance(value, Real) and value == number
 
 
 def _bad_positions(atoms: Atoms) -> Iterable[str]:

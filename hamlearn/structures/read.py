@@ -15,6 +15,7 @@ from ase.io.formats import UnknownFileTypeError, filetype, get_compression, iofo
 from hamlearn.errors import HamlearnError, HamlearnWarning, StructureError, check_type, nearest
 from hamlearn.structures import molecule_files, pdb_frames, program_inputs
 from hamlearn.structures.cells import freed_of_cell
+from hamlearn.structures.charges_in_files import add_stated
 from hamlearn.structures.checks import index_ranges
 from hamlearn.structures.databases import database_structures, refuse_arrays, unread_beside
 from hamlearn.structures.reading import Reading
@@ -41,8 +42,8 @@ def read_structures(path: str | Path, require: Sequence[str] = ()) -> list[Atoms
     """Return all structures of a file, in its order, positions in Å.
 
     Everything a file says beyond the geometry ends up in ``info`` (per structure) and ``arrays`` (per atom), energies
-    and forces included; calculators and constraints are dropped, and the box of a molecule that is alone in it.
-    :func:`check_structures` judges the geometries.
+    and forces included, and the charges and multiplicities that ASE's readers drop; calculators and constraints are
+    dropped, and the box of a molecule that is alone in it. :func:`check_structures` judges the geometries.
 
     Args:
         path: a file of any format ASE reads, or .mol2; compressed or not.
@@ -87,7 +88,9 @@ def _read(path: Path, reading: Reading) -> list[Atoms]:
     unread_beside(path, reading)
     try:
         kind = _kind_of(path)
-        return _READERS.get(kind, _read_with_ase)(path, kind, reading)
+        structures = _READERS.get(kind, _read_with_ase)(path, kind, reading)
+        add_stated(path, kind, structures)
+        return structures
     except StructureError as error:
         raise StructureError(f"{path}: {error}") from None
     except HamlearnError:

@@ -30,6 +30,7 @@ class Multiplet(ByValue, Shown):
         occupation: electrons in all of them together.
         indices: their places among all levels in order of energy, from 0.
         spread_ev: highest minus lowest of them within the irrep, eV.
+        spin: 'alpha' or 'beta' where each spin has levels of its own, empty where both fill the same.
 
     Invariant under rotation and permutation of the molecule.
     """
@@ -40,6 +41,12 @@ class Multiplet(ByValue, Shown):
     occupation: int
     indices: tuple[int, ...]
     spread_ev: float
+    spin: str = ""
+
+    @property
+    def capacity(self) -> int:
+        """Electrons that all of them together can hold."""
+        return self.degeneracy * (1 if self.spin else 2)
 
 
 def label_levels(
@@ -48,6 +55,7 @@ def label_levels(
     n_occupied: int,
     group: PointGroup,
     representation: FloatArray,
+    spin: str = "",
 ) -> list[Multiplet]:
     """Return the multiplets of H C = S C eps in order of energy.
 
@@ -57,9 +65,10 @@ def label_levels(
     Args:
         hamiltonian: [ao, ao], Hartree.
         metric: overlap [ao, ao]; None if the basis is orthonormal.
-        n_occupied: number of doubly occupied levels.
+        n_occupied: number of occupied levels.
         group: point group of the molecule.
         representation: P_g [operation, ao, ao].
+        spin: 'alpha' or 'beta' if the Hamiltonian is that of one spin, whose levels hold one electron each, not two.
 
     Raises:
         BasisError: if a matrix is of another size than the representation.
@@ -89,8 +98,8 @@ def label_levels(
         energy, irrep, degeneracy, spread = found[k]
         indices = tuple(range(start, start + degeneracy))
         start += degeneracy
-        occupation = 2 * sum(index < n_occupied for index in indices)
-        multiplets.append(Multiplet(energy, irrep, degeneracy, occupation, indices, spread))
+        occupation = (1 if spin else 2) * sum(index < n_occupied for index in indices)
+        multiplets.append(Multiplet(energy, irrep, degeneracy, occupation, indices, spread, spin))
     return multiplets
 
 

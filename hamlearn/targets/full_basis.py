@@ -28,9 +28,9 @@ def basis_orbitals(basis: str, species: Iterable[int]) -> Orbitals:
 
 @lru_cache(maxsize=256)
 def _basis_orbitals(basis: str, species: tuple[int, ...]) -> Orbitals:
-    from hamlearn.qm.molecule import load_basis, silent_mole
+    from hamlearn.qm.molecule import core_potentials, load_basis, silent_mole
 
     symbols = [symbol(number) for number in species]
     positions = FAR_APART_BOHR * np.arange(len(species))[:, None] * np.array([[0.0, 0.0, 1.0]])
     shells = {name: load_basis(basis, name) for name in symbols}
-    return Orbitals.from_mole(silent_mole(symbols, positions, shells, spin=sum(species) % 2))
+    return Orbitals.from_mole(silent_mole(symbols, positions, shells, potentials=core_potentials(basis, species)))

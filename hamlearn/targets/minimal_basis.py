@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from hamlearn.angular.ao_order import Orbitals, Shell
+from hamlearn.angular.ao_order import Orbitals, Shell, element_numbers
 from hamlearn.angular.elements import symbol
 from hamlearn.display import Shown
 from hamlearn.equality import ByValue
@@ -104,7 +104,7 @@ def build_minimal_basis(mole: Any, overlap: FloatArray, kind: Kind) -> MinimalBa
     """Return the minimal basis of a molecule, as overlaps.
 
     Args:
-        mole: PySCF Mole of the calculation, spherical functions and all electrons.
+        mole: PySCF Mole of the calculation, spherical functions.
         overlap: of its basis [ao, ao].
         kind: 'subset' or 'minao'.
 
@@ -112,14 +112,9 @@ def build_minimal_basis(mole: Any, overlap: FloatArray, kind: Kind) -> MinimalBa
         Overlaps in PySCF's order. Rotation of the molecule: both transform with T, block-diagonal in Wigner matrices.
 
     Raises:
-        BasisError: for effective core potentials, Cartesian functions, d elements or a missing valence shell.
+        BasisError: for Cartesian functions, d elements or a missing valence shell.
     """
-    if mole.has_ecp():
-        raise BasisError(
-            "the molecule has effective core potentials, which hide core levels and shift shell labels; a minimal "
-            "basis needs all electrons: choose an all-electron basis, or target kind fock or lowdin"
-        )
-    numbers = [int(charge) for charge in mole.atom_charges()]
+    numbers = element_numbers(mole)
     full = Orbitals.from_mole(mole)
     if kind == "subset":
         keep = {z: _kept_shells(full, z, kind, "the basis of the molecule") for z in set(numbers)}
@@ -144,11 +139,11 @@ def _kept_shells(full: Orbitals, number: int, kind: Kind, basis: str) -> tuple[S
 def _minao_basis(mole: Any, numbers: Sequence[int]) -> MinimalBasis:
     from pyscf import gto
 
-    from hamlearn.qm.molecule import load_basis, silent_mole
+    from hamlearn.qm.molecule import core_potentials, load_basis, silent_mole
 
     symbols = [symbol(number) for number in numbers]
     shells = {name: load_basis("minao", name) for name in set(symbols)}
-    minimal = silent_mole(symbols, mole.atom_coords(), shells, spin=mole.spin)
+    minimal = silent_mole(symbols, mole.atom_coords(), shells, potentials=core_potentials("minao", numbers))
     full = Orbitals.from_mole(minimal)
     index = full.subset_index({z: _kept_shells(full, z, "minao", "minao") for z in set(numbers)}, numbers)
     cross = gto.intor_cross("int1e_ovlp", minimal, mole)

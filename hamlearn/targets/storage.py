@@ -17,7 +17,8 @@ from hamlearn.targets.origin import Origin
 from hamlearn.targets.target import Diagnostics, Target
 
 Array = NDArray[Any]
-KIND, FORMAT_VERSION = "targets", 1
+KIND, CLOSED_VERSION, FORMAT_VERSION = "targets", 1, 2
+"""Version 2 has two spins; closed shells are still written as version 1."""
 FILE = "targets.npz"
 MATRICES = ("matrix", "metric", "baseline")
 DIAGNOSTICS = ("singular_values", "projections")
@@ -44,7 +45,7 @@ def save_targets(folder: str | Path, targets: Sequence[Target]) -> None:
     if any(len(parts) not in (0, len(targets)) for parts in values.values()):
         raise ArtifactError("targets differ in having a metric, baseline or diagnostics; build all with one setting")
     arrays = {
-        "n_occupied": np.array([target.n_occupied for target in targets], dtype=np.int64),
+        "n_occupied": np.array([target.n_occupied for target in targets], dtype=np.int64),  # [target] or [target, spin]
         "rejected_gap": np.array([part.rejected_gap for part in diagnostics], dtype=np.float64),
     }
     for name, parts in values.items():
@@ -53,7 +54,7 @@ def save_targets(folder: str | Path, targets: Sequence[Target]) -> None:
             arrays[f"{name}_offsets"] = np.cumsum([0, *(part.size for part in parts)])
     header = {
         "kind": KIND,
-        "format_version": FORMAT_VERSION,
+        "format_version": FORMAT_VERSION if arrays["n_occupied"].ndim == 2 else CLOSED_VERSION,
         "orbitals": Orbitals.merge(target.orbitals for target in targets).to_dict(),
         "flags": [part.flags for part in diagnostics],
     }
@@ -94,17 +95,21 @@ def _targets(header: Mapping[str, Any], arrays: Mapping[str, Array]) -> Iterator
         if species not in of_species:
             of_species[species] = orbitals.subset({z: orbitals.shells[z] for z in species})
         n = orbitals.n_ao(numbers)
-        matrices = {name: parts[name][k].reshape(n, n) for name in MATRICES if name in parts}
+        matrices = {name: _matrix(parts[name][k], n) for name in MATRICES if name in parts}
         yield Target(
             numbers=numbers,
             matrix=matrices["matrix"],
             metric=matrices.get("metric"),
             orbitals=of_species[species],
-            n_occupied=int(n_occupied),
+            n_occupied=int(n_occupied) if n_occupied.ndim == 0 else (int(n_occupied[0]), int(n_occupied[1])),
             baseline=matrices.get("baseline"),
             diagnostics=_diagnostics(header, arrays, parts, k),
             origin=_origin(header, parts, k),
         )
+
+
+def _matrix(flat: Array, n: int) -> Array:
+    return flat.reshape(n, n) if len(flat) == n * n else flat.reshape(-1, n, n)
 
 
 def _origin(header: Mapping[str, Any], parts: Mapping[str, list[Array]], k: int) -> Origin | None:

@@ -15,6 +15,7 @@ from hamlearn.equality import ByValue
 from hamlearn.errors import ConfigError
 from hamlearn.qm.molecule import formula
 from hamlearn.targets.origin import Origin
+from hamlearn.targets.spins import Occupied
 from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
@@ -39,7 +40,7 @@ class Diagnostics(ByValue, Shown):
         rejected_gap: distance of the highest level kept to the next one, Hartree (inf if none, or valence virtuals).
         flags: what is worth knowing, in words; empty if all is well.
 
-    All are invariant under rotation, inversion and permutation of the molecule.
+    Of open shells they are those of both spins together. All are invariant under rotation, inversion and permutation.
     """
 
     singular_values: FloatArray
@@ -54,10 +55,11 @@ class Target(ByValue, Shown):
 
     Attributes:
         numbers: atomic numbers [atom].
-        matrix: what is learned [ao, ao]: the full matrix minus the baseline.
+        matrix: what is learned [ao, ao]: the full matrix minus the baseline. Of open shells [channel, ao, ao], mean
+            and half difference of the spins (:mod:`hamlearn.targets.spins`); so is the baseline.
         metric: overlap of the basis [ao, ao]; None if orthonormal.
         orbitals: shells and order.
-        n_occupied: number of doubly occupied levels of the full matrix.
+        n_occupied: number of doubly occupied levels of the full matrix, or of occupied ones of spin alpha and beta.
         baseline: the same target of the guess [ao, ao]; None without delta learning.
         diagnostics: of the projection; None if nothing was projected.
         origin: what it was made of; None if that is not known, as from files of older versions.
@@ -67,7 +69,7 @@ class Target(ByValue, Shown):
     matrix: FloatArray
     metric: FloatArray | None
     orbitals: Orbitals
-    n_occupied: int
+    n_occupied: Occupied
     baseline: FloatArray | None = None
     diagnostics: Diagnostics | None = None
     origin: Origin | None = None

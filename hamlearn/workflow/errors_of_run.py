@@ -13,9 +13,10 @@ from hamlearn.artifacts import save_arrays
 from hamlearn.config import MatrixTarget, SaphTarget
 from hamlearn.model.hamiltonian import HamiltonianModel
 from hamlearn.observables import (
-    Prediction,
+    AnyPrediction,
     block_errors,
     calibration_metrics,
+    each_spin,
     errors_with_stds,
     level_errors,
     metrics,
@@ -36,7 +37,7 @@ def measure(
     out: Path,
     model: HamiltonianModel,
     structures: Sequence[Atoms],
-    predictions: Sequence[Prediction],
+    predictions: Sequence[AnyPrediction],
     targets: Sequence[Target],
     indices: IntArray,
 ) -> dict[str, Any]:
@@ -62,7 +63,7 @@ def measure(
     }
 
 
-def error_bars(predictions: Sequence[Prediction], references: Sequence[Prediction]) -> dict[str, Any]:
+def error_bars(predictions: Sequence[AnyPrediction], references: Sequence[AnyPrediction]) -> dict[str, Any]:
     """Return under ``error_bars`` how well those of levels and gap describe the errors; nothing if there are none.
 
     Args:
@@ -116,33 +117,35 @@ def write_diagnostics(path: Path, targets: Sequence[Target], indices: IntArray) 
 
 
 def _write_levels(
-    path: Path, predictions: Sequence[Prediction], references: Sequence[Prediction], indices: IntArray
+    path: Path, predictions: Sequence[AnyPrediction], references: Sequence[AnyPrediction], indices: IntArray
 ) -> None:
-    counts = [len(r.eigenvalues_ev) for r in references]
+    ours, exact = each_spin(predictions), each_spin(references)
+    n_spins = [len(r.spins) for r in references]
+    counts = [len(r.eigenvalues_ev) for r in exact]
     arrays = {
         "kind": "test_levels",
         "format_version": 1,
-        "reference_ev": np.concatenate([r.eigenvalues_ev for r in references]),
-        "predicted_ev": np.concatenate([p.eigenvalues_ev for p in predictions]),
-        "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, references, strict=True)]),
-        "structure": np.repeat(indices, counts),
+        "reference_ev": np.concatenate([r.eigenvalues_ev for r in exact]),
+        "predicted_ev": np.concatenate([p.eigenvalues_ev for p in ours]),
+        "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, exact, strict=True)]),
+        "structure": np.repeat(np.repeat(indices, n_spins), counts),
         "formula": [formula(r.numbers) for r in references],
     }
     if predictions[0].has_error_bars:
         arrays |= {
-            "std_ev": np.concatenate([p.eigenvalues_std_ev for p in predictions]),
+            "std_ev": np.concatenate([p.eigenvalues_std_ev for p in ours]),
             "gap_std_ev": [p.gap_std_ev for p in predictions],
         }
     save_arrays(path, arrays)
 
 
 def _blocks(
-    model: HamiltonianModel, predictions: Sequence[Prediction], references: Sequence[Prediction]
+    model: HamiltonianModel, predictions: Sequence[AnyPrediction], references: Sequence[AnyPrediction]
 ) -> list[dict[str, Any]]:
     """Return the error of every block with its regularisation."""
     rows = block_errors(
-        [p.hamiltonian for p in predictions],
-        [r.hamiltonian for r in references],
+        [p.channels for p in predictions],
+        [r.channels for r in references],
         [r.numbers for r in references],
         model.orbitals_,
     )

@@ -61,7 +61,7 @@ def evaluate(
 
     source = str(structures) if isinstance(structures, str | Path) else "the structures to evaluate"
     structures = as_structures(structures)
-    check_structures(structures, source, closed_shell=not model.target.is_property)
+    check_structures(structures, source, closed_shell=not model.target.is_property, qm=model.qm)
     job = Job(echo=echo, executor=executor)
     if isinstance(model, PropertyModel):
         return _evaluate_property(model, structures, out, job)
@@ -94,6 +94,7 @@ def _evaluate_hamiltonian(model: HamiltonianModel, structures: Sequence[Atoms], 
     from hamlearn.workflow.errors_of_run import error_bars
     from hamlearn.workflow.stages import guess_focks
 
+    model.check_state(structures)
     model.learner_.domain_.check(structures)  # before hours of calculations
     computed = (out / QM / "campaign.json").exists()  # or the predictions are not those of an evaluation
     with new_folder(out, (QM, STRUCTURES, MATRICES) if computed else (QM,)):

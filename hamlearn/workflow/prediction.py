@@ -11,12 +11,13 @@ from hamlearn.artifacts import save_arrays, written_atomically
 from hamlearn.config import PropertyTarget
 from hamlearn.errors import check_type
 from hamlearn.job import Job
+from hamlearn.observables import AnyPrediction, SpinPrediction
+from hamlearn.targets.spins import SPINS
 from hamlearn.workflow.new_folders import new_folder, refuse_used
 
 if TYPE_CHECKING:
     from ase import Atoms
 
-    from hamlearn.observables import Prediction
     from hamlearn.observables.properties import PropertyPrediction
     from hamlearn.structures import Structures
 
@@ -28,7 +29,7 @@ UNFINISHED = (MATRICES, PROPERTIES)
 
 def predict(
     model_folder: str | Path, structures: Structures, out: str | Path, executor: str = "serial"
-) -> list[Prediction] | list[PropertyPrediction]:
+) -> list[AnyPrediction] | list[PropertyPrediction]:
     """Predict molecules with a saved model; write predictions.extxyz and hamiltonians.h5.
 
     A model with error bars (``model.error_bars``) writes those of levels and gap, too.
@@ -66,12 +67,14 @@ def predict(
     return predictions
 
 
-def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Sequence[Prediction]) -> None:
+def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Sequence[AnyPrediction]) -> None:
     """Write frontier levels to predictions.extxyz and matrices to hamiltonians.h5.
 
     The HDF5 file holds groups 000000, 000001, ... in input order, each with ``hamiltonian`` (Hartree, PySCF's order,
     attribute ``ao_labels``), ``eigenvalues_ev`` and, in a non-orthogonal basis, ``overlap``. Predictions with error
-    bars add ``eigenvalues_std_ev`` there and ``hamlearn_gap_std_ev`` to the extxyz.
+    bars add ``eigenvalues_std_ev`` there and ``hamlearn_gap_std_ev`` to the extxyz. Of open shells matrices and levels
+    have an axis of spins first, alpha and beta (attribute ``spins``); the gap is that of either spin, and those of each
+    are ``hamlearn_alpha_gap_ev`` and ``hamlearn_beta_gap_ev``.
     """
     import h5py
 
@@ -85,6 +88,8 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
             matrix = group.create_dataset("hamiltonian", data=prediction.hamiltonian)
             matrix.attrs["ao_labels"] = prediction.ao_labels
             matrix.attrs["unit"] = "hartree"
+            if isinstance(prediction, SpinPrediction):
+                matrix.attrs["spins"] = SPINS
             group.create_dataset("eigenvalues_ev", data=prediction.eigenvalues_ev)
             if prediction.has_error_bars:
                 group.create_dataset("eigenvalues_std_ev", data=prediction.eigenvalues_std_ev)
@@ -98,6 +103,9 @@ def write_predictions(folder: Path, structures: Sequence[Atoms], predictions: Se
             "hamlearn_lumo_ev": prediction.lumo_ev,
             "hamlearn_gap_ev": prediction.gap_ev,
         }
+        if isinstance(prediction, SpinPrediction):
+            gaps = zip(SPINS, prediction.spins, strict=True)
+            copy.info |= {f"hamlearn_{spin}_gap_ev": of_spin.gap_ev for spin, of_spin in gaps}
         if prediction.has_error_bars:
             copy.info["hamlearn_gap_std_ev"] = prediction.gap_std_ev
         labelled.append(copy)

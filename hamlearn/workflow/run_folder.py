@@ -102,7 +102,11 @@ class RunFolder(ABC, Generic[Model]):
     def all_structures(self) -> list[Atoms]:
         """All structures of the input file."""
         structures = read_structures(self.config.structures.file)
-        check_structures(structures, self.config.structures.file, closed_shell=not self.config.is_property)
+        source, qm = self.config.structures.file, self.config.qm
+        if qm is None:
+            check_structures(structures, source, closed_shell=False)
+        else:
+            check_structures(structures, source, qm=qm)
         return structures
 
     @cached_property

@@ -22,7 +22,7 @@ from hamlearn.workflow.run_folder import RunFolder
 
 if TYPE_CHECKING:
     from hamlearn.model.hamiltonian import HamiltonianModel
-    from hamlearn.observables import Prediction
+    from hamlearn.observables import AnyPrediction
     from hamlearn.qm import Campaign
     from hamlearn.targets import Target
 
@@ -88,6 +88,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.learning.tasks import targets_of
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
+        from hamlearn.structures.checks import common_state
         from hamlearn.targets import target_orbitals
         from hamlearn.workflow.automatic import CONFIG, with_features
 
@@ -97,10 +98,13 @@ class Run(RunFolder["HamiltonianModel"]):
         qm = self.qm_settings
         if qm.xc:
             check_functional(qm.xc)
+        common_state(self.structures, qm, f"{self.config.structures.file} (the structures of this run)")
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(qm.basis, species)
         orbitals = target_orbitals(self.target, qm.basis, sorted(species))
-        self._check_learner(targets_of(orbitals), held_out=bool(self.config.model.error_bars))
+        n_channels = 2 if qm.has_spins else 1
+        n_targets = {group: n_channels * n for group, n in targets_of(orbitals).items()}
+        self._check_learner(n_targets, held_out=bool(self.config.model.error_bars))
 
     @property
     def kernels(self) -> Path:
@@ -224,7 +228,7 @@ class Run(RunFolder["HamiltonianModel"]):
         return metrics(model.predict(self.tested, self.job, sides), self._references)
 
     @cached_property
-    def _references(self) -> list[Prediction]:
+    def _references(self) -> list[AnyPrediction]:
         from hamlearn.observables import reference_prediction
 
         return [reference_prediction(self.target_of[k]) for k in self.test]

@@ -17,12 +17,14 @@ from hamlearn.config import FockTarget, QMSettings
 from hamlearn.display import Shown
 from hamlearn.equality import ByValue
 from hamlearn.errors import ArtifactError, ConfigError, StructureError, check_type
-from hamlearn.observables import Prediction
+from hamlearn.observables import AnyPrediction, SpinPrediction
 from hamlearn.symmetry import Multiplet, PointGroup, levels_between
 from hamlearn.symmetry.characters import FINITE_SUBGROUP
 from hamlearn.symmetry.point_group import larger_group
+from hamlearn.targets.spins import SPINS
 from hamlearn.units import BOHR_ANGSTROM, HARTREE_EV
 from hamlearn.workflow.group_tables import group_to_json, usual_formula
+from hamlearn.workflow.method_names import check_closed_shell, parse_method
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -41,7 +43,7 @@ class SymmetryReport(ByValue, Shown):
         atoms: the molecule, symmetrised if that was asked for, Å.
         group: its point group.
         decomposition: how often every irrep occurs among the atomic orbitals; empty without a Hamiltonian.
-        levels: multiplets in order of energy; empty without a Hamiltonian.
+        levels: multiplets in order of energy, of open shells first those of spin alpha; empty without a Hamiltonian.
         max_violation_hartree: largest element of |P_g H P_g^T - H|; None without a Hamiltonian.
     """
 
@@ -88,6 +90,7 @@ class SymmetryReport(ByValue, Shown):
                     "irrep": level.irrep,
                     "degeneracy": level.degeneracy,
                     "occupation": level.occupation,
+                    **({"spin": level.spin} if level.spin else {}),
                 }
                 for level in self.levels
             ],
@@ -104,21 +107,26 @@ def symmetry_report(
     symmetrise: bool = False,
     group: str | None = None,
     index: int | None = None,
+    charge: int | None = None,
+    multiplicity: int | None = None,
 ) -> SymmetryReport:
     """Find the point group of a molecule and, with a model or a method, the irreps of its levels.
 
     Args:
         structure: a molecule, a file ASE reads, or a name of the built-in library.
         model: folder of a saved model that predicts the Hamiltonian.
-        qm: METHOD/BASIS that computes it: RHF or a functional, such as ``RHF/def2-SVP`` or ``pbe/def2-SVP``;
-            or settings of calculations.
+        qm: METHOD/BASIS that computes it: RHF, UHF or a functional, such as ``RHF/def2-SVP`` or ``pbe/def2-SVP``
+            (``upbe/def2-SVP`` unrestricted); or settings of calculations.
         tolerance_angstrom: largest deviation from the point group, Å.
         symmetrise: average the geometry over its group before anything is computed.
         group: the point group the molecule must have.
         index: which structure of the file, from 0; needed if there are several.
+        charge: of the molecule, e, for ``qm``; by default what the file says, else 0.
+        multiplicity: 2S + 1 of the molecule, for ``qm``; by default what the file says, else the lowest.
 
     Raises:
-        HamlearnError: for a bad structure, another group than declared, a bad model or method.
+        HamlearnError: for a bad structure, another group than declared, a bad model or method, or an open shell of a
+            restricted method.
     """
     from hamlearn import symmetry
 
@@ -126,6 +134,11 @@ def symmetry_report(
         raise ConfigError("a model and a method were given; give one of them")
     check_type(qm, (str, QMSettings, type(None)), "qm", "METHOD/BASIS such as 'RHF/def2-SVP', or QMSettings")
     settings = parse_method(qm) if isinstance(qm, str) else qm
+    stated = {k: x for k, x in (("charge", charge), ("multiplicity", multiplicity)) if x is not None}
+    if stated and settings is None:
+        raise ConfigError(f"{' and '.join(stated)} belong to a calculation; give a method with --qm as well")
+    if stated and settings is not None:
+        settings = QMSettings(**{**settings.model_dump(), **stated})
     atoms = _one_structure(structure, index)
     find = symmetry.point_group if group is None else lambda a, t: symmetry.require_group(a, group, t)
     found = find(atoms, tolerance_angstrom)
@@ -135,16 +148,23 @@ def symmetry_report(
         return SymmetryReport(atoms, found, {}, [], None)
     prediction = _computed(atoms, settings) if settings else _predicted(atoms, str(model))
     representation = symmetry.representation(found, prediction.basis, atoms.numbers)
-    levels = symmetry.label_levels(
-        prediction.hamiltonian, prediction.metric, prediction.n_occupied, found, representation
-    )
+    names = SPINS if isinstance(prediction, SpinPrediction) else ("",)
+    levels = [
+        level
+        for spin, p in zip(names, prediction.spins, strict=True)
+        for level in symmetry.label_levels(p.hamiltonian, p.metric, p.n_occupied, found, representation, spin)
+    ]
+    if settings is not None and not settings.has_spins:
+        check_closed_shell(levels, settings)
     decomposition = symmetry.decompose(found, prediction.basis, atoms.numbers)
-    violation = symmetry.violation(prediction.hamiltonian, representation)
+    violation = max(symmetry.violation(p.hamiltonian, representation) for p in prediction.spins)
     return SymmetryReport(atoms, found, decomposition, levels, violation)
 
 
 def write_symmetry(report: SymmetryReport, file: str | Path) -> list[Path]:
     """Write the JSON file and, if there are levels, the diagram beside it (.png); return what was written.
+
+    The diagrams of open shells, one of each spin, end in ``_alpha.png`` and ``_beta.png``.
 
     Raises:
         ConfigError, ArtifactError: as :func:`check_json_file`.
@@ -159,41 +179,30 @@ def write_symmetry(report: SymmetryReport, file: str | Path) -> list[Path]:
     from hamlearn.plots.mo_diagram import mo_diagram, mo_diagram_size
     from hamlearn.plots.style import new_figure, save_figure
 
-    picture = file.with_suffix(".png")
-    figure, ax = new_figure(*mo_diagram_size(report.levels))
+    written = [file]
     lowest_ev = DEEPEST_EV if report.levels[-1].energy_ev > DEEPEST_EV else -np.inf  # cores would squeeze the rest
-    mo_diagram(ax, report.levels, f"{usual_formula(report.atoms.numbers)}, {report.group.name}", lowest_ev, HIGHEST_EV)
-    with written_atomically(picture) as temporary:
-        save_figure(figure, temporary)
-    return [file, picture]
+    for spin in dict.fromkeys(level.spin for level in report.levels):
+        levels = [level for level in report.levels if level.spin == spin]
+        figure, ax = new_figure(*mo_diagram_size(levels))
+        title = f"{usual_formula(report.atoms.numbers)}, {report.group.name}{f', spin {spin}' if spin else ''}"
+        mo_diagram(ax, levels, title, lowest_ev, HIGHEST_EV)
+        written.append(_picture(file, spin))
+        with written_atomically(written[-1]) as temporary:
+            save_figure(figure, temporary)
+    return written
+
+
+def _picture(file: Path, spin: str) -> Path:
+    return file.with_name(f"{file.stem}_{spin}.png") if spin else file.with_suffix(".png")
 
 
 def check_json_file(file: Path) -> None:
     """Refuse a file that does not end in .json or has no folder (ConfigError), or that exists (ArtifactError)."""
     if file.suffix != ".json" or not file.parent.is_dir() or file.is_dir():
         raise ConfigError(f"{file}: expected a file that ends in .json, in a folder that exists")
-    for path in (file, file.with_suffix(".png")):
+    for path in (file, *(_picture(file, spin) for spin in ("", *SPINS))):
         if path.exists():
             raise ArtifactError(f"{path} exists already; give a new name, nothing is overwritten")
-
-
-def parse_method(text: str) -> QMSettings:
-    """Return the settings of METHOD/BASIS: RHF or the functional of a restricted Kohn-Sham calculation.
-
-    Raises:
-        ConfigError: if it is not of this form.
-    """
-    method, slash, basis = (part.strip() for part in text.partition("/"))
-    if not (method and slash and basis) or method.upper() == "RKS":
-        raise ConfigError(
-            f"--qm {text}: expected METHOD/BASIS, such as RHF/def2-SVP or, with a functional, pbe/def2-SVP"
-        )
-    try:
-        if method.upper() in ("RHF", "HF"):
-            return QMSettings(method="RHF", basis=basis)
-        return QMSettings(method="RKS", xc=method, basis=basis)
-    except ConfigError as error:
-        raise ConfigError(f"--qm {text}: {error}") from None
 
 
 def printed_report(
@@ -239,19 +248,26 @@ def printed_report(
     ):
         deviation = group.largest_deviation_angstrom
         facts.append(("note", f"the geometry deviates by {deviation:.2g} Å; --symmetrise makes it exact"))
-    if cut := [level for level in report.levels if 0 < level.occupation < 2 * level.degeneracy]:
-        facts.append(("partly filled", ", ".join(f"{m.irrep} ({m.occupation} of {2 * m.degeneracy})" for m in cut)))
-    shown = report.levels if window is None else levels_between(report.levels, *window)
+    if cut := [level for level in report.levels if 0 < level.occupation < level.capacity]:
+        listed = (f"{f'{m.spin} ' if m.spin else ''}{m.irrep} ({m.occupation} of {m.capacity})" for m in cut)
+        facts.append(("partly filled", ", ".join(listed)))
+    shown = report.levels
+    if window is not None:
+        of_spins = [[m for m in report.levels if m.spin == s] for s in dict.fromkeys(m.spin for m in report.levels)]
+        shown = [level for levels in of_spins for level in levels_between(levels, *window)]
     return facts, _level_rows(shown)
 
 
 def _level_rows(levels: Sequence[Multiplet]) -> list[tuple[str, ...]]:
-    rows: list[tuple[str, ...]] = [("irrep", "energy / eV", "degeneracy", "electrons", "levels", "spread / eV")]
+    has_spins = any(level.spin for level in levels)
+    head = ("irrep", "energy / eV", "degeneracy", "electrons", "levels", "spread / eV")
+    rows: list[tuple[str, ...]] = [("spin", *head) if has_spins else head]
     for level in levels:
         first, last = level.indices[0] + 1, level.indices[-1] + 1
         places = f"{first}-{last}" if last > first else f"{first}"
         energy, spread = f"{level.energy_ev:.4f}", f"{level.spread_ev:.0e}"
-        rows.append((level.irrep, energy, str(level.degeneracy), str(level.occupation), places, spread))
+        row = (level.irrep, energy, str(level.degeneracy), str(level.occupation), places, spread)
+        rows.append((level.spin, *row) if has_spins else row)
     return rows
 
 
@@ -278,7 +294,7 @@ def _one_structure(structure: Structures, index: int | None) -> Atoms:
     return as_structure(structure, index)
 
 
-def _predicted(atoms: Atoms, folder: str) -> Prediction:
+def _predicted(atoms: Atoms, folder: str) -> AnyPrediction:
     from hamlearn.model.hamiltonian import HamiltonianModel
     from hamlearn.model.loading import load_model
 
@@ -288,12 +304,13 @@ def _predicted(atoms: Atoms, folder: str) -> Prediction:
     return model.predict([atoms])[0]
 
 
-def _computed(atoms: Atoms, settings: QMSettings) -> Prediction:
-    from hamlearn.observables.prediction import reference_prediction
+def _computed(atoms: Atoms, settings: QMSettings) -> AnyPrediction:
+    from hamlearn.observables import reference_prediction
     from hamlearn.qm import run_scf
     from hamlearn.structures import check_structures
+    from hamlearn.structures.charges import of_molecule
     from hamlearn.targets import build_target
 
-    check_structures([atoms], source="the structure")
-    record = run_scf(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings)
+    check_structures([atoms], source="the structure", qm=settings)
+    record = run_scf(atoms.numbers, atoms.positions / BOHR_ANGSTROM, of_molecule(settings, atoms))
     return reference_prediction(build_target(record, FockTarget()))

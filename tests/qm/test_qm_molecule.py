@@ -7,8 +7,8 @@ from pyscf import gto
 from hamlearn.config import QMSettings
 from hamlearn.errors import BasisError, StructureError
 from hamlearn.qm import run_scf
-from hamlearn.qm.basis_names import has_potential, is_auxiliary
-from hamlearn.qm.molecule import basis_hash, build_mole, check_basis, check_electrons, formula, load_basis
+from hamlearn.qm.basis_names import is_auxiliary
+from hamlearn.qm.molecule import basis_hash, build_mole, check_basis, formula, load_basis, n_core_electrons, n_electrons
 from hamlearn.testing import TOLERANCE
 from hamlearn.units import BOHR_ANGSTROM
 
@@ -38,7 +38,7 @@ def test_nothing_is_printed(water, capfd):
 @pytest.mark.parametrize("numbers", [[1], [8, 1], [7]])
 def test_odd_electrons_are_refused(numbers):
     with pytest.raises(StructureError, match="an even number"):
-        check_electrons(numbers)
+        n_electrons(numbers)
     with pytest.raises(StructureError, match="an even number"):
         build_mole(numbers, np.arange(3.0 * len(numbers)).reshape(-1, 3), "STO-3G")
 
@@ -66,10 +66,19 @@ def test_basis_without_an_element_names_it():
 
 
 @pytest.mark.parametrize(
+    ("basis", "number", "replaced"),
+    [("def2-SVP", 53, 28), ("def2-TZVP", 53, 28), ("lanl2dz", 17, 10), ("def2-SVP", 35, 0), ("minao", 53, 28)],
+)
+def test_effective_core_potentials_of_a_basis_are_used(basis, number, replaced):
+    check_basis(basis, [1, number])
+    assert n_core_electrons(basis, number) == replaced
+    mole = build_mole([number, 1], [[0, 0, 0], [0, 0, 3.0]], basis)
+    assert mole.nelectron == number + 1 - replaced
+
+
+@pytest.mark.parametrize(
     ("basis", "species", "named"),
     [
-        ("def2-SVP", [1, 53], "I"),
-        ("lanl2dz", [6, 17], "Cl"),
         ("gth-dzvp", [1, 6, 8], "C, O"),
         ("ccecp-ccpvdz", [6], "C"),
     ],
@@ -116,7 +125,7 @@ def test_a_known_basis_without_an_element_is_never_called_unknown(basis, species
 def test_names_of_several_files(basis):
     """Core-valence sets are two files; their energy is that of bare PySCF."""
     check_basis(basis, [6, 8])
-    assert not has_potential(basis, "C")
+    assert n_core_electrons(basis, 6) == 0
     if basis == "cc-pCVDZ":
         record = run_scf([6, 8], [[0, 0, 0], [0, 0, 1.128 / BOHR_ANGSTROM]], QMSettings(basis=basis))
         assert record.fock.shape == (36, 36)

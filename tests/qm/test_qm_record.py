@@ -9,7 +9,7 @@ import pytest
 from hamlearn.config import QMSettings
 from hamlearn.errors import ArtifactError
 from hamlearn.qm.pack import pack_records, packed_keys
-from hamlearn.qm.record import ARRAYS, QMRecord, load_record, record_arrays, record_key, save_record
+from hamlearn.qm.record import ARRAYS, FORMAT_VERSION, QMRecord, load_record, record_arrays, record_key, save_record
 
 SETTINGS = QMSettings(basis="STO-3G")
 NUMBERS = np.array([8, 1, 1])
@@ -121,7 +121,7 @@ def test_flipped_bit_is_noticed(tmp_path, record):
     ("change", "says"),
     [
         ({"kind": "model"}, "expected 'qm_record'"),
-        ({"format_version": 2}, "upgrade hamlearn"),
+        ({"format_version": FORMAT_VERSION + 1}, "upgrade hamlearn"),
         ({"format_version": "1"}, "expected 'qm_record'"),
     ],
 )

@@ -206,8 +206,10 @@ def test_words_of_a_comment_set_nothing(tmp_path, comment):
 
 
 def test_numbers_alone_stay_keys(tmp_path):
-    (read,), _ = read_text(tmp_path, "a.xyz", f"3\n1 2\n{ROWS}")
-    assert read.info == {"1": True, "2": True}
+    """Two that may be charge and multiplicity are refused elsewhere, but for those of any neutral molecule."""
+    for comment in ("0 1", "1 2 3"):
+        (read,), _ = read_text(tmp_path, "a.xyz", f"3\n{comment}\n{ROWS}")
+        assert read.info == dict.fromkeys(comment.split(), True)
 
 
 def test_words_beside_values_set_no_cell(tmp_path):

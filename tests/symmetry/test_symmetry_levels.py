@@ -7,7 +7,7 @@ from random_groups import VALENCE, random_molecule
 from hamlearn.angular.ao_rotation import ao_rotation
 from hamlearn.config import QMSettings, TargetSettings
 from hamlearn.errors import BasisError, DomainError, StructureError
-from hamlearn.observables.prediction import reference_prediction
+from hamlearn.observables import reference_prediction
 from hamlearn.qm import run_scf
 from hamlearn.structures import molecule, permute, random_rotation, rotate
 from hamlearn.symmetry import (

@@ -221,15 +221,6 @@ def test_cartesian_functions_are_refused_by_every_kind(settings_):
         project_matrix(overlap, overlap, mole, settings_)
 
 
-def test_effective_core_potentials_have_no_minimal_basis():
-    from pyscf import gto
-
-    mole = gto.M(atom="I 0 0 0; H 0 0 1.6", basis="def2-svp", ecp={"I": "def2-svp"}, verbose=0, parse_arg=False)
-    overlap = mole.intor("int1e_ovlp")
-    with pytest.raises(BasisError, match="effective core potentials"):
-        project_matrix(overlap, overlap, mole, KINDS["saph"])
-
-
 def test_a_nearly_singular_overlap_is_refused():
     record = calculation("bent water")
     values, vectors = np.linalg.eigh(record.overlap)

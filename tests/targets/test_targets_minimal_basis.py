@@ -92,14 +92,6 @@ def test_orbitals_of_a_basis_do_not_depend_on_other_elements():
     assert both.shells[8] == alone.shells[8] and both.ao_index[8] == alone.ao_index[8]
 
 
-def test_effective_core_potentials_are_refused_in_words():
-    from pyscf import gto
-
-    mole = gto.M(atom="I 0 0 0; H 0 0 1.6", basis="def2-svp", ecp={"I": "def2-svp"}, verbose=0, parse_arg=False)
-    with pytest.raises(BasisError, match=r"effective core potentials.*all-electron basis"):
-        build_minimal_basis(mole, mole.intor("int1e_ovlp"), "subset")
-
-
 def test_cartesian_functions_are_refused_in_words():
     from pyscf import gto
 

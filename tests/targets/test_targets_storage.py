@@ -100,8 +100,8 @@ def test_truncated(tmp_path, targets, fraction):
 
 def test_newer_format(tmp_path, targets):
     save_targets(tmp_path, targets)
-    rewrite(tmp_path, lambda header, arrays: header.update(format_version=2))
-    with pytest.raises(ArtifactError, match="format 2 of targets, this hamlearn reads up to 1: upgrade hamlearn"):
+    rewrite(tmp_path, lambda header, arrays: header.update(format_version=3))
+    with pytest.raises(ArtifactError, match="format 3 of targets, this hamlearn reads up to 2: upgrade hamlearn"):
         load_targets(tmp_path)
 
 
