@@ -86,10 +86,11 @@ class BondBudget:
             ConfigError: naming the largest max_features that does.
         """
         given, memory_gb = self.features.max_features, self.settings.memory_gb
-        needed = self._needed(structures, n_targets, held_out)
-        largest = _largest(needed, given or FEWEST_PRODUCTS, memory_gb)
+        needed = self._needed(structures, n_targets, held_out, given is None)
+        largest = _largest(self._needed(structures, n_targets, held_out, False), given or FEWEST_PRODUCTS, memory_gb)
         what = f"model.features.max_features = {given}" if given else f"{FEWEST_PRODUCTS}, the fewest of use,"
-        remedy = [f"set model.features.max_features: {largest}"] * (largest > 0)
+        named = "" if given else ", with model.features.kind: bond_frame"  # which may have been left out, too
+        remedy = [f"set model.features.max_features: {largest}{named}"] * (largest > 0)
         remedy += ["drop model.error_bars"] * (held_out or bool(self.settings.error_bars))
         refuse_beyond(
             memory_gb,
@@ -105,23 +106,23 @@ class BondBudget:
         if self.features.max_features is not None:
             return {}
         counts = family_counts(structures)
-        found = _largest(self._needed(structures, n_targets, held_out), MOST_PRODUCTS, self.settings.memory_gb)
+        found = _largest(self._needed(structures, n_targets, held_out, True), MOST_PRODUCTS, self.settings.memory_gb)
         return {kind: _of_few(found, counts.get(kind.family, 0)) for kind in kinds}
 
     def _needed(
-        self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool
+        self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool, is_open: bool
     ) -> Callable[[int], float]:
-        """Return what gives the memory of a largest number of features, GB."""
+        """Return what gives the memory of a largest number of features, GB; open, it is more where rows are few."""
         numbers = numbers_of(structures)
         n_elements = len({int(z) for own in numbers for z in own})
         problems = problems_of(list(n_targets))
         n_samples = [sum(_n_samples(problem.groups[0], own) for own in numbers) for problem in problems]
         parts = Parts.of(len(structures), self.settings.folds, held_out)
-        bars, open_ = held_out or bool(self.settings.error_bars), self.features.max_features is None
+        bars = held_out or bool(self.settings.error_bars)
 
         def needed(most: int) -> float:
             both = [
-                (problem.most_features(_of_few(most, n) if open_ else most, n_elements), problem.width * n)
+                (problem.most_features(_of_few(most, n) if is_open else most, n_elements), problem.width * n)
                 for problem, n in zip(problems, n_samples, strict=True)
             ]
             kept = sum(posterior_gigabytes(q, n) for q, n in both) if bars else 0.0

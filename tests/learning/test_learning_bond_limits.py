@@ -11,6 +11,7 @@ from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
 from hamlearn.features.bond_frame import BondFrame
 from hamlearn.job import SILENT
 from hamlearn.learning.bond_problems import PairProblem
+from hamlearn.learning.limits import refuse_beyond
 from hamlearn.learning.registry import new_learner
 from hamlearn.structures import random_rotation, rotate
 from hamlearn.testing.exact_problems import MatrixProblem, small_molecules
@@ -113,6 +114,28 @@ def test_a_plan_that_is_too_large_names_the_largest_that_fits(monkeypatch):
     bars = tight.model_copy(update={"error_bars": True})
     with pytest.raises(ConfigError, match=r"or drop model\.error_bars"):
         new_learner(bars).check(KNOWN, targets, held_out=True)
+
+
+def test_advice_where_the_number_is_left_open_works():
+    """Both that of a number of features and that of the memory, followed to the letter."""
+    targets = PROBLEM.encode(KNOWN)[1].n_targets
+    tight = with_features(max_features=None).model_copy(update={"memory_gb": 1e-3})
+    with pytest.raises(ConfigError, match=r"500, the fewest of use, need .*kind: bond_frame") as refused:
+        new_learner(tight).check(KNOWN, targets)
+    words = str(refused.value)
+    largest = int(words.rpartition("set model.features.max_features: ")[2].split(",")[0])
+    new_learner(with_features(max_features=largest).model_copy(update={"memory_gb": 1e-3})).check(KNOWN, targets)
+    with pytest.raises(ConfigError, match=f"max_features: {largest}$"):
+        more = with_features(max_features=largest + 1).model_copy(update={"memory_gb": 1e-3})
+        new_learner(more).check(KNOWN, targets)
+    enough = float(words.partition(" need ")[2].split()[0])
+    new_learner(tight.model_copy(update={"memory_gb": enough})).check(KNOWN, targets)
+
+
+@pytest.mark.parametrize(("needed", "said"), [(0.0861, "0.087"), (4.7001, "4.8"), (0.012, "0.012"), (12.5, "13")])
+def test_memory_that_is_named_is_enough(needed, said):
+    with pytest.raises(ConfigError, match=f"fits need {said} GB, more than memory_gb = 0.001; raise it"):
+        refuse_beyond(1e-3, needed, "fits need", "raise it")
 
 
 def test_memory_that_holds_no_feature_at_all_must_be_raised():
