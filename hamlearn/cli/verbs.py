@@ -211,7 +211,12 @@ def config(
     elif schema:
         typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     elif workflow is not None:
-        typer.echo(dump_config(load_config(workflow, overrides or ())), nl=False)
+        from hamlearn.workflow.automatic import with_features_of_file
+
+        settings, words = with_features_of_file(load_config(workflow, overrides or ()))
+        typer.echo(dump_config(settings), nl=False)
+        if words is not None:
+            typer.echo(words, err=True)
 
 
 def _run_stages(

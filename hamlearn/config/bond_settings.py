@@ -44,8 +44,8 @@ class BondDensity(DensitySettings):
         default=0.3,
         ge=0,
         le=1,
-        description="power of the mean squared slopes of blocks by which variables are stretched, of 30 molecules or "
-        "more; 0: they count as they vary",
+        description="power of the mean squared slopes of blocks by which variables are stretched, found on up to 100 "
+        "molecules with at most 2000 pairs of one kind; 0, or where those are fewer than 30: they count as they vary",
     )
 
     @model_validator(mode="after")

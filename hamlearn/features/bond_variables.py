@@ -102,7 +102,8 @@ class BondContraction:
         Args:
             slopes: A of every |m|, mean products of derivatives of what is learned by the variables [variable,
                 variable]; of rows seen from either end where ends may be exchanged.
-            power: 0 leaves variables as they are; at 1 distances are those of what is learned, to first order.
+            power: 0 leaves variables as they are, as slopes of nothing do; at 1 distances are those of what is
+                learned, to first order.
             smallest: share of the total variance below which components are dropped.
 
         Source: Radhakrishnan, Beaglehole, Pandit, Belkin, Science 383, 1461 (2024), eq. 1.
@@ -112,7 +113,7 @@ class BondContraction:
         total = float(self.variances.sum())
         unit = sum(float(s.diagonal() @ x) for s, x in zip(slopes, by_m, strict=True)) / max(total, ROUNDING)
         if not unit > 0:
-            return self
+            slopes, unit = [torch.eye(n, dtype=torch.float64) for n in counts], 1.0
         found = []
         for v, a, variances in zip(self.vectors, slopes, by_m, strict=True):
             relevance, directions = torch.linalg.eigh(a / unit)

@@ -47,9 +47,7 @@ class MatrixTask:
     keys: dict[Group, list[BlockKey]] = field(default_factory=dict)
     calibration: tuple[float, float] = (1.0, 1.0)
     electrons: ElectronicState = NEUTRAL_SINGLET
-    _assemblies: dict[tuple[bytes, tuple[Group, ...]], Assembly] = field(
-        default_factory=dict, init=False, repr=False, compare=False
-    )
+    _assemblies: Assemblies = field(default_factory=dict, init=False, repr=False, compare=False)
 
     @property
     def n_targets(self) -> dict[Group, int]:

@@ -81,9 +81,10 @@ class Frames:
 
     @cached_property
     def are_plain(self) -> bool:
-        """Whether the compiled loops take them: float64 on the CPU, and no derivatives are recorded."""
+        """Whether the compiled loops take them: float64 on the CPU, l they know, and no derivatives are recorded."""
         tensors = [self.weight, self.density, self.distance, *self.rotations]
         plain = all(x.dtype == torch.float64 and x.device.type == "cpu" for x in tensors)
+        plain = plain and self.density.shape[1] <= (MOST_L + 1) ** 2
         return is_compiled() and plain and not (torch.is_grad_enabled() and any(x.requires_grad for x in tensors))
 
     @cached_property
@@ -115,6 +116,7 @@ class TurnedContraction:
     """
 
     def __init__(self, vectors: Sequence[Tensor], shift: Tensor, n_ends: int, n_channels: int) -> None:
+        self._made_of = list(vectors), shift, n_ends, n_channels
         counts = np.array([v.shape[1] for v in vectors])
         padded = [np.pad(v.numpy(), ((0, 0), (0, -v.shape[1] % WIDTH))) for v in vectors]
         n_l, n_raw = len(vectors), n_ends * n_channels
@@ -126,6 +128,10 @@ class TurnedContraction:
         self._n_work = BLOCK * (2 * sum(sizes) + n_distance)
         place = counts.ctypes.data, ctypes.addressof(self._vectors), self._arrays[1].ctypes.data
         self._plan = _Contraction(n_ends, n_l - 1, n_channels, n_distance, *place)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes it again: addresses are those of one process."""
+        return TurnedContraction, self._made_of
 
     def __call__(self, frames: Frames, own: slice, side: Side = "i") -> Tensor:
         """Return real parts of all components, then imaginary parts of those of m > 0 [part, row], of some rows."""
@@ -152,12 +158,17 @@ class TurnedBlocks:
     def __init__(
         self, constants: FloatArray, eta: FloatArray | None, sizes: dict[int, int], place: IntArray, sign: FloatArray
     ) -> None:
+        self._made_of = constants, eta, sizes, place, sign
         numbers = [np.array(list(x), dtype=np.int64) for x in (sizes, sizes.values())]
         self._arrays = [np.ascontiguousarray(x) for x in (constants, *numbers, place, sign)]
         self._eta = None if eta is None else np.ascontiguousarray(eta)
         constant, *others = (x.ctypes.data for x in self._arrays)
         other_end = None if self._eta is None else self._eta.ctypes.data
         self._plan = _Answers(len(constants), constant, other_end, len(sizes), *others)
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes it again: addresses are those of one process."""
+        return TurnedBlocks, self._made_of
 
     def add(self, sums: Tensor, frames: Frames, own: slice, out: Tensor, offsets: IntArray) -> None:
         """Add to blocks.

@@ -76,6 +76,10 @@ class TreeContraction:
         self._programs: dict[torch.dtype, _Program] = {}
         self._tensors: dict[tuple[torch.device, torch.dtype], dict[Key, tuple[Tensor, ...]]] = {}
 
+    def __reduce__(self) -> tuple[Any, ...]:
+        """Return what makes it again: addresses are those of one process."""
+        return TreeContraction, (self.tree, self.weights)
+
     def __call__(self, components: Tensor) -> dict[Key, Tensor]:
         """Return the sums of every key [output, row], real at charge 0, complex otherwise.
 

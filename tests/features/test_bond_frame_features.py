@@ -1,5 +1,7 @@
 """Products in the frames of bonds: symmetry, exchange, contraction and edge cases."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 import torch
@@ -124,6 +126,14 @@ def test_variables_of_the_compiled_loop_are_those_of_torch(frame, kind):
             assert expected.requires_grad and not found.requires_grad
             np.testing.assert_allclose(found, expected.detach(), rtol=0, atol=1e-14)
             assert found.shape[1] == len(rows) * (1 + (side == "both"))
+
+
+@pytest.mark.skipif(not bonds.is_compiled(), reason="not compiled")
+@pytest.mark.parametrize(("max_l", "plain"), [(bonds.MOST_L, True), (bonds.MOST_L + 1, False)])
+def test_densities_of_an_l_the_compiled_loop_does_not_know_are_left_to_torch(frame, max_l, plain):
+    known = frame.tile(Samples.of(NEW)).rows[KINDS[0]].frames
+    density = known.density.new_zeros((len(known.density), (max_l + 1) ** 2, 1))
+    assert replace(known, density=density).are_plain is plain
 
 
 @pytest.mark.parametrize("kind", KINDS)

@@ -1,5 +1,7 @@
 """Variables stretched by the slopes of what is learned: what they are, the symmetry they keep, when they are used."""
 
+import pickle
+
 import numpy as np
 import pytest
 import torch
@@ -77,6 +79,15 @@ def test_stretching_keeps_the_total_variance(frame, found):
         np.testing.assert_allclose(same.variances, own.variances, rtol=1e-9, atol=1e-15)
 
 
+def test_slopes_of_nothing_leave_variables_as_they_are(frame):
+    """Of bonds that no structure in hand has, say; but for those that vary too little."""
+    own = frame.contractions_[Bonds("pair", 1, 8)]
+    nothing = [torch.zeros(v.shape[1], v.shape[1], dtype=torch.float64) for v in own.vectors]
+    share = float(np.median(own.variances) / own.variances.sum())
+    new = own.stretched(nothing, 0.5, share)
+    np.testing.assert_allclose(new.variances, own.variances[own.variances > share * own.variances.sum()], rtol=1e-9)
+
+
 def test_stretched_variables_follow_the_slopes(frame):
     """What the answers do not depend on counts less, what they depend on more."""
     own = frame.contractions_[Bonds("pair", 1, 8)]
@@ -107,6 +118,8 @@ def test_a_model_of_stretched_variables(kind, data):
     new, turn = small_molecules(2, seed=1), random_rotation(np.random.default_rng(3))
     task = PROBLEM.encode(KNOWN)[0]
     before = learner.predict(new, SILENT)
+    for group, y in pickle.loads(pickle.dumps(learner)).predict(new, SILENT).values().items():
+        np.testing.assert_array_equal(y, before.values()[group])
     spec, tensors = learner.state()
     again = type(learner).from_state(section, data.n_targets, spec, tensors).predict(new, SILENT)
     turned = learner.predict([rotate(atoms, turn) for atoms in new], SILENT)

@@ -6,7 +6,7 @@ from ase.io import write
 
 import hamlearn
 from hamlearn.config import BondFrameFeatures, Config, CoupledFeatures, KernelRidgeSettings, RidgeSettings, dump_config
-from hamlearn.workflow.automatic import CONFIG, with_features
+from hamlearn.workflow.automatic import CONFIG, with_features, with_features_of_file
 
 WATER, PEROXIDE = molecule("H2O"), molecule("H2O2")
 
@@ -48,6 +48,20 @@ def test_a_run_goes_on_with_its_features(tmp_path):
     (tmp_path / CONFIG).write_text(dump_config(begun, {}))
     settled, words = with_features(config(), [PEROXIDE], tmp_path / CONFIG)
     assert settled.model.features == CoupledFeatures() and words is None
+
+
+def test_what_a_new_run_would_choose_is_known_before(tmp_path):
+    """From the molecules of the file; of one that cannot be read the reason is said."""
+    file = tmp_path / "molecules.xyz"
+    left_out = Config(structures={"file": str(file)}, split={"train": 2, "test": 0})
+    named = left_out.model_copy(update={"model": RidgeSettings(features=CoupledFeatures())})
+    settled, words = with_features_of_file(left_out)
+    assert settled == left_out and words.startswith("model.features, left out") and str(file) in words
+    assert with_features_of_file(named) == (named, None)
+    write(file, [PEROXIDE, PEROXIDE])
+    settled, words = with_features_of_file(left_out)
+    assert settled.model.features == BondFrameFeatures() and "up to 4 atoms" in words
+    assert with_features_of_file(named) == (named, None)
 
 
 def test_a_workflow_of_larger_molecules_says_what_it_chose(tmp_path):
