@@ -69,5 +69,5 @@ class BondFrameFeatures(BondDensity, FeatureSettings):
         ge=1,
         le=50_000,
         description="most features of one symmetry, the most important; all bonds and |M| of an atom share them; null: "
-        "6000, or fewer as memory holds, and twice as many where samples are fewer than that",
+        "6000, twice as many where samples are fewer than that, or fewer as memory holds",
     )

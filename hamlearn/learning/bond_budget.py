@@ -106,13 +106,14 @@ class BondBudget:
         if self.features.max_features is not None:
             return {}
         counts = family_counts(structures)
-        found = _largest(self._needed(structures, n_targets, held_out, True), MOST_PRODUCTS, self.settings.memory_gb)
-        return {kind: _of_few(found, counts.get(kind.family, 0)) for kind in kinds}
+        needed = self._needed(structures, n_targets, held_out, is_open=True)
+        found = _largest(needed, 2 * MOST_PRODUCTS, self.settings.memory_gb)
+        return {kind: _usual(found, counts.get(kind.family, 0)) for kind in kinds}
 
     def _needed(
         self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool, is_open: bool
     ) -> Callable[[int], float]:
-        """Return what gives the memory of a largest number of features, GB; open, it is more where rows are few."""
+        """Return what gives the memory of a largest number of features, GB; where it is open, the usual is enough."""
         numbers = numbers_of(structures)
         n_elements = len({int(z) for own in numbers for z in own})
         problems = problems_of(list(n_targets))
@@ -122,7 +123,7 @@ class BondBudget:
 
         def needed(most: int) -> float:
             both = [
-                (problem.most_features(_of_few(most, n) if is_open else most, n_elements), problem.width * n)
+                (problem.most_features(_usual(most, n) if is_open else most, n_elements), problem.width * n)
                 for problem, n in zip(problems, n_samples, strict=True)
             ]
             kept = sum(posterior_gigabytes(q, n) for q, n in both) if bars else 0.0
@@ -164,9 +165,9 @@ class BondBudget:
             yield start, min(start + step, len(structures))
 
 
-def _of_few(most: int, n_samples: int) -> int:
-    """Return how many products there are for a number of samples: of few they cost little, and many are of use."""
-    return 2 * most if n_samples < most else most
+def _usual(most: int, n_samples: int) -> int:
+    """Return how many products there are of so many at most: of few samples more cost little, and are of use."""
+    return most if n_samples < MOST_PRODUCTS else min(most, MOST_PRODUCTS)
 
 
 def _largest(needed: Callable[[int], float], most: int, memory_gb: float) -> int:

@@ -9,7 +9,9 @@ from ase import Atoms
 from hamlearn.config import BondFrameFeatures, PropertyTarget, RidgeSettings, TargetSettings
 from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
 from hamlearn.features.bond_frame import BondFrame
+from hamlearn.features.bond_rows import Bonds
 from hamlearn.job import SILENT
+from hamlearn.learning import bond_budget
 from hamlearn.learning.bond_problems import PairProblem
 from hamlearn.learning.limits import refuse_beyond
 from hamlearn.learning.registry import new_learner
@@ -209,3 +211,22 @@ def test_pairs_closer_than_any_in_training_are_refused():
         learner.predict(far, SILENT)
         with pytest.raises(DomainError, match="structure 0: He-He"):
             learner.predict([Atoms("He2", [[0, 0, 0], [0, 0, 6.0]])], SILENT)
+
+
+def test_numbers_of_features_that_are_left_open(monkeypatch):
+    """As usual for many samples, twice as many for few, as memory holds; the model says so when it comes back."""
+    monkeypatch.setattr(bond_budget, "MOST_PRODUCTS", 12)  # 5 O-O, 30 O-H
+    targets, kinds = PROBLEM.encode(KNOWN)[1].n_targets, [Bonds("pair", 1, 8), Bonds("pair", 8, 8)]
+    section = with_features(max_features=None)
+    budget = bond_budget.BondBudget(section, section.features)
+    assert budget.most(KNOWN, targets, False, kinds) == {kinds[0]: 12, kinds[1]: 24}
+    half = 0.5 * budget._needed(KNOWN, targets, False, is_open=True)(24)
+    tight = bond_budget.BondBudget(section.model_copy(update={"memory_gb": half}), section.features)
+    found = tight.most(KNOWN, targets, False, kinds)
+    assert 0 < found[kinds[0]] <= 12 and found[kinds[1]] < 24
+    assert bond_budget.BondBudget(PLAIN, SMALL).most(KNOWN, targets, False, kinds) == {}
+    learner = fit(section=section)
+    largest = {kind: max(map(tree.n_features, tree.keys)) for kind, tree in learner.frame_.trees_.items()}
+    assert largest[kinds[0]] <= 12 < largest[kinds[1]] <= 24
+    again = type(learner).from_state(section, targets, *learner.state())
+    assert again.frame_.most_ == learner.frame_.most_
