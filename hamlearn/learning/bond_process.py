@@ -128,7 +128,7 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
         kernel = BondKernel(self.given)
         elements = sorted({int(z) for atoms in structures for z in atoms.numbers})
         batches = [Samples.of(structures[a : a + MOST_STRUCTURES]) for a in range(0, len(structures), MOST_STRUCTURES)]
-        kernel.fit(batches, charges_of(data.groups, elements), slopes_of(structures, data, self.given))
+        kernel.fit(batches, charges_of(data.groups, elements), slopes_of(structures, data, self.given, job))
         training = Training(kernel, kernel.seen(batches), data, s, held_out or bool(s.error_bars))
         problems = problems_of(data.groups)
         check_rolls(kernel, training.bonds, problems)

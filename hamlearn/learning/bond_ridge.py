@@ -95,7 +95,7 @@ class BondFrameLearner(BondLearner[RidgeSettings]):
         elements = sorted({int(z) for atoms in structures for z in atoms.numbers})
         charges = charges_of(data.groups, elements)
         frame.most_ = self._budget.most(structures, data.n_targets, held_out, charges)
-        frame.fit(batches, charges, slopes_of(structures, data, self.features))
+        frame.fit(batches, charges, slopes_of(structures, data, self.features, job))
         fitting = BondFits(self._budget, frame, structures, data, held_out)
         fits = fitting.run(job)
         self.feature_seconds_ = time.perf_counter() - clock - fitting.seconds

@@ -12,6 +12,7 @@ from torch import Tensor
 from hamlearn.config import BondDensity, BondFrameKernel, KernelRidgeSettings
 from hamlearn.features.bond_frame import BondVariables, SlopesOf, Sums
 from hamlearn.features.bond_rows import Bonds
+from hamlearn.job import SILENT, Job
 from hamlearn.kernels.bond_kernel import BondKernel, BondSet
 from hamlearn.learning.bond_answers import BondAnswers
 from hamlearn.learning.bond_problems import problems_of
@@ -38,10 +39,18 @@ TOGETHER = 50
 """Bonds whose derivatives are found at once."""
 
 
-def slopes_of(structures: Sequence[Atoms], data: Data, settings: BondDensity) -> SlopesOf | None:
-    """Return what finds mean products of derivatives of blocks by variables; None where they are not asked for."""
+def slopes_of(structures: Sequence[Atoms], data: Data, settings: BondDensity, job: Job = SILENT) -> SlopesOf | None:
+    """Return what finds mean products of derivatives of blocks by variables; None where they are not asked for, or of
+    too few structures.
+    """
     chosen = _chosen(structures, data.order)
-    if settings.relevance == 0 or len(chosen) < FEWEST_STRUCTURES:
+    if settings.relevance == 0 or len(structures) < FEWEST_STRUCTURES:
+        return None
+    if len(chosen) < FEWEST_STRUCTURES:
+        job.say(
+            f"variables count as they vary: {len(chosen)} of these molecules hold {MOST_SAMPLES} pairs of one kind, "
+            f"and slopes are taken from {FEWEST_STRUCTURES} or more"
+        )
         return None
 
     def found(variables: BondVariables[Any]) -> dict[Bonds, list[Tensor]]:

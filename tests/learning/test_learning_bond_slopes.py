@@ -9,7 +9,7 @@ import torch
 from hamlearn.config import BondFrameFeatures, BondFrameKernel, KernelRidgeSettings, RidgeSettings
 from hamlearn.features.bond_frame import BondFrame
 from hamlearn.features.bond_rows import Bonds
-from hamlearn.job import SILENT
+from hamlearn.job import SILENT, Job
 from hamlearn.kernels.bond_kernel import BondKernel
 from hamlearn.learning import bond_slopes
 from hamlearn.learning.bond_slopes import slopes_of
@@ -148,6 +148,12 @@ def test_large_molecules_are_fewer(data, monkeypatch):
     monkeypatch.setattr(bond_slopes, "MOST_SAMPLES", 40)
     chosen = bond_slopes._chosen(KNOWN, data.order)
     assert 0 < len(chosen) < 16 and np.all(np.diff(chosen) > 0)
+    said = []
+    assert slopes_of(KNOWN, data, FEATURES, Job(said.append)) is None
+    assert said == [
+        f"variables count as they vary: {len(chosen)} of these molecules hold 40 pairs of one kind, and slopes are "
+        "taken from 30 or more"
+    ]
 
 
 def test_the_kernel_of_slopes_has_its_own_length(frame):
