@@ -11,17 +11,17 @@ import torch
 from torch import Tensor
 
 from hamlearn.config import BondFrameKernel, KernelRidgeSettings, WignerSettings
-from hamlearn.features.bond_rows import Bonds
 from hamlearn.job import Job
 from hamlearn.kernels.bond_kernel import BondBasis, BondKernel
 from hamlearn.learning.active import Active, active_counts, check_active, clipped_active
 from hamlearn.learning.bond_answers import BondAnswers
 from hamlearn.learning.bond_learner import BondLearner
-from hamlearn.learning.bond_problems import Problem, charges_of, check_reach, problems_of
+from hamlearn.learning.bond_problems import charges_of, check_reach, problems_of
 from hamlearn.learning.bond_process_active import active_bonds
 from hamlearn.learning.bond_process_fits import (
     Training,
     columns_of,
+    families_of,
     fit_active_lot,
     fit_full_lot,
     held_out_answers,
@@ -35,14 +35,14 @@ from hamlearn.learning.data import Data
 from hamlearn.learning.domain import family_counts
 from hamlearn.learning.fitted import Fitted
 from hamlearn.learning.group_fits import gigabytes, held_fraction, most_columns, n_held_out
-from hamlearn.learning.groups import Answers, Group, check_held_out, family_name, in_lots
+from hamlearn.learning.groups import Answers, Group, check_held_out, family_name
 from hamlearn.learning.limits import refuse_alone, refuse_beyond
 from hamlearn.learning.ridge import metric_of
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import variance_columns
 from hamlearn.structures.families import Family, numbers_of
 from hamlearn.structures.samples import Samples
-from hamlearn.types import FloatArray, IntArray
+from hamlearn.types import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -141,7 +141,7 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
         fit_lot = fit_full_lot if is_full else fit_active_lot
         fits: dict[int, Fit] = {}
         with job.progress("groups of blocks", len(problems)) as progress:
-            for lot in self._lots(training, problems):
+            for lot in training.lots(problems, LOT_SHARE * s.memory_gb):
                 fits |= zip(lot, fit_lot(training, [problems[index] for index in lot]), strict=True)
                 progress.advance(count=len(lot))
         ordered = [fits[index] for index in range(len(problems))]
@@ -213,7 +213,7 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
         """Return the covariances of one structure [target, row, row]."""
         own = self.kernel_.seen([Samples.of([atoms])])
         out: dict[Group, FloatArray] = {}
-        for members in self._families(self.problems_, self.kernel_):  # whose kernels of bonds are the same
+        for members in families_of(self.problems_, self.kernel_):  # whose kernels of bonds are the same
             known = [(self.problems_[k], posterior) for k in members if (posterior := self.fits_[k].posterior)]
             problems = [problem for problem, _ in known]
             both = (kernels(self.kernel_, problems, own, side) for side in (self.kernel_.basis_, own))
@@ -248,18 +248,3 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
                 most = min(most, most_columns(s.memory_gb, n_held) // problem.width)
             most = max(most, 1)
         return active_counts(counts, most)
-
-    @staticmethod
-    def _families(problems: Sequence[Problem], kernel: BondKernel) -> list[list[int]]:
-        """Return the positions of problems that share their kinds of bonds."""
-        families: dict[tuple[Bonds, ...], list[int]] = {}
-        for index, problem in enumerate(problems):
-            families.setdefault(tuple(problem.kinds(kernel)), []).append(index)
-        return list(families.values())
-
-    def _lots(self, training: Training, problems: Sequence[Problem]) -> Iterable[IntArray]:
-        """Yield problems of one family whose kernels are made together."""
-        for own in self._families(problems, training.kernel):
-            sizes = [8e-9 * (problems[k].width * len(training.owner(problems[k]))) ** 2 for k in own]
-            for start, stop in in_lots(sizes, LOT_SHARE * self.settings.memory_gb):
-                yield np.array(own[start:stop])

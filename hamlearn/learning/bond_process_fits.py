@@ -10,12 +10,13 @@ import numpy as np
 import torch
 
 from hamlearn.config import KernelRidgeSettings
+from hamlearn.features.bond_rows import Bonds
 from hamlearn.kernels.bond_kernel import BondBasis, BondKernel
 from hamlearn.learning.bond_problems import PairProblem, Problem, problems_of
 from hamlearn.learning.bond_process_kernels import back, kernels, n_units, restricted
 from hamlearn.learning.data import Data
 from hamlearn.learning.group_fits import first_held
-from hamlearn.learning.groups import Answers, Group, HeldOut
+from hamlearn.learning.groups import Answers, Group, HeldOut, in_lots
 from hamlearn.regression.fit import Fit, fit_kernel, reaches
 from hamlearn.regression.folds import rows_of
 from hamlearn.regression.full import FullProblem
@@ -66,11 +67,26 @@ class Training:
         chosen = {group: y[torch.from_numpy(own.sample)] for group, y in blocks.items()}
         return problem.in_frames(own.rotations, chosen).flatten(0, 1).numpy()
 
+    def lots(self, problems: Sequence[Problem], gigabytes: float) -> Iterator[list[int]]:
+        """Yield the positions of problems of one family whose kernels are made together, within this memory."""
+        for own in families_of(problems, self.kernel):
+            sizes = [8e-9 * (problems[k].width * len(self.owner(problems[k]))) ** 2 for k in own]
+            for start, stop in in_lots(sizes, gigabytes):
+                yield own[start:stop]
+
     @cached_property
     def held(self) -> IntArray:
         """Return structures a sparse model leaves out at first, ascending; every family has samples there."""
         families = [self.owner(problem) for problem in problems_of(self.data.groups)]
         return first_held(self.data, self.settings.folds, families)
+
+
+def families_of(problems: Sequence[Problem], kernel: BondKernel) -> list[list[int]]:
+    """Return the positions of problems that share their kinds of bonds, and so the kernels of these."""
+    families: dict[tuple[Bonds, ...], list[int]] = {}
+    for index, problem in enumerate(problems):
+        families.setdefault(tuple(problem.kinds(kernel)), []).append(index)
+    return list(families.values())
 
 
 def fit_full_lot(training: Training, problems: Sequence[Problem]) -> list[Fit]:

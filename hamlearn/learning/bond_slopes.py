@@ -21,7 +21,7 @@ from hamlearn.learning.bond_process_kernels import folded
 from hamlearn.learning.data import Data
 from hamlearn.learning.domain import family_counts
 from hamlearn.structures.samples import Samples
-from hamlearn.types import IntArray
+from hamlearn.types import FloatArray, IntArray
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -38,14 +38,17 @@ SAMPLED_BONDS, PROBES = 200, 6
 TOGETHER = 50
 """Bonds whose derivatives are found at once."""
 
+TOGETHER_GB = 0.3
+"""Kernels of problems that are made at once."""
+
 
 def slopes_of(structures: Sequence[Atoms], data: Data, settings: BondDensity, job: Job = SILENT) -> SlopesOf | None:
     """Return what finds mean products of derivatives of blocks by variables; None where they are not asked for, or of
     too few structures.
     """
-    chosen = _chosen(structures, data.order)
     if settings.relevance == 0 or len(structures) < FEWEST_STRUCTURES:
         return None
+    chosen = _chosen(structures, data.order)
     if len(chosen) < FEWEST_STRUCTURES:
         job.say(
             f"variables count as they vary: {len(chosen)} of these molecules hold {MOST_SAMPLES} pairs of one kind, "
@@ -78,9 +81,12 @@ def _slopes(variables: BondVariables[Any], structures: Sequence[Atoms], data: Da
     kernel.basis_ = kernel.seen(batches)
     training = Training(kernel, kernel.basis_, data, KernelRidgeSettings(kernel=kernel.settings), False)
     problems = [problem for problem in problems_of(data.groups) if problem.kinds(kernel)]
-    weights = [folded(kernel, problem, fit_full_lot(training, [problem])[0].weights) for problem in problems]
+    weights: dict[int, FloatArray] = {}
+    for lot in training.lots(problems, TOGETHER_GB):
+        for index, fit in zip(lot, fit_full_lot(training, [problems[k] for k in lot]), strict=True):
+            weights[index] = folded(kernel, problems[index], fit.weights)
     nothing = {group: np.zeros(n) for group, n in data.n_targets.items()}
-    sums = BondAnswers(kernel, problems, weights, nothing).sums()
+    sums = BondAnswers(kernel, problems, [weights[k] for k in range(len(problems))], nothing).sums()
     return {kind: _slopes_of_kind(kernel, kind, own) for kind, own in sums.items()}
 
 
