@@ -20,23 +20,12 @@ import ase.build
 import ase.io
 import numpy as np
 from ase import Atoms
-from ase.calculators.calculator import Calculator, all_changes
-from ase.optimize import BFGS
-from numpy.typing import NDArray
+from thermal import thermal_samples
 
 from hamlearn.config import QMSettings, build_config
-from hamlearn.qm import compute_hessian
-from hamlearn.qm.guess import start_density
-from hamlearn.qm.molecule import mole_of
-from hamlearn.qm.scf import converge
-from hamlearn.structures import check_structures, sample_normal_modes
-from hamlearn.structures.charges import of_molecule
-from hamlearn.units import BOHR_ANGSTROM, HARTREE_EV
 from hamlearn.workflow import run
 
-N_SAMPLES, N_TEST, KELVIN, SEED = 200, 40, 300.0, 2026
-LARGEST_FORCE = 1e-3  # eV/Å, at the minimum
-STEP = 1e-3  # Å, of the differences of forces
+N_SAMPLES, N_TEST = 200, 40
 
 RHF, UHF = QMSettings(basis="def2-SVP"), QMSettings(method="UHF", basis="def2-SVP")
 TZVP = QMSettings(basis="def2-TZVP")
@@ -91,63 +80,18 @@ MOLECULES: dict[str, tuple[Any, QMSettings, dict[str, int]]] = {
 """Starting geometry, method and electrons of every molecule; the minimum of the one with _rohf is that of UHF."""
 
 
-class HartreeFock(Calculator):
-    """Energies and forces for ASE's optimiser."""
-
-    implemented_properties = ["energy", "forces"]  # noqa: RUF012
-
-    def __init__(self, settings: QMSettings) -> None:
-        super().__init__()
-        self.settings = settings
-
-    def calculate(self, atoms: Any = None, properties: Any = ("energy",), system_changes: Any = all_changes) -> None:
-        """Run one calculation."""
-        super().calculate(atoms, properties, system_changes)
-        settings = of_molecule(self.settings, atoms)
-        mole = mole_of(atoms.numbers, atoms.positions / BOHR_ANGSTROM, settings)
-        field = converge(mole, settings, start_density).mean_field
-        gradient = field.nuc_grad_method().kernel()  # Hartree/Bohr
-        self.results = {"energy": field.e_tot * HARTREE_EV, "forces": -gradient * HARTREE_EV / BOHR_ANGSTROM}
-
-
-def minimum(name: str) -> Atoms:
-    """Return the minimum of the energy, with the electrons it has in ``info``."""
-    start, settings, electrons = MOLECULES[name]
+def start_of(name: str) -> Atoms:
+    """Return a geometry near the minimum, with the electrons of the molecule in ``info``."""
+    start, _, electrons = MOLECULES[name]
     atoms = start()
-    atoms = Atoms(atoms.symbols, atoms.positions, info=dict(electrons))
-    atoms.calc = HartreeFock(settings)
-    if not BFGS(atoms, logfile=None).run(fmax=LARGEST_FORCE, steps=200):
-        raise RuntimeError(f"the geometry of {name} did not converge")
-    atoms.calc = None
-    return atoms
-
-
-def hessian_of(atoms: Atoms, settings: QMSettings) -> NDArray[np.float64]:
-    """Return the Hessian, Hartree/Bohr^2; of diatomics from forces, as PySCF has none for shared electrons."""
-    if len(atoms) > 2:
-        return compute_hessian(atoms, settings)
-    rows = []
-    for k in range(6):
-        ends = []
-        for sign in (1, -1):
-            moved = atoms.copy()
-            moved.positions[k // 3, k % 3] += sign * STEP
-            moved.calc = HartreeFock(settings)
-            ends.append(moved.get_forces().ravel())
-        rows.append((ends[1] - ends[0]) / (2 * STEP))  # eV/Å^2
-    hessian = np.array(rows) * BOHR_ANGSTROM**2 / HARTREE_EV
-    return 0.5 * (hessian + hessian.T)
+    return Atoms(atoms.symbols, atoms.positions, info=dict(electrons))
 
 
 def make_set(name: str, out: Path) -> Path:
     """Write the samples of a molecule, unless they are there."""
     file = out / f"{name}.extxyz"
     if not file.exists():
-        settings = MOLECULES[name][1]
-        atoms = minimum(name)
-        samples = sample_normal_modes(atoms, hessian_of(atoms, settings), KELVIN, N_SAMPLES, SEED, exclude_soft=True)
-        check_structures(samples, name, qm=settings)
-        ase.io.write(file, samples, format="extxyz")
+        ase.io.write(file, thermal_samples(start_of(name), MOLECULES[name][1], N_SAMPLES), format="extxyz")
     return file
 
 
