@@ -17,8 +17,8 @@ from hamlearn.types import BoolArray, FloatArray, IntArray
 SMALLEST = 1e-11
 """Eigenvalues of a kernel below this fraction of the largest count as zero where there is no regularisation."""
 
-TOGETHER = 1024
-"""Rows that are copied, or taken from an inverse, at once."""
+TOGETHER, MIRRORED = 1024, 256
+"""Rows that are taken from an inverse, and mirrored, at once."""
 
 
 def full_gigabytes(n_rows: int, n_fold: int, error_bars: bool = False) -> float:
@@ -144,8 +144,8 @@ def regularised_in_place(k: FloatArray, variance: FloatArray | float) -> Iterato
 
 def mirror(k: FloatArray) -> None:
     """Make a matrix [n, n] symmetric: what is above the diagonal becomes what is below it."""
-    for start in range(0, len(k), TOGETHER):
-        stop = min(start + TOGETHER, len(k))
+    for start in range(0, len(k), MIRRORED):
+        stop = min(start + MIRRORED, len(k))
         own = np.tril(k[start:stop, start:stop], -1)
         k[start:stop, stop:] = k[stop:, start:stop].T
         k[start:stop, start:stop] = own + own.T + np.diag(k[start:stop, start:stop].diagonal())
