@@ -91,9 +91,9 @@ class ProcessBudget:
 
     @cached_property
     def _folds(self) -> list[dict[Family, int]]:
-        """Numbers of samples of every fold."""
+        """Numbers of samples of every fold; of a single structure all, whose kernel is diagonalised."""
         n = len(self._structures)
-        folds = random_folds(n, number_of_folds(n, self.settings.folds)) if n > 1 else []
+        folds = random_folds(n, number_of_folds(n, self.settings.folds)) if n > 1 else [range(n)]
         return [family_counts([self._structures[k] for k in fold]) for fold in folds]
 
     def _n_held(self, problem: Problem) -> int:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -107,6 +108,8 @@ def kernels(kernel: BondKernel, problems: Sequence[Problem], a: BondBasis, b: Bo
             keys.setdefault(kind, {}).setdefault(key, []).append(index)
     for kind, wanted in keys.items():
         right, n_right, first = *_units(b, kind, 0), 0
+        if b is a:
+            right = replace(right, _points={})  # where nothing else is laid out that would stay
         shift = max(1, n_right // SHIFTS)
         for start, stop, left in _tiles(a, kind, len(right)):
             if b is a and start >= first + shift:
@@ -162,7 +165,7 @@ def _units(basis: BondBasis, kind: Bonds, first: int) -> tuple[BondSet, int]:
     own, is_pair = basis.sets[kind], kind.kind == "pair"
     n = (len(own) if is_pair else basis.counts[kind]) - first
     if first == 0:
-        return own, n  # whose variables are laid out already
+        return own, n
     return (own.select(slice(first, None), np.arange(n)) if is_pair else own.of_samples(first, first + n)), n
 
 
