@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import math
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Self
 
 import numpy as np
@@ -13,11 +12,12 @@ from torch import Tensor
 from hamlearn.config import BondFrameKernel, KernelRidgeSettings, WignerSettings
 from hamlearn.job import Job
 from hamlearn.kernels.bond_kernel import BondBasis, BondKernel
-from hamlearn.learning.active import Active, active_counts, check_active, clipped_active
+from hamlearn.learning.active import check_active, clipped_active
 from hamlearn.learning.bond_answers import BondAnswers
 from hamlearn.learning.bond_learner import BondLearner
 from hamlearn.learning.bond_problems import charges_of, check_reach, problems_of
 from hamlearn.learning.bond_process_active import active_bonds
+from hamlearn.learning.bond_process_budget import ProcessBudget
 from hamlearn.learning.bond_process_fits import (
     Training,
     columns_of,
@@ -32,23 +32,19 @@ from hamlearn.learning.bond_process_rolls import check_rolls
 from hamlearn.learning.bond_ridge import METRIC_ORDER
 from hamlearn.learning.bond_slopes import slopes_of
 from hamlearn.learning.data import Data
-from hamlearn.learning.domain import family_counts
 from hamlearn.learning.fitted import Fitted
-from hamlearn.learning.group_fits import gigabytes, held_fraction, most_columns, n_held_out
+from hamlearn.learning.group_fits import n_held_out
 from hamlearn.learning.groups import Answers, Group, check_held_out, family_name
-from hamlearn.learning.limits import refuse_alone, refuse_beyond
+from hamlearn.learning.limits import refuse_alone
 from hamlearn.learning.ridge import metric_of
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import variance_columns
-from hamlearn.structures.families import Family, numbers_of
+from hamlearn.structures.families import numbers_of
 from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-MOST_ACTIVE = 2000
-"""Active samples of every family of a sparse model, unless settings say otherwise or memory holds fewer."""
 
 MOST_STRUCTURES = 64
 """In a tile."""
@@ -99,22 +95,15 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
             ConfigError: for a single structure where some must be left out, an active set larger than the data, or
                 kernels or covariances of structures left out that need more than ``memory_gb``.
         """
-        s, is_full = self.settings, self._is_full(structures, n_targets)
-        if held_out or s.error_bars or not is_full:
+        s, budget = self.settings, ProcessBudget(self.settings, structures, list(n_targets), held_out)
+        if held_out or s.error_bars or not budget.is_full:
             refuse_alone(len(structures), "error bars and an active set need", ", or drop these settings")
-        s.check_solver("full" if is_full else "sparse")
+        s.check_solver("full" if budget.is_full else "sparse")
         check_active(s.active, structures)
-        counts = family_counts(structures)
-        present = {group: n for group, n in n_targets.items() if group.family in counts}
-        basis = counts if is_full else self._active_counts(structures, present)
-        fraction = 0.0 if is_full else held_fraction(len(structures), s.folds)
-        for problem in problems_of(list(present)):
-            family = problem.groups[0].family
-            n, n_held = (problem.width * k for k in (basis[family], math.ceil(fraction * counts[family])))
-            remedy = "raise memory_gb, or set model.basis: sparse and a smaller model.active"
-            refuse_beyond(s.memory_gb, gigabytes(n, n_held), f"the kernel of {n} rows ({problem.name}) needs", remedy)
+        budget.check()
         if held_out:
-            n_held = len(structures) if is_full else n_held_out(len(structures), s.folds)
+            n_held = len(structures) if budget.is_full else n_held_out(len(structures), s.folds)
+            present = {group: n for group, n in n_targets.items() if group.family in budget.counts}
             check_held_out(numbers_of(structures), present, n_held, s.memory_gb)
 
     def fit(self, structures: Sequence[Atoms], data: Data, job: Job, held_out: bool = False) -> Self:
@@ -124,7 +113,7 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
             ConfigError: if kernels need more than ``memory_gb``, or for too few rolls.
         """
         self.check(structures, data.n_targets, held_out)
-        s, is_full = self.settings, self._is_full(structures, data.n_targets)
+        s, budget = self.settings, ProcessBudget(self.settings, structures, data.groups, held_out)
         kernel = BondKernel(self.given)
         elements = sorted({int(z) for atoms in structures for z in atoms.numbers})
         batches = [Samples.of(structures[a : a + MOST_STRUCTURES]) for a in range(0, len(structures), MOST_STRUCTURES)]
@@ -133,12 +122,12 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
         problems = problems_of(data.groups)
         check_rolls(kernel, training.bonds, problems)
         kernel.basis_ = training.bonds
-        if not is_full:
-            counts = self._active_counts(structures, data.groups)
+        if not budget.is_full:
+            counts = budget.active_counts()
             kernel.basis_ = active_bonds(training, problems, counts, s.active_by)
             sizes = {family_name(f): n for f, n in counts.items()}
             job.say(f"{job.label}, active set: {', '.join(f'{name} {n}' for name, n in sizes.items())}")
-        fit_lot = fit_full_lot if is_full else fit_active_lot
+        fit_lot = fit_full_lot if budget.is_full else fit_active_lot
         fits: dict[int, Fit] = {}
         with job.progress("groups of blocks", len(problems)) as progress:
             for lot in training.lots(problems, LOT_SHARE * s.memory_gb):
@@ -224,27 +213,3 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
                     turn = back(problem, group, own, group.n_rows(atoms.numbers) // group.width).toarray()
                     out[group] = out.get(group, 0.0) + turned_covariance(turn, covariance[own_targets])
         return out
-
-    def _is_full(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int]) -> bool:
-        """Return whether all samples are the basis: where nothing else is said, if memory holds them."""
-        s = self.settings
-        if s.basis is not None:
-            return s.basis == "full"
-        if s.active is not None or s.active_by != "farthest":
-            return False
-        counts = family_counts(structures)
-        problems = problems_of([group for group in n_targets if group.family in counts])
-        largest = max((p.width * counts[p.groups[0].family] for p in problems), default=0)
-        return len(structures) < 2 or gigabytes(largest) <= s.memory_gb
-
-    def _active_counts(self, structures: Sequence[Atoms], groups: Iterable[Group]) -> dict[Family, int]:
-        """Return how many samples are active: as asked for, or as memory holds, at most the usual number of each."""
-        s, counts = self.settings, family_counts(structures)
-        most: Active = s.active
-        if most is None:
-            fraction, most = held_fraction(len(structures), s.folds), MOST_ACTIVE
-            for problem in problems_of([group for group in groups if group.family in counts]):
-                n_held = problem.width * math.ceil(fraction * counts[problem.groups[0].family])
-                most = min(most, most_columns(s.memory_gb, n_held) // problem.width)
-            most = max(most, 1)
-        return active_counts(counts, most)

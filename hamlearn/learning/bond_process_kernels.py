@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import torch
@@ -13,10 +14,17 @@ from hamlearn.kernels.bond_kernel import CONSTANT, BondBasis, BondKernel, BondSe
 from hamlearn.learning.bond_problems import PairProblem, Problem, SiteProblem, turned_back
 from hamlearn.learning.groups import Group
 from hamlearn.o3.monomials import Key
+from hamlearn.regression.full import mirror
 from hamlearn.types import FloatArray, IntArray
 
-ENTRIES = 2**23
-"""Numbers of a kernel of bonds at once, 64 MB."""
+ENTRIES = 2**22
+"""Numbers of a kernel of bonds at once, 32 MB."""
+
+SHIFTS = 16
+"""How often columns below the diagonal are left away; to lay out those that stay takes time as well."""
+
+COPIES = 6
+"""Of these, alive at the peak."""
 
 
 def terms_of(kernel: BondKernel, problem: Problem) -> list[tuple[Bonds, Key]]:
@@ -87,7 +95,8 @@ def _scattered(blocks: FloatArray, sample: IntArray, n: int) -> csr_array:
 def kernels(kernel: BondKernel, problems: Sequence[Problem], a: BondBasis, b: BondBasis) -> list[FloatArray]:
     """Return the kernels of problems of one family [row of a, row of b], rows by unit, then part or component.
 
-    Kernels of bonds are made once for all of the problems, tile by tile.
+    Kernels of bonds are made once for all of the problems, tile by tile; of bonds with themselves (b is a) those above
+    the diagonal.
     """
     out = []
     for problem in problems:
@@ -98,8 +107,13 @@ def kernels(kernel: BondKernel, problems: Sequence[Problem], a: BondBasis, b: Bo
         for kind, key in terms_of(kernel, problem):
             keys.setdefault(kind, {}).setdefault(key, []).append(index)
     for kind, wanted in keys.items():
-        right = b.sets[kind]
+        right, n_right, first = *_units(b, kind, 0), 0
+        if b is a:
+            right = replace(right, _points={})  # where nothing else is laid out that would stay
+        shift = max(1, n_right // SHIFTS)
         for start, stop, left in _tiles(a, kind, len(right)):
+            if b is a and start >= first + shift:
+                right, n_right = _units(b, kind, first := start)
             found = kernel.between(kind, left, right, list(wanted))
             exchanged = kernel.between(kind, left, right, list(wanted), exchanged=True) if kind.is_like else found
             for key, users in wanted.items():
@@ -110,11 +124,13 @@ def kernels(kernel: BondKernel, problems: Sequence[Problem], a: BondBasis, b: Bo
                         k = k + problem.eta * exchanged[key]
                     if has_constant(problem, key):
                         k = k + CONSTANT
-                    m = n_units(kernel, problem, b)
-                    s_a, s_b = spread(problem, key, left, stop - start), spread(problem, key, right, m)
+                    s_a, s_b = spread(problem, key, left, stop - start), spread(problem, key, right, n_right)
                     reduced = s_a @ k.reshape(k.shape[0] * k.shape[1], k.shape[2] * k.shape[3])
                     rows = slice(start * problem.width, stop * problem.width)
-                    out[index][rows] += (s_b @ reduced.T).T
+                    out[index][rows, first * problem.width :] += (s_b @ reduced.T).T
+    if b is a:
+        for k in out:
+            mirror(k.T)
     return out
 
 
@@ -142,6 +158,15 @@ def _tiles(a: BondBasis, kind: Bonds, n_columns: int) -> Iterator[tuple[int, int
     for start in range(0, n, step):
         stop = min(start + step, n)
         yield start, stop, own.of_samples(start, stop)
+
+
+def _units(basis: BondBasis, kind: Bonds, first: int) -> tuple[BondSet, int]:
+    """Return the bonds of all units from one on, counted anew, and the number of these."""
+    own, is_pair = basis.sets[kind], kind.kind == "pair"
+    n = (len(own) if is_pair else basis.counts[kind]) - first
+    if first == 0:
+        return own, n
+    return (own.select(slice(first, None), np.arange(n)) if is_pair else own.of_samples(first, first + n)), n
 
 
 def restricted(basis: BondBasis, kinds: Sequence[Bonds], units: IntArray) -> BondBasis:

@@ -17,7 +17,7 @@ from hamlearn.learning.limits import refuse_beyond
 from hamlearn.learning.tiles import KernelTiles, as_matrix, self_kernels
 from hamlearn.regression.fit import Fit, fit_kernel, reaches
 from hamlearn.regression.folds import rows_of
-from hamlearn.regression.full import FullProblem
+from hamlearn.regression.full import FullProblem, full_gigabytes
 from hamlearn.regression.sparse import SparseProblem
 from hamlearn.structures.families import Family
 from hamlearn.types import IntArray
@@ -43,18 +43,33 @@ def most_columns(memory_gb: float, n_held: int = 0) -> int:
 
 
 def check_memory(
-    groups: Iterable[Group], basis: Mapping[Family, int], memory_gb: float, held: Mapping[Family, int] | None = None
+    groups: Iterable[Group],
+    basis: Mapping[Family, int],
+    memory_gb: float,
+    held: Mapping[Family, int] | None = None,
+    n_folds: int = 1,
 ) -> None:
-    """Refuse groups whose fit does not fit into memory, given the numbers of samples in the basis and kept apart.
+    """Refuse groups whose fit does not fit into memory.
+
+    Args:
+        groups: of blocks.
+        basis: numbers of samples in the basis.
+        memory_gb: what there is.
+        held: numbers of samples kept apart; None: all are the basis, whose fit holds one kernel and blocks of a fold.
+        n_folds: that all samples are dealt out to.
 
     Raises:
         ConfigError: naming the first such group.
     """
     for group in groups:
-        n, n_held = (group.width * counts[group.family] for counts in (basis, held or dict.fromkeys(basis, 0)))
+        n = group.width * basis[group.family]
+        if held is None:
+            needed = full_gigabytes(n, math.ceil(n / n_folds), error_bars=True)
+        else:
+            needed = gigabytes(n, group.width * held[group.family])
         what = f"the kernel of {n} rows ({group.name}, L = {group.L}) needs"
         remedy = "raise memory_gb, or set model.basis: sparse and a smaller model.active"
-        refuse_beyond(memory_gb, gigabytes(n, n_held), what, remedy)
+        refuse_beyond(memory_gb, needed, what, remedy)
 
 
 def held_fraction(n_structures: int, n_folds: int) -> float:

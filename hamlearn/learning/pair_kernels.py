@@ -19,7 +19,7 @@ from hamlearn.kernels.block_kernel import check_mixtures
 from hamlearn.kernels.block_tiles import reaches
 from hamlearn.learning.active import active_counts, check_active, choose_active
 from hamlearn.learning.choice import choose, evenly_spaced, grid_of
-from hamlearn.learning.data import FEWEST_FOLDS, Data
+from hamlearn.learning.data import FEWEST_FOLDS, Data, number_of_folds
 from hamlearn.learning.domain import family_counts, warn_of_far_pairs
 from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
 from hamlearn.learning.group_fits import (
@@ -104,7 +104,7 @@ class PairKernelLearner(KernelLearner[WignerSettings]):
         counts = family_counts(structures)
         present = {group: n for group, n in n_targets.items() if group.family in counts}
         if is_full:
-            check_memory(present, counts, s.memory_gb)
+            check_memory(present, counts, s.memory_gb, n_folds=number_of_folds(len(structures), s.folds))
         else:
             fraction = held_fraction(len(structures), s.folds)
             held = {family: math.ceil(fraction * n) for family, n in counts.items()}

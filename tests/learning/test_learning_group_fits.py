@@ -20,6 +20,7 @@ from hamlearn.learning.group_fits import (
     owners_in_reach,
 )
 from hamlearn.learning.groups import Group
+from hamlearn.regression.full import full_gigabytes
 from hamlearn.structures.families import Family
 
 HO = Family("cross", 1, 8)
@@ -67,3 +68,7 @@ def test_groups_need_memory_for_their_basis_and_what_is_left_out():
     with pytest.raises(ConfigError, match=r"the kernel of 300 rows \(H-O, L = 1\) needs .* model.basis: sparse"):
         check_memory([small, group], {HO: 100}, 0.99 * needed, {HO: 20})
     check_memory([small], {HO: 100}, 0.99 * needed, {HO: 20})
+    needed = full_gigabytes(300, 38, error_bars=True)
+    check_memory([small, group], {HO: 100}, 1.01 * needed, n_folds=8)
+    with pytest.raises(ConfigError, match=r"the kernel of 300 rows"):
+        check_memory([small, group], {HO: 100}, 0.99 * needed, n_folds=8)

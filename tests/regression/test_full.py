@@ -1,13 +1,16 @@
 """Kernel regression with all data as basis, against fits that are made again without every fold."""
 
+import tracemalloc
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from scipy.linalg import LinAlgError
 
+from hamlearn.regression import full
 from hamlearn.regression.folds import fold_indices, random_folds
-from hamlearn.regression.full import RegularisedKernel
+from hamlearn.regression.full import FullProblem, RegularisedKernel, full_gigabytes, mirror, regularised_in_place
 from hamlearn.testing import TOLERANCE
 
 EXACT = TOLERANCE["float64"]["exact"]
@@ -152,3 +155,50 @@ def test_a_singular_kernel_is_refused():
     for kernel, variance in ((x @ x.T, 0.0), (1e18 * x @ x.T, 1.0), (-x @ x.T, 0.1)):
         with pytest.raises(LinAlgError, match="singular to rounding"):
             RegularisedKernel(kernel, variance)
+
+
+def test_factors_lie_in_the_memory_of_the_kernel(monkeypatch):
+    """Which is the kernel again afterwards, also of one that is refused; in blocks of rows as in one."""
+    rng = np.random.default_rng(8)
+    x, y, folds = rng.normal(size=(50, 3)), rng.normal(size=(50, 2)), random_folds(50, 4)
+    k = gaussian(x, x, 1.0)
+    apart = RegularisedKernel(k, 0.2)
+    expected = apart.weights(y), left_out(k, y, folds, np.full(50, 0.2))
+    monkeypatch.setattr(full, "TOGETHER", 7)
+    monkeypatch.setattr(full, "MIRRORED", 9)
+    before = k.copy()
+    with regularised_in_place(k, 0.2) as kernel:
+        found = kernel.weights(y), kernel.residuals(y, folds)
+        again = kernel.weights(y)  # from the inverse now
+        assert np.abs(k - before).max() > 1e-3
+    np.testing.assert_array_equal(k, before)
+    for a, b in zip(found, expected, strict=True):
+        np.testing.assert_allclose(a, b, atol=100 * EXACT)
+    np.testing.assert_allclose(again, expected[0], atol=100 * EXACT)
+    with pytest.raises(LinAlgError, match="singular"), regularised_in_place(before, -5.0):
+        pass
+    np.testing.assert_array_equal(before, k)
+
+
+def test_a_mirrored_matrix_is_its_lower_half(monkeypatch):
+    """And of the transposed view its upper one."""
+    monkeypatch.setattr(full, "MIRRORED", 4)
+    k = np.random.default_rng(9).normal(size=(11, 11))
+    lower, upper = k.copy(), k.copy()
+    mirror(lower)
+    mirror(upper.T)
+    np.testing.assert_array_equal(lower, np.tril(k) + np.tril(k, -1).T)
+    np.testing.assert_array_equal(upper, np.triu(k) + np.triu(k, 1).T)
+
+
+def test_a_fit_takes_the_memory_that_is_said():
+    """Of the kernel once, not several times."""
+    rng = np.random.default_rng(10)
+    x, y, folds = rng.normal(size=(1200, 5)), rng.normal(size=(1200, 3)), random_folds(1200, 8)
+    k = gaussian(x, x, 1.0)
+    tracemalloc.start()
+    FullProblem(k, y, folds).left_out(1e-3)
+    taken = k.nbytes + tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    said = 1e9 * full_gigabytes(1200, 150)
+    assert k.nbytes < taken < said < 1.5 * k.nbytes
