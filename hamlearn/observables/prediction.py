@@ -63,8 +63,8 @@ class Prediction(ByValue, Shown):
         size = {"formula": formula(self.numbers), "n_orbitals": len(self.hamiltonian), "n_occupied": self.n_occupied}
         try:
             levels = {
-                "homo_ev": with_error(self.homo_ev, self._level_std_ev(self.n_occupied - 1)),
-                "lumo_ev": with_error(self.lumo_ev, self._level_std_ev(self.n_occupied)),
+                "homo_ev": with_error(self.homo_ev, self.homo_std_ev),
+                "lumo_ev": with_error(self.lumo_ev, self.lumo_std_ev),
                 "gap_ev": with_error(self.gap_ev, self.gap_std_ev),
             }
         except DomainError:
@@ -122,6 +122,16 @@ class Prediction(ByValue, Shown):
     def gap_ev(self) -> float:
         """HOMO-LUMO gap, eV; nan if either level is missing."""
         return self.lumo_ev - self.homo_ev
+
+    @property
+    def homo_std_ev(self) -> float:
+        """Standard deviation of the highest occupied level, eV; nan without error bars or level."""
+        return self._level_std_ev(self.n_occupied - 1)
+
+    @property
+    def lumo_std_ev(self) -> float:
+        """Standard deviation of the lowest virtual level, eV; nan without error bars or level."""
+        return self._level_std_ev(self.n_occupied)
 
     @property
     def has_error_bars(self) -> bool:

@@ -142,6 +142,16 @@ class SpinPrediction(ByValue, Shown):
         return self.lumo_ev - self.homo_ev
 
     @property
+    def homo_std_ev(self) -> float:
+        """Standard deviation of the highest occupied level, eV; nan without error bars or level."""
+        return next((p.homo_std_ev for p in self.spins if p.homo_ev == self.homo_ev), float("nan"))
+
+    @property
+    def lumo_std_ev(self) -> float:
+        """Standard deviation of the lowest virtual level, eV; nan without error bars or level."""
+        return next((p.lumo_std_ev for p in self.spins if p.lumo_ev == self.lumo_ev), float("nan"))
+
+    @property
     def has_error_bars(self) -> bool:
         """Whether levels and gap have error bars."""
         return self.alpha.has_error_bars
