@@ -68,7 +68,7 @@ def predict(
     """Predict Hamiltonians, levels and gaps, or a property, of new molecules."""
     from hamlearn import workflow
 
-    predictions = workflow.predict(model, structures, out, executor)
+    predictions = workflow.predict(model, structures, out, executor, lambda line: typer.echo(line, err=True))
     file, properties = out / "predictions.extxyz", out / "properties.npz"
     if properties.exists():
         from hamlearn.artifacts import load_arrays

@@ -61,7 +61,7 @@ def evaluate(
     source = str(structures) if isinstance(structures, str | Path) else "the structures to evaluate"
     structures = as_structures(structures)
     check_structures(structures, source, closed_shell=not model.target.is_property, qm=model.qm)
-    job = Job(echo=echo, executor=executor)
+    job = Job(echo, executor, label="prediction")
     if isinstance(model, PropertyModel):
         return _evaluate_property(model, Path(model_folder), structures, out, job)
     assert isinstance(model, HamiltonianModel)

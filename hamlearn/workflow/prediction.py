@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 from hamlearn.errors import check_type
 from hamlearn.job import Job
+from hamlearn.types import Echo
 from hamlearn.workflow.new_folders import UNFINISHED, new_folder, refuse_used
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
 
 
 def predict(
-    model_folder: str | Path, structures: Structures, out: str | Path, executor: str = "serial"
+    model_folder: str | Path, structures: Structures, out: str | Path, executor: str = "serial", echo: Echo = None
 ) -> list[AnyPrediction] | list[PropertyPrediction]:
     """Predict molecules with a saved model; write predictions.extxyz and hamiltonians.h5.
 
@@ -30,6 +31,7 @@ def predict(
         structures: any file ASE reads, or molecules themselves, Å.
         out: folder for the predictions; one that is not empty is refused.
         executor: where kernels, and overlaps and guess matrices if the target needs them, are computed.
+        echo: receives progress lines; None for silence.
 
     Returns:
         One prediction per structure, in order; error bars are those of levels and gap, without their covariance.
@@ -51,7 +53,7 @@ def predict(
     from hamlearn.workflow.prediction_files import Predicted, write_predictions, write_properties
 
     structures = as_structures(structures)
-    predictions = model.predict_all(structures, Job(executor=executor))
+    predictions = model.predict_all(structures, Job(echo, executor, label="prediction"))
     with new_folder(out, UNFINISHED):
         predicted = Predicted(structures, predictions, Path(model_folder))
         if isinstance(model, PropertyModel):

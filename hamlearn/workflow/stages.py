@@ -166,7 +166,8 @@ class Run(RunFolder["HamiltonianModel"]):
                 write_diagnostics(diagnostics, built, self.used[finished])
         else:
             built = []
-            with self._timed("targets"), self.job.progress("targets", len(finished)) as progress:
+            costs = [len(self.structures[k]) ** 3 for k in finished]
+            with self._timed("targets"), self.job.progress("targets", costs) as progress:
                 for k in finished:
                     built.append(build_target(self.campaign.load(int(k)), self.target))
                     progress.advance()
