@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Sequence
 from concurrent.futures import Executor
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, replace
@@ -48,9 +49,14 @@ class Job:
         if self.echo is not None:
             self.echo(line)
 
-    def progress(self, what: str, total: int) -> Progress:
-        """Return a counter of finished items that says how long the rest will take, to be entered with ``with``."""
-        return Progress(f"{self.label}, {what}" if self.label else what, total, self.echo)
+    def progress(self, what: str, items: int | Sequence[float]) -> Progress:
+        """Return a counter of finished items that says how long the rest will take, to be entered with ``with``.
+
+        Args:
+            what: the items.
+            items: the cost of each, or their number where they cost the same.
+        """
+        return Progress(f"{self.label}, {what}" if self.label else what, items, self.echo)
 
     def open_executor(self, threads: int = 1) -> AbstractContextManager[Executor]:
         """Return a context manager that gives the executor.

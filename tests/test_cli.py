@@ -14,14 +14,17 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from typer.testing import CliRunner, Result
 
 import hamlearn
 from hamlearn import cli
+from hamlearn.angular.ao_order import Orbitals
 from hamlearn.cli.shell import COMPILED
 from hamlearn.config import json_schema, load_config
 from hamlearn.errors import DomainError, HamlearnWarning, SCFError
+from hamlearn.observables import Prediction
 
 pytestmark = pytest.mark.usefixtures("own_learners")
 
@@ -77,6 +80,12 @@ def file(tmp_path: Path) -> Path:
 
 def call(*arguments: object) -> Result:
     return CliRunner().invoke(cli.app, [str(argument) for argument in arguments])
+
+
+def helium(**options: Any) -> Prediction:
+    """Levels of -1 and 0.5 Hartree."""
+    orbitals = Orbitals({2: ((1, 0), (2, 0))}, {2: (0, 1)})
+    return Prediction(np.array([2]), np.diag([-1.0, 0.5]), None, 1, orbitals, **options)
 
 
 def words(text: str) -> list[list[str]]:
@@ -140,10 +149,24 @@ def test_stages_stop_where_they_should(calls: dict[str, Any], file: Path) -> Non
 
 
 def test_predict_says_where_the_predictions_are(calls: dict[str, Any]) -> None:
-    calls["outcome"] = [None, None, None]
+    calls["outcome"] = [helium() for _ in range(3)]
     result = call("predict", "OUT/model", "new.xyz", "-o", "PRED")
     assert calls["predict"][0][:3] == (Path("OUT/model"), Path("new.xyz"), Path("PRED"))
     assert "3 predictions: PRED/predictions.extxyz, PRED/hamiltonians.h5" in result.stdout
+    assert words(result.stdout)[:2] == [
+        ["index", "formula", "HOMO", "/", "eV", "LUMO", "/", "eV", "gap", "/", "eV"],
+        ["0", "He", "-27.211", "13.606", "40.817"],
+    ]
+
+
+def test_predictions_of_many_molecules_are_cut_short_and_flags_are_shown(calls: dict[str, Any]) -> None:
+    stds = (np.array([0.125, 0.25]), 0.375)
+    calls["outcome"] = [helium(stds_ev=stds, flags=("stretched",) * (k in (1, 23))) for k in range(25)]
+    rows = call("predict", "OUT/model", "new.xyz", "-o", "PRED").stdout.splitlines()
+    assert rows[1].split() == ["0", "He", "-27.211", "+-", "0.125", "13.606", "+-", "0.250", "40.817", "+-", "0.375"]
+    assert rows[2].split()[-2:] == ["0.375", "stretched"]
+    assert rows[20].split()[0] == "19"
+    assert rows[21] == "... 5 more, 1 of them flagged: see PRED/predictions.extxyz"
 
 
 def test_evaluate_a_run_reads_what_it_holds(calls: dict[str, Any], file: Path) -> None:

@@ -3,12 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hamlearn.display import counted
+from hamlearn.display import counted, with_error
 from hamlearn.errors import SCFError
+
+if TYPE_CHECKING:
+    from hamlearn.observables import AnyPrediction
+    from hamlearn.observables.properties import PropertyPrediction
+
+MOST_PREDICTIONS = 20
+"""Rows of a table of predictions; longer ones are in the files."""
 
 
 def list_failures(failures: Mapping[Any, str]) -> None:
@@ -29,6 +37,50 @@ def print_errors(metrics: Mapping[str, Any]) -> None:
         plain = [[cell.replace("\u202f", "") for cell in row] for row in rows]  # terminals show no thin spaces
         print_table([headline_columns(metrics), *plain])
         typer.echo()
+
+
+def print_predictions(predictions: Sequence[AnyPrediction], file: Path) -> None:
+    """Print frontier levels and gaps of the first molecules, with error bars and flags where there are any.
+
+    Args:
+        predictions: of molecules as they come in their file.
+        file: holds all of them.
+    """
+    from hamlearn.qm.molecule import formula
+
+    def cells(index: int, p: AnyPrediction) -> list[str]:
+        levels = ((p.homo_ev, p.homo_std_ev), (p.lumo_ev, p.lumo_std_ev), (p.gap_ev, p.gap_std_ev))
+        return [str(index), formula(p.numbers), *(with_error(*level, 3) for level in levels), "; ".join(p.flags)]
+
+    flagged = {k for k, p in enumerate(predictions) if p.flags}
+    rows = [cells(k, p) for k, p in enumerate(predictions[:MOST_PREDICTIONS])]
+    table = [["index", "formula", "HOMO / eV", "LUMO / eV", "gap / eV", "flags"], *rows]
+    print_table(table if flagged else [row[:-1] for row in table])
+    _print_rest(len(predictions), file, sum(k >= len(rows) for k in flagged))
+
+
+def print_properties(predictions: Sequence[PropertyPrediction], file: Path, name: str) -> None:
+    """Print values of the first structures, with error bars where there are any.
+
+    Args:
+        predictions: of structures as they come in their file.
+        file: holds all of them.
+        name: of the property, with its unit.
+    """
+    import numpy as np
+
+    rows: list[tuple[object, ...]] = []
+    for k, p in enumerate(predictions[:MOST_PREDICTIONS]):
+        value = ", ".join(f"{x:.6g}" for x in np.ravel(p.value))
+        rows.append((k, value, "-" if p.std is None else f"{p.std:.2g}"))
+    print_table([("index", name, "std"), *rows])
+    _print_rest(len(predictions), file)
+
+
+def _print_rest(n: int, file: Path, n_flagged: int = 0) -> None:
+    if n > MOST_PREDICTIONS:
+        flagged = f", {n_flagged} of them flagged" if n_flagged else ""
+        typer.echo(f"... {n - MOST_PREDICTIONS} more{flagged}: see {file}")
 
 
 def print_table(rows: Iterable[Sequence[object]], err: bool = False) -> None:

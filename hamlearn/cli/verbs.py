@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hamlearn.cli.printing import list_failures, print_errors, print_table
+from hamlearn.cli.printing import list_failures, print_errors, print_predictions, print_properties, print_table
 from hamlearn.cli.shell import app
 from hamlearn.display import counted
 from hamlearn.errors import ArtifactError, ConfigError
@@ -68,9 +68,17 @@ def predict(
     """Predict Hamiltonians, levels and gaps, or a property, of new molecules."""
     from hamlearn import workflow
 
-    count = counted(len(workflow.predict(model, structures, out, executor)), "prediction")
-    written = "properties.npz" if (out / "properties.npz").exists() else "hamiltonians.h5"
-    typer.echo(f"{count}: {out / 'predictions.extxyz'}, {out / written}")
+    predictions = workflow.predict(model, structures, out, executor, lambda line: typer.echo(line, err=True))
+    file, properties = out / "predictions.extxyz", out / "properties.npz"
+    if properties.exists():
+        from hamlearn.artifacts import load_arrays
+
+        about = load_arrays(properties, "predict again", ("key", "unit"))
+        print_properties(predictions, file, f"{about['key']} / {about['unit']}".removesuffix(" / "))  # type: ignore[arg-type]
+    else:
+        print_predictions(predictions, file)  # type: ignore[arg-type]
+    written = properties if properties.exists() else out / "hamiltonians.h5"
+    typer.echo(f"{counted(len(predictions), 'prediction')}: {file}, {written}")
 
 
 @app.command(epilog="Example: hamlearn select runs/water/model pool.xyz -n 20 -o next")

@@ -117,12 +117,12 @@ def _farthest_of(
     missing = [f for f in tasks if f not in files or not files[f].exists()]
     for family in tasks.keys() - missing:
         yield family, load_arrays(files[family], f"delete {files[family]} and run again", ["rows"])["rows"]
-    with job.called("").progress("active set, families", len(missing)) as progress:
+    with job.called("").progress("active set, families", [tasks[f][1].count(f) ** 2 for f in missing]) as progress:
         for index, rows in results(job.executor, _farthest, [tasks[f] for f in missing]):
             if files:
                 save_kernels(files[missing[index]], {"rows": rows})
             yield missing[index], rows
-            progress.advance()
+            progress.advance(items=[index])
 
 
 def _farthest(kernel: BlockKernel, candidates: Centres, family: Family, k: int) -> IntArray:

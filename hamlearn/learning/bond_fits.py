@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING
 
 import numpy as np
@@ -20,6 +21,7 @@ from hamlearn.learning.data import Data
 from hamlearn.learning.fitted import Fitted
 from hamlearn.learning.groups import VANISHING, Answers, Group, HeldOut, in_lots
 from hamlearn.learning.left_out import predictable
+from hamlearn.learning.limits import costs_of_steps
 from hamlearn.progress import Progress
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import Posterior
@@ -71,9 +73,10 @@ class BondFits:
             fit_gigabytes(p.n_features(self._frame), self._n_rows(p), self._parts, self._error_bars) for p in problems
         ]
         lots = list(in_lots(sizes, LOT_SHARE * self._budget.settings.memory_gb))
-        steps = len(lots) * (1 + bool(self._tests)) * len(self._structures)
+        counts = [(problem.n_features(self._frame), self._n_rows(problem)) for problem in problems]
+        steps = [costs_of_steps(counts[a:b], len(self._structures), len(self._tests)) for a, b in lots]
         fits = []
-        with job.progress("structures", steps) as progress:
+        with job.progress("steps", [*chain(*steps)]) as progress:
             for start, stop in lots:
                 fits += self._fit_lot(problems[start:stop], sum(sizes[start:stop]), progress)
         self._warn_of_unreached()
@@ -107,6 +110,7 @@ class BondFits:
             fits[problem] = ridge.fit(self._error_bars)
             if self._tests:
                 ridges[problem] = ridge
+            progress.advance()
         self.seconds += time.perf_counter() - clock
         self._unreached += [problem for problem in lot if self._misses(problem, fits[problem])]
         for left_out in range(len(self._tests)):
@@ -117,7 +121,7 @@ class BondFits:
             }
             self.seconds += time.perf_counter() - clock
             self._predict_left_out(left_out, others, reserved)
-            progress.advance(count=int((self._part_of % self._parts.held_out == left_out).sum()))
+            progress.advance()
         return [
             Fitted(
                 fit.weights,

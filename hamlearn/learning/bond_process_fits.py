@@ -74,6 +74,11 @@ class Training:
             for start, stop in in_lots(sizes, gigabytes):
                 yield own[start:stop]
 
+    def costs(self, problems: Sequence[Problem], is_full: bool) -> list[float]:
+        """Return what the fit of each costs: by its rows, all of which are in a full basis."""
+        n_rows = [float(problem.width * len(self.owner(problem))) for problem in problems]
+        return [n ** (3 if is_full else 1) for n in n_rows]
+
     @cached_property
     def held(self) -> IntArray:
         """Return structures a sparse model leaves out at first, ascending; every family has samples there."""

@@ -57,7 +57,7 @@ def slopes_of(structures: Sequence[Atoms], data: Data, settings: BondDensity, jo
         return None
 
     def found(variables: BondVariables[Any]) -> dict[Bonds, list[Tensor]]:
-        return _slopes(variables, [structures[k] for k in chosen], data.part(chosen))
+        return _slopes(variables, [structures[k] for k in chosen], data.part(chosen), job)
 
     return found
 
@@ -75,19 +75,28 @@ def _chosen(structures: Sequence[Atoms], order: IntArray) -> IntArray:
     return np.sort(np.array(taken, dtype=np.int64))
 
 
-def _slopes(variables: BondVariables[Any], structures: Sequence[Atoms], data: Data) -> dict[Bonds, list[Tensor]]:
+def _slopes(
+    variables: BondVariables[Any], structures: Sequence[Atoms], data: Data, job: Job
+) -> dict[Bonds, list[Tensor]]:
     kernel = _kernel_of(variables)
     batches = [Samples.of(structures)]
     kernel.basis_ = kernel.seen(batches)
     training = Training(kernel, kernel.basis_, data, KernelRidgeSettings(kernel=kernel.settings), False)
     problems = [problem for problem in problems_of(data.groups) if problem.kinds(kernel)]
     weights: dict[int, FloatArray] = {}
-    for lot in training.lots(problems, TOGETHER_GB):
-        for index, fit in zip(lot, fit_full_lot(training, [problems[k] for k in lot]), strict=True):
-            weights[index] = folded(kernel, problems[index], fit.weights)
+    with job.progress("slopes, fits", training.costs(problems, is_full=True)) as progress:
+        for lot in training.lots(problems, TOGETHER_GB):
+            for index, fit in zip(lot, fit_full_lot(training, [problems[k] for k in lot]), strict=True):
+                weights[index] = folded(kernel, problems[index], fit.weights)
+            progress.advance(items=lot)
     nothing = {group: np.zeros(n) for group, n in data.n_targets.items()}
     sums = BondAnswers(kernel, problems, [weights[k] for k in range(len(problems))], nothing).sums()
-    return {kind: _slopes_of_kind(kernel, kind, own) for kind, own in sums.items()}
+    out = {}
+    with job.progress("slopes, kinds of bonds", [len(kernel.basis_.sets[kind].sample) for kind in sums]) as progress:
+        for kind, own in sums.items():
+            out[kind] = _slopes_of_kind(kernel, kind, own)
+            progress.advance()
+    return out
 
 
 def _kernel_of(variables: BondVariables[Any]) -> BondKernel:

@@ -122,11 +122,13 @@ def fit_groups(
         variance: also find what error bars need.
         job: where tiles of kernels are computed.
     """
-    with job.progress("structures", data.n_structures) as progress:
+    with job.progress("structures", tiles.costs.tolist()) as progress:
         for start, stop in tiles.compute(job.executor):
-            progress.advance(count=stop - start)
+            progress.advance(items=range(start, stop))
     fits = {}
-    with job.progress("groups of blocks", len(data.groups)) as progress:
+    columns = {g: len(data.values[g]) if active is None else g.width * len(active[g.family]) for g in data.groups}
+    costs = [float(len(data.values[group])) * n**2 for group, n in columns.items()]  # of factors
+    with job.progress("groups of blocks", costs) as progress:
         for group, fit in fits_of_groups(tiles, active, data, settings, variance):
             fits[group] = fit
             progress.advance()

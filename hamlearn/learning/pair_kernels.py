@@ -187,17 +187,20 @@ class PairKernelLearner(KernelLearner[WignerSettings]):
         fits = {group: fit for group, fit in self.fits_.items() if group.family in present}
         wanted, centres = wanted_of(fits), self.kernel_.centres(structures)
         tiles = KernelTiles(self.kernel_, centres, self.active_, wanted, job.scratch)
-        for start, stop, kernels in tiles.tiles(job.executor):
-            own = self_kernels(self.kernel_, centres, range(start, stop), wanted) if covariance else []
-            for group, fit in fits.items():
-                name = group.family, group.irrep
-                k = as_matrix(kernels.pop(name))
-                covariances = []
-                if covariance and fit.posterior:
-                    sizes, priors = [group.n_rows(z) for z in numbers[start:stop]], [as_matrix(x[name]) for x in own]
-                    columns = variance_columns(k.shape[1], group.width)
-                    covariances = fit.posterior.covariances(k[:, columns], sizes, priors)
-                answers.add(group, k @ fit.weights + fit.offsets, covariances, start)
+        with job.progress("structures", tiles.costs.tolist()) as progress:
+            for start, stop, kernels in tiles.tiles(job.executor):
+                own = self_kernels(self.kernel_, centres, range(start, stop), wanted) if covariance else []
+                for group, fit in fits.items():
+                    name = group.family, group.irrep
+                    k = as_matrix(kernels.pop(name))
+                    covariances = []
+                    if covariance and fit.posterior:
+                        sizes = [group.n_rows(z) for z in numbers[start:stop]]
+                        priors = [as_matrix(x[name]) for x in own]
+                        columns = variance_columns(k.shape[1], group.width)
+                        covariances = fit.posterior.covariances(k[:, columns], sizes, priors)
+                    answers.add(group, k @ fit.weights + fit.offsets, covariances, start)
+                progress.advance(items=range(start, stop))
         return answers
 
     def _chosen(self, structures: Sequence[Atoms], data: Data, job: Job) -> WignerSettings:

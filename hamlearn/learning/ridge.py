@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 import warnings
 from collections.abc import Mapping, Sequence
+from itertools import chain
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -21,6 +22,7 @@ from hamlearn.learning.feature_rows import FeatureRows
 from hamlearn.learning.fitted import Fitted, fitted_tensors, read_fitted
 from hamlearn.learning.groups import VANISHING, Answers, Group, HeldOut, in_lots
 from hamlearn.learning.left_out import FEWEST_PARTS, MOST_HELD_OUT, check_left_out, predictable
+from hamlearn.learning.limits import costs_of_steps
 from hamlearn.learning.protocols import Learner
 from hamlearn.learning.ridge_budget import GRAPH, RidgeBudget, factor_gigabytes
 from hamlearn.progress import Progress
@@ -115,7 +117,9 @@ class RidgeLearner(Learner[RidgeSettings]):
         tests = [predictable(structures, part, data.order) for part in parts] if held_out else []
         answers = [Answers(len(test)) for test in tests]
         lots = list(self._budget.lots(data, n_parts, held_out))
-        with job.progress("structures", sum(1 + held_out for _ in lots) * n) as progress:
+        counts = {group: (self._budget.n_kept(group), len(data.values[group])) for group in data.groups}
+        steps = [costs_of_steps([counts[group] for group in lot], n, len(tests)) for lot in lots]
+        with job.progress("steps", [*chain(*steps)]) as progress:
             for lot in lots:
                 self._fit_lot(lot, structures, data, parts, n_folds, list(zip(tests, answers, strict=True)), progress)
         self.held_out_ = [HeldOut(test, answer) for test, answer in zip(tests, answers, strict=True)]
@@ -234,7 +238,10 @@ class RidgeLearner(Learner[RidgeSettings]):
                     if own.any():
                         problem.add(self._timed(rows, group), y[group][own], part)
                 progress.advance(count=stop - start)
-        found = {group: fit_ridge(problem, n_folds) for group, problem in problems.items()}
+        found = {}
+        for group, problem in problems.items():
+            found[group] = fit_ridge(problem, n_folds)
+            progress.advance()
         for group, fit in found.items():
             if not len(fit.weights) and float((y[group] ** 2).mean()) > VANISHING:
                 _warn_of_unreached(group)
@@ -251,7 +258,7 @@ class RidgeLearner(Learner[RidgeSettings]):
                 rows = self._rows(chosen[start:stop])
                 for group, (weights, posterior) in others.items():
                     self._answer(answer, rows, group, weights, posterior, start)
-            progress.advance(count=len(parts[part]))
+            progress.advance()
 
     def _choose_columns(self, lot: Sequence[Group], structures: Sequence[Atoms]) -> None:
         """Choose the features of each group that are kept, from evenly spaced structures."""

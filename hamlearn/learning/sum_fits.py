@@ -267,7 +267,7 @@ def _add_rows(problem: SparseProblem, basis: Basis, task: SumTask, mixture: Floa
     structures, data, m = task.structures, task.data, task.group.width
     first_atom = np.cumsum([0, *(len(atoms) for atoms in structures)])
     settings, n_basis = basis.kernel.settings, m * len(basis.environments)
-    with job.progress(f"{len(basis.environments)} active environments", len(structures)) as progress:
+    with job.progress(f"{len(basis.environments)} active environments", list(map(len, structures))) as progress:
         for fold, members in enumerate(task.folds()):
             start, own = int(members[0]), structures[members[0] : members[-1] + 1]
             for tile in structure_tiles(own, settings, task.settings.memory_gb, n_basis):

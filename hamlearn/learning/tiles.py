@@ -104,6 +104,15 @@ class KernelTiles:
         return out
 
     @property
+    def costs(self) -> FloatArray:
+        """Return how many kernels of two samples belong to each structure [structure]."""
+        costs = np.zeros(self.rows.n_structures)
+        for family in self.wanted:
+            counts = np.bincount(self.rows.owners(family), minlength=len(costs))
+            costs += counts * (np.cumsum(counts[::-1])[::-1] if self.is_symmetric else self.basis.count(family))
+        return costs
+
+    @property
     def n_entries(self) -> int:
         """How many numbers all kernels are, were they not symmetric."""
         return sum(

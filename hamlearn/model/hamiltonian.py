@@ -281,5 +281,10 @@ class HamiltonianModel(Model):
             return [(None, None)] * len(structures)
         side = partial(predict_side, qm=self.qm.model_copy(update=asdict(self.task_.electrons)), target=self.target)
         positions_bohr = (atoms.positions / BOHR_ANGSTROM for atoms in structures)
-        with job.open_executor() as pool:
-            return list(pool.map(side, numbers_of(structures), positions_bohr, chunksize=8))
+        costs = [len(atoms) ** 3 for atoms in structures]
+        out = []
+        with job.open_executor() as pool, job.progress("overlaps and guesses", costs) as progress:
+            for found in pool.map(side, numbers_of(structures), positions_bohr, chunksize=8):
+                out.append(found)
+                progress.advance()
+        return out

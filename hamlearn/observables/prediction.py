@@ -32,6 +32,8 @@ class Prediction(ByValue, Shown):
         calibration: factors of the standard deviations of levels and of the gap, found on structures that were left
             out of training.
         stds_ev: standard deviations of levels [level] and gap, eV, where the covariance is not kept.
+        flags: why the molecule lies outside what the model was trained for, in words; empty if it does not, or if
+            that is not known.
 
     Rotation or permutation of the molecule turns ``hamiltonian`` and ``metric`` into T A T^T and ``orbitals``
     into T C, up to signs and rotations among degenerate levels; levels and their standard deviations are invariant.
@@ -45,6 +47,7 @@ class Prediction(ByValue, Shown):
     covariance: BlockCovariance | None = None
     calibration: tuple[float, float] = (1.0, 1.0)
     stds_ev: tuple[FloatArray, float] | None = None
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n_ao = self.basis.n_ao(self.numbers)
@@ -60,8 +63,8 @@ class Prediction(ByValue, Shown):
         size = {"formula": formula(self.numbers), "n_orbitals": len(self.hamiltonian), "n_occupied": self.n_occupied}
         try:
             levels = {
-                "homo_ev": with_error(self.homo_ev, self._level_std_ev(self.n_occupied - 1)),
-                "lumo_ev": with_error(self.lumo_ev, self._level_std_ev(self.n_occupied)),
+                "homo_ev": with_error(self.homo_ev, self.homo_std_ev),
+                "lumo_ev": with_error(self.lumo_ev, self.lumo_std_ev),
                 "gap_ev": with_error(self.gap_ev, self.gap_std_ev),
             }
         except DomainError:
@@ -119,6 +122,16 @@ class Prediction(ByValue, Shown):
     def gap_ev(self) -> float:
         """HOMO-LUMO gap, eV; nan if either level is missing."""
         return self.lumo_ev - self.homo_ev
+
+    @property
+    def homo_std_ev(self) -> float:
+        """Standard deviation of the highest occupied level, eV; nan without error bars or level."""
+        return self._level_std_ev(self.n_occupied - 1)
+
+    @property
+    def lumo_std_ev(self) -> float:
+        """Standard deviation of the lowest virtual level, eV; nan without error bars or level."""
+        return self._level_std_ev(self.n_occupied)
 
     @property
     def has_error_bars(self) -> bool:

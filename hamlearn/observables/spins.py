@@ -32,6 +32,7 @@ class SpinPrediction(ByValue, Shown):
         beta: that of spin beta.
         covariances: of the blocks of mean and half difference, from which the error bar of the gap follows.
         stored_gap_std_ev: that error bar, eV, where the covariances are not kept.
+        flags: why the molecule lies outside what the model was trained for, as of a Prediction.
 
     Transforms as each of the two does.
     """
@@ -40,6 +41,7 @@ class SpinPrediction(ByValue, Shown):
     beta: Prediction
     covariances: Covariances | None = None
     stored_gap_std_ev: float | None = None
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def of_channels(
@@ -138,6 +140,16 @@ class SpinPrediction(ByValue, Shown):
     def gap_ev(self) -> float:
         """Lowest virtual minus highest occupied level of either spin, eV; nan if one is missing."""
         return self.lumo_ev - self.homo_ev
+
+    @property
+    def homo_std_ev(self) -> float:
+        """Standard deviation of the highest occupied level, eV; nan without error bars or level."""
+        return next((p.homo_std_ev for p in self.spins if p.homo_ev == self.homo_ev), float("nan"))
+
+    @property
+    def lumo_std_ev(self) -> float:
+        """Standard deviation of the lowest virtual level, eV; nan without error bars or level."""
+        return next((p.lumo_std_ev for p in self.spins if p.lumo_ev == self.lumo_ev), float("nan"))
 
     @property
     def has_error_bars(self) -> bool:

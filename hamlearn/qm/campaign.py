@@ -24,7 +24,7 @@ from hamlearn.parallel import WorkerDied, folder_lock, open_executor, run_tasks
 from hamlearn.progress import Progress
 from hamlearn.qm.guess import as_guesses, check_elements
 from hamlearn.qm.method import check_functional
-from hamlearn.qm.molecule import check_basis, formula
+from hamlearn.qm.molecule import check_basis, formula, n_functions
 from hamlearn.qm.pyscf_settings import check_defaults
 from hamlearn.qm.record import QMRecord, load_record, record_key
 from hamlearn.qm.store import (
@@ -43,6 +43,8 @@ from hamlearn.units import BOHR_ANGSTROM
 if TYPE_CHECKING:
     from hamlearn.structures import Structures
 
+COST_POWER = 3.5
+"""Of the number of functions with which the time of a calculation grows, where it is not short."""
 DEATH = "the calculation killed its worker twice (out of memory, or a crash in compiled code)"
 
 
@@ -146,11 +148,12 @@ def run_campaign(
             remove_leftovers(folder)
         mine = list(task_of_key) if shard is None else list(task_of_key)[shard[0] :: shard[1]]
         todo = unfinished(folder, mine, retry_failed)
-        with Progress("quantum chemistry", len(todo), echo) as progress:
+        costs = [n_functions(settings.basis, task_of_key[key][0]) ** COST_POWER for key in todo]
+        with Progress("quantum chemistry", costs, echo) as progress:
             for index, outcome in run_tasks(executor, calculate, [(folder, key, *task_of_key[key]) for key in todo]):
                 if isinstance(outcome, WorkerDied):
                     save_failure(folder, todo[index], DEATH)
-                progress.advance(failed=outcome is not None)
+                progress.advance(failed=outcome is not None, items=[index])
         reasons, missing = read_outcomes(folder, keys)
     return Campaign(
         folder=folder,

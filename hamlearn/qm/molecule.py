@@ -7,6 +7,7 @@ import json
 import os
 import re
 import warnings
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from functools import lru_cache
 from typing import Any
@@ -187,6 +188,13 @@ def load_basis(basis: str, name: str) -> Any:
     except _REFUSALS:
         raise BasisError(f"PySCF has no basis '{basis}' for {name}; choose one that covers it") from None
     return [[int(shell[0]), *([float(x) for x in row] for row in _rows(shell))] for shell in shells]
+
+
+def n_functions(basis: str, numbers: Iterable[int]) -> int:
+    """Return the number of functions that a molecule has in a basis: what the time of a calculation grows with."""
+    counts = Counter(int(number) for number in numbers)
+    of_element = {z: sum((2 * row[0] + 1) * (len(row[1]) - 1) for row in load_basis(basis, symbol(z))) for z in counts}
+    return sum(n * of_element[z] for z, n in counts.items())
 
 
 def basis_hash(basis: str, species: Iterable[int]) -> str:

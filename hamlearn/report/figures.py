@@ -20,7 +20,7 @@ from hamlearn.ties import tied_ranks
 from hamlearn.units import HARTREE_EV
 
 Row = Mapping[str, Any]
-MOST_BLOCKS = 40
+MOST_BLOCKS = 20
 
 
 @dataclass(frozen=True)

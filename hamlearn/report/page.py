@@ -10,10 +10,10 @@ from hamlearn.artifacts import written_atomically
 from hamlearn.display import counted
 from hamlearn.observables import final_slope
 from hamlearn.plots import block_name
-from hamlearn.report import figures, html, property_page
+from hamlearn.report import figures, html, property_page, tested
 from hamlearn.report.headline import headline, number
 from hamlearn.report.html import Html
-from hamlearn.report.page_parts import cost, curve_table, pictures, provenance, summary
+from hamlearn.report.page_parts import about, cost, curve_table, pictures, provenance, title
 from hamlearn.report.run_files import ProjectionDiagnostics, RunArtifacts, read_run
 from hamlearn.report.words import SUBSCRIPT, chosen_of_grid, every_block, what_was_computed
 
@@ -60,16 +60,21 @@ def write_report(run_folder: str | Path) -> Path:
     return path
 
 
-def _summary(run: RunArtifacts) -> Html:
-    sentences = what_was_computed(run.config, run.results, run.in_words) + chosen_of_grid(run.chosen)
-    return summary(run, "A model of the molecular Hamiltonian, made by hamlearn", sentences)
+def _title(run: RunArtifacts) -> Html:
+    qm = run.config["qm"]
+    method = f"{qm.get('xc') or qm['method']}/{qm['basis']}"
+    return html.join([title(run, f"A model of the molecular Hamiltonian, {method}"), tested.molecules(run)])
+
+
+def _about(run: RunArtifacts) -> Html:
+    return about(run, what_was_computed(run.config, run.results, run.in_words) + chosen_of_grid(run.chosen))
 
 
 def _errors(run: RunArtifacts) -> Html:
     rows = headline(run.results)
     if not rows:
         return html.section("Errors", html.paragraph("No structures were set aside for testing (split.test is 0)."))
-    content = ['<div class="headline">', html.table(("", "RMSE / meV", "MAE / meV"), rows), "</div>"]
+    content = [Html('<div class="headline">'), html.table(("", "RMSE / meV", "MAE / meV"), rows), Html("</div>")]
     note = f"On {counted(run.results['n_test'], 'structure')} the model has not seen."
     if run.levels is not None and (spread := run.levels.gap_spread_ev()) > 0:
         note += f" For scale: their computed HOMO–LUMO gaps spread by {number(1e3 * spread)} meV (standard deviation)"
@@ -114,12 +119,20 @@ def _learning_curve(run: RunArtifacts) -> Html:
     )
 
 
+def _gaps(run: RunArtifacts) -> Html:
+    if run.levels is None:
+        return Html("")
+    note = "Hover a point to see which structure it is, counted from 0 in the input file."
+    return html.section("Gaps of the test structures", html.paragraph(note, "note"), tested.gaps(run.levels))
+
+
 def _levels(run: RunArtifacts) -> Html:
     if run.levels is None:
         return Html("")
     scatter = [figures.eigenvalue_parity(run.levels), figures.eigenvalue_errors(run.levels)]
     return html.section(
         "Orbital energies",
+        tested.level_residuals(run.levels),
         html.side_by_side(pictures(run, scatter)),
         html.side_by_side(pictures(run, figures.spectra(run.levels))),
     )
@@ -223,4 +236,7 @@ def _flagged(diagnostics: ProjectionDiagnostics) -> Html:
     return html.join([html.paragraph(f"{words} {count}{more}"), html.details("Flagged structures", listing)])
 
 
-MATRIX_PARTS = (_summary, _errors, _learning_curve, _levels, _error_bars, _level_errors, _blocks, _projection)
+MATRIX_PARTS = (
+    *(_title, _errors, _about, _gaps, _learning_curve, _levels, _error_bars, _level_errors, _blocks),
+    _projection,
+)

@@ -12,28 +12,39 @@ from hamlearn.report.figures import Drawing
 from hamlearn.report.headline import number
 from hamlearn.report.html import Html
 from hamlearn.report.run_files import RunArtifacts
+from hamlearn.report.words import SUBSCRIPT
+
+MOST_IN_TITLE = 4
 
 
-def summary(run: RunArtifacts, lead: str, sentences: Iterable[str]) -> Html:
-    """Title, what was computed in words, all settings, and what failed."""
+def title(run: RunArtifacts, lead: str) -> Html:
+    """What was learned of what, and where it lies."""
+    formulas = list(run.results.get("formulas") or {})
+    named = ", ".join(name.translate(SUBSCRIPT) for name in formulas[:MOST_IN_TITLE])
+    if len(formulas) > MOST_IN_TITLE:
+        named += f" and {counted(len(formulas) - MOST_IN_TITLE, 'more formula')}"
+    return html.join(
+        [
+            f"<h1>{html.text(named or run.folder.resolve().name)}</h1>",
+            html.paragraph(f"{lead}; run folder {run.folder.resolve().name}", "lead"),
+            html.paragraph(f"{run.results['repeated']}.", "warning") if run.results.get("repeated") else "",
+        ]
+    )
+
+
+def about(run: RunArtifacts, sentences: Iterable[str]) -> Html:
+    """What was computed in words, what failed, and all settings on request."""
     settings = [
         row
         for name, section in run.config.items()
         if isinstance(section, dict) and name != "versions"
         for row in _settings(name, section)
     ]
-    return html.join(
-        [
-            f"<h1>{html.text(run.folder.resolve().name)}</h1>",
-            html.paragraph(lead, "lead"),
-            html.paragraph(f"{run.results['repeated']}.", "warning") if run.results.get("repeated") else "",
-            html.section(
-                "What was computed",
-                *map(html.paragraph, sentences),
-                html.table((), settings, numbers_from=2),
-                _failures(run.results.get("failures") or {}),
-            ),
-        ]
+    return html.section(
+        "What was computed",
+        *map(html.paragraph, sentences),
+        _failures(run.results.get("failures") or {}),
+        html.details("All settings", html.table((), settings, numbers_from=2)),
     )
 
 
@@ -78,10 +89,10 @@ def cost(run: RunArtifacts) -> Html:
 
 
 def provenance(run: RunArtifacts) -> Html:
-    """Versions, and links to the files of the run."""
+    """Versions, and the small files of the run, which the page carries with it."""
     versions = ", ".join(f"{name} {version}" for name, version in run.config.get("versions", {}).items())
-    names = ("config.yaml", "results.json", "model/MODEL_CARD.md", "figures/")
-    files = [html.link(name, name) for name in names if (run.folder / name).exists()]
+    names = ("config.yaml", "results.json", "model/MODEL_CARD.md")
+    files = [html.download(run.folder / name, name) for name in names if (run.folder / name).exists()]
     return html.section(
         "Provenance",
         html.paragraph(f"Made with {versions}.") if versions else "",
@@ -100,8 +111,9 @@ def _failures(failures: Mapping[str, str]) -> Html:
 def _settings(name: str, section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield the name of a section and its settings, then those of the sections inside it."""
     inner = {key: value for key, value in section.items() if isinstance(value, dict)}
-    values = (f"{key}\u00a0{_setting(value)}" for key, value in section.items() if key not in inner)
-    yield name, " · ".join(values)
+    said = {key: value for key, value in section.items() if key not in inner and value is not None}
+    if said:
+        yield name, " · ".join(f"{key}\u00a0{_setting(value)}" for key, value in said.items())
     for key, value in inner.items():
         yield from _settings(f"{name}.{key}", value)
 
@@ -111,4 +123,4 @@ def _setting(value: object) -> str:
         return "yes" if value else "no"
     if isinstance(value, list):
         return f"[{', '.join(map(_setting, value))}]"
-    return "not set" if value is None else str(value)
+    return str(value)

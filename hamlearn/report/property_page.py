@@ -13,7 +13,7 @@ from hamlearn.observables import final_slope
 from hamlearn.report import figures, html
 from hamlearn.report.headline import headline, headline_columns, number, property_quantities
 from hamlearn.report.html import Html
-from hamlearn.report.page_parts import curve_table, pictures, summary
+from hamlearn.report.page_parts import about, curve_table, pictures, title
 from hamlearn.report.run_files import RunArtifacts
 from hamlearn.report.words import chosen_of_grid, what_property_was_learned
 
@@ -21,9 +21,12 @@ ROUNDING = 1e-6
 """Largest change under rotations, in spreads of the training set, that the rounding of large weights explains."""
 
 
-def _summary(run: RunArtifacts) -> Html:
-    sentences = what_property_was_learned(run.config, run.results, run.in_words) + chosen_of_grid(run.chosen)
-    return summary(run, "A model of a molecular property, made by hamlearn", sentences)
+def _title(run: RunArtifacts) -> Html:
+    return title(run, f"A model of {run.config['target']['key']}")
+
+
+def _about(run: RunArtifacts) -> Html:
+    return about(run, what_property_was_learned(run.config, run.results, run.in_words) + chosen_of_grid(run.chosen))
 
 
 def _errors(run: RunArtifacts) -> Html:
@@ -81,7 +84,8 @@ def _learning_curve(run: RunArtifacts) -> Html:
         for kind in ("rmse", "mae")
     }
     slope = final_slope(rows, "value_rmse")
-    words = f"Between the last two sizes n the RMSE falls as n to the power {slope:.2f}.".replace("-", "−")
+    moves = "falls" if slope < 0 else "rises"
+    words = f"Between the last two sizes n the RMSE {moves} as n to the power {slope:.2f}.".replace("-", "−")
     units = f"{unit} (forces: per Å)" if "force_rmse" in run.results else unit
     mixed = "the mixture of kernels and the regularisation are"
     chosen = mixed if run.config["model"]["kind"] == "kernel" else "the regularisation is"
@@ -104,4 +108,4 @@ def _parity(run: RunArtifacts) -> Html:
     return html.section("Predicted against known", html.side_by_side(pictures(run, drawings)))
 
 
-PARTS = (_summary, _errors, _learning_curve, _parity)
+PARTS = (_title, _errors, _about, _learning_curve, _parity)

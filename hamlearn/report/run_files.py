@@ -58,6 +58,25 @@ class Levels:
         mean_squares = np.bincount(place, weights=self.errors_ev**2) / counts
         return np.asarray(names[np.argsort(tied_ranks(mean_squares), kind="stable")])
 
+    def indices(self) -> list[int]:
+        """Structures as they come in the list [structure]."""
+        names, first = np.unique(self.structure, return_index=True)
+        return [int(k) for k in names[np.argsort(first)]]
+
+    def structure_rmse_ev(self) -> FloatArray:
+        """RMSE of the levels of each structure, as they come in the list [structure], eV."""
+        _, first, place, counts = np.unique(self.structure, return_index=True, return_inverse=True, return_counts=True)
+        mean_squares = np.bincount(place, weights=self.errors_ev**2) / counts
+        return np.asarray(np.sqrt(mean_squares)[np.argsort(first)])
+
+    def reference_gaps_ev(self) -> FloatArray:
+        """Computed gaps, as the structures come in the list [structure], eV; nan if none."""
+        return self._gaps(self.reference_ev)
+
+    def predicted_gaps_ev(self) -> FloatArray:
+        """Predicted gaps, as the structures come in the list [structure], eV; nan if none."""
+        return self._gaps(self.predicted_ev)
+
     def gap_spread_ev(self) -> float:
         """Standard deviation of the computed HOMO-LUMO gaps, eV: the error of always answering their mean."""
         gaps = self._gaps(self.reference_ev)
@@ -78,7 +97,7 @@ class Levels:
 
     def gap_errors_ev(self) -> FloatArray:
         """Predicted minus computed HOMO-LUMO gaps, in the order of the structures [structure], eV; nan if none."""
-        return self._gaps(self.predicted_ev) - self._gaps(self.reference_ev)
+        return self.predicted_gaps_ev() - self.reference_gaps_ev()
 
     def _gaps(self, levels: FloatArray) -> FloatArray:
         """Return the gaps of structures as they come in the list; nan where a frontier level is missing."""

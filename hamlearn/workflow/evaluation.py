@@ -10,8 +10,7 @@ from hamlearn.artifacts import write_json
 from hamlearn.errors import SCFError
 from hamlearn.job import Job
 from hamlearn.types import Echo
-from hamlearn.workflow.new_folders import new_folder
-from hamlearn.workflow.prediction import MATRICES, PROPERTIES, STRUCTURES, write_predictions, write_properties
+from hamlearn.workflow.new_folders import MATRICES, PROPERTIES, STRUCTURES, new_folder
 
 if TYPE_CHECKING:
     from ase import Atoms
@@ -62,16 +61,19 @@ def evaluate(
     source = str(structures) if isinstance(structures, str | Path) else "the structures to evaluate"
     structures = as_structures(structures)
     check_structures(structures, source, closed_shell=not model.target.is_property, qm=model.qm)
-    job = Job(echo=echo, executor=executor)
+    job = Job(echo, executor, label="prediction")
     if isinstance(model, PropertyModel):
-        return _evaluate_property(model, structures, out, job)
+        return _evaluate_property(model, Path(model_folder), structures, out, job)
     assert isinstance(model, HamiltonianModel)
-    return _evaluate_hamiltonian(model, structures, out, job)
+    return _evaluate_hamiltonian(model, Path(model_folder), structures, out, job)
 
 
-def _evaluate_property(model: PropertyModel, structures: Sequence[Atoms], out: Path, job: Job) -> dict[str, Any]:
+def _evaluate_property(
+    model: PropertyModel, model_folder: Path, structures: Sequence[Atoms], out: Path, job: Job
+) -> dict[str, Any]:
     from hamlearn.observables.properties import property_metrics
     from hamlearn.targets.labels import read_labels
+    from hamlearn.workflow.prediction_files import Predicted, write_properties
 
     labels = read_labels(structures, model.target)
     predictions = model.predict_all(structures, job)
@@ -82,16 +84,19 @@ def _evaluate_property(model: PropertyModel, structures: Sequence[Atoms], out: P
             **property_metrics(predictions, labels, model.target),
             "failures": {},
         }
-        write_properties(out, structures, predictions, model.target)
+        write_properties(out, Predicted(structures, predictions, model_folder), model, labels)
         write_json(out / "errors.json", "errors", 1, errors)
     return errors
 
 
-def _evaluate_hamiltonian(model: HamiltonianModel, structures: Sequence[Atoms], out: Path, job: Job) -> dict[str, Any]:
+def _evaluate_hamiltonian(
+    model: HamiltonianModel, model_folder: Path, structures: Sequence[Atoms], out: Path, job: Job
+) -> dict[str, Any]:
     from hamlearn.observables import metrics, reference_prediction
     from hamlearn.qm import run_campaign
     from hamlearn.targets import build_target
     from hamlearn.workflow.errors_of_run import error_bars
+    from hamlearn.workflow.prediction_files import Predicted, write_predictions
     from hamlearn.workflow.stages import guess_focks
 
     model.check_state(structures)
@@ -116,6 +121,6 @@ def _evaluate_hamiltonian(model: HamiltonianModel, structures: Sequence[Atoms], 
             **error_bars(predictions, references),
             "failures": {str(index): reason for index, reason in campaign.failures.items()},
         }
-        write_predictions(out, compared, predictions)
+        write_predictions(out, Predicted(compared, predictions, model_folder, finished), model, references)
         write_json(out / "errors.json", "errors", 1, errors)
     return errors

@@ -10,6 +10,10 @@ from hamlearn.errors import ArtifactError
 from hamlearn.parallel import folder_lock
 from hamlearn.parallel.locks import LOCK
 
+STRUCTURES, MATRICES, PROPERTIES = "predictions.extxyz", "hamiltonians.h5", "properties.npz"
+UNFINISHED = (MATRICES, PROPERTIES)
+"""What a killed prediction leaves; the structures are written last."""
+
 
 @contextmanager
 def new_folder(out: Path, unfinished: Collection[str] = ()) -> Iterator[None]:

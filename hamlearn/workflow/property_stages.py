@@ -10,7 +10,7 @@ import numpy as np
 from hamlearn.artifacts import save_arrays
 from hamlearn.config import ModelSettings, PropertyTarget
 from hamlearn.types import IntArray
-from hamlearn.workflow.prediction import write_properties
+from hamlearn.workflow.prediction_files import Predicted, write_properties
 from hamlearn.workflow.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -58,7 +58,8 @@ class PropertyRun(RunFolder["PropertyModel"]):
         with self._timed("predict"):
             predictions = self.model.predict_all(self.tested, self.job)
         target = self.target
-        write_properties(self.out / "predictions", self.tested, predictions, target)
+        predicted = Predicted(self.tested, predictions, self.out / "model", self.used[self.test].tolist())
+        write_properties(self.out / "predictions", predicted, self.model, self.references)
         self._write_references(predictions)
         measured = {
             **property_metrics(predictions, self.references, target),

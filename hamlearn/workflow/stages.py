@@ -17,7 +17,7 @@ from hamlearn.config import Config, MatrixTarget, ModelSettings, QMSettings
 from hamlearn.errors import ArtifactError, FarPairsWarning, SCFError
 from hamlearn.job import Job
 from hamlearn.types import IntArray
-from hamlearn.workflow.prediction import write_predictions
+from hamlearn.workflow.prediction_files import Predicted, write_predictions
 from hamlearn.workflow.run_folder import RunFolder
 
 if TYPE_CHECKING:
@@ -166,7 +166,8 @@ class Run(RunFolder["HamiltonianModel"]):
                 write_diagnostics(diagnostics, built, self.used[finished])
         else:
             built = []
-            with self._timed("targets"), self.job.progress("targets", len(finished)) as progress:
+            costs = [len(self.structures[k]) ** 3 for k in finished]
+            with self._timed("targets"), self.job.progress("targets", costs) as progress:
                 for k in finished:
                     built.append(build_target(self.campaign.load(int(k)), self.target))
                     progress.advance()
@@ -196,7 +197,8 @@ class Run(RunFolder["HamiltonianModel"]):
             predictions = self.model.predict(
                 self.tested, self.job, std="levels" if self.config.model.error_bars else False
             )
-        write_predictions(self.out / "predictions", self.tested, predictions)
+        predicted = Predicted(self.tested, predictions, self.out / "model", self.used[self.test].tolist())
+        write_predictions(self.out / "predictions", predicted, self.model, self._references)
         targets = [self.target_of[k] for k in self.test]
         measured = measure(self.out, self.model, self.tested, predictions, targets, self.used[self.test])
         self._write("evaluation", measured)

@@ -274,4 +274,4 @@ def test_distances_are_measured_by_kernels_as_wide_as_the_features(learner):
 def test_progress_is_told():
     told = []
     new_learner(PLAIN).fit(KNOWN, PROBLEM.encode(KNOWN)[1], Job(echo=told.append, label="molecules"))
-    assert told and all(line.startswith("molecules, structures") for line in told)
+    assert told and all(line.startswith(("molecules, slopes", "molecules, steps")) for line in told)

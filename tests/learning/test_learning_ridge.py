@@ -157,10 +157,10 @@ def test_pairs_beyond_the_cutoff_are_zero(known, fitted):
 
 
 def test_progress_and_time_are_told(known):
-    """Structures are counted once for every lot of groups; features take some of the time."""
+    """Steps of every lot of groups are counted; features take some of the time."""
     told = []
     learner = RidgeLearner(PLAIN).fit(known.structures, known.data, Job(echo=told.append, label="waters"))
-    assert told and all(line.startswith("waters, structures") for line in told)
+    assert told and all(line.startswith("waters, steps: ") for line in told)
     assert learner.feature_seconds_ > 0
 
 

@@ -8,7 +8,16 @@ from hamlearn.config import QMSettings
 from hamlearn.errors import BasisError, StructureError
 from hamlearn.qm import run_scf
 from hamlearn.qm.basis_names import is_auxiliary
-from hamlearn.qm.molecule import basis_hash, build_mole, check_basis, formula, load_basis, n_core_electrons, n_electrons
+from hamlearn.qm.molecule import (
+    basis_hash,
+    build_mole,
+    check_basis,
+    formula,
+    load_basis,
+    n_core_electrons,
+    n_electrons,
+    n_functions,
+)
 from hamlearn.testing import TOLERANCE
 from hamlearn.units import BOHR_ANGSTROM
 
@@ -168,3 +177,10 @@ def test_basis_hash_depends_on_basis_and_elements_only():
 )
 def test_formula(numbers, text):
     assert formula(numbers) == text
+
+
+@pytest.mark.parametrize("basis", ["sto-3g", "def2-SVP", "cc-pVTZ", "def2-TZVPP"])
+def test_functions_are_counted_without_building_a_molecule(basis):
+    numbers = [6, 8, 1, 1, 17]
+    mole = build_mole(numbers, 5.0 * np.arange(15).reshape(5, 3), basis, charge=0, multiplicity=None)
+    assert n_functions(basis, numbers) == mole.nao

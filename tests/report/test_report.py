@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import csv
 import json
 import re
@@ -18,6 +19,7 @@ from hamlearn.config import build_config, changed_section, dump_config
 from hamlearn.errors import ArtifactError
 from hamlearn.report import figures, write_report
 from hamlearn.report.headline import headline, number
+from hamlearn.report.page_style import SCRIPT
 from hamlearn.report.run_files import Levels
 from hamlearn.report.words import what_was_computed
 
@@ -32,8 +34,9 @@ def sections(page: Path) -> list[str]:
 def test_full_report_has_every_part(finished_run: Path) -> None:
     page = finished_run / "report.html"
     assert sections(page) == [
-        "What was computed",
         "Errors",
+        "What was computed",
+        "Gaps of the test structures",
         "Learning curve",
         "Orbital energies",
         "Error of each level",
@@ -58,13 +61,18 @@ def test_full_report_has_every_part(finished_run: Path) -> None:
     assert not list(finished_run.glob(".report*"))
 
 
-def test_page_is_self_contained_and_runs_nothing(finished_run: Path) -> None:
+def test_page_is_self_contained_and_can_be_mailed(finished_run: Path) -> None:
+    """The one script is its own, and no link leads to a file beside it."""
     text = (finished_run / "report.html").read_text(encoding="utf-8")
-    assert "<script" not in text and "http" not in text and "@import" not in text
+    assert text.count("<script") == text.count(f"<script>{SCRIPT}</script>") == 1
+    assert "http" not in text and "@import" not in text
     sources = re.findall('src="(.{22})', text)
     assert len(sources) == 10 and set(sources) == {"data:image/png;base64,"}
-    for target in re.findall('href="(.*?)"', text):
-        assert (finished_run / target).exists()
+    carried = dict(re.findall('download="(.*?)" href="data:[a-z/]*;base64,(.*?)"', text))
+    assert len(re.findall("href=", text)) == len(carried) == 10 + 3
+    for name, content in carried.items():
+        (path,) = finished_run.rglob(name)
+        assert base64.b64decode(content) == path.read_bytes()
 
 
 def test_names_and_notes_are_escaped(finished_run: Path) -> None:
@@ -93,7 +101,7 @@ def test_parts_that_were_not_made_are_left_out_and_many_blocks_stay_readable(mak
     assert "Learning curve" not in sections(page)
     assert not any("SAPH" in title for title in sections(page))
     text = page.read_text(encoding="utf-8")
-    assert "The 40 largest of 128 blocks" in text
+    assert "The 20 largest of 128 blocks" in text
     assert "1 calculation failed; left out" in text and "SCF not converged" in text
     with open(page.parent / "figures" / "block_errors.csv", newline="") as file:
         errors = [float(row["rmse_mev"]) for row in csv.DictReader(file)]
@@ -282,7 +290,7 @@ def test_every_section_of_settings_has_a_row_of_its_own(tmp_path: Path) -> None:
     rows = re.findall("<tr><td>(structures|target|model[a-z.]*|split)</td><td>(.*?)</td></tr>", text)
     assert [name for name, _ in rows] == ["structures", "target", "model", "model.kernel", "split"]
     assert "kind\u00a0kernel · folds\u00a03" in rows[2][1] and "kernel\u00a0{" not in text
-    assert "additive\u00a0[pair]" in rows[3][1] and "decay_angstrom\u00a0not set" in rows[3][1]
+    assert "additive\u00a0[pair]" in rows[3][1] and "decay_angstrom" not in rows[3][1]  # what is not set is not said
 
 
 def test_gaps_spread_inside_each_formula() -> None:

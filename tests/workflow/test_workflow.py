@@ -70,6 +70,7 @@ def test_split_is_the_first_and_last_of_a_seeded_permutation(finished, waters):
     order = np.random.default_rng(0).permutation(30)
     tested = ase.io.read(out / "predictions" / "predictions.extxyz", ":")
     for atoms, index in zip(tested, order[-11:], strict=True):
+        assert atoms.info["hamlearn_index"] == index
         np.testing.assert_allclose(atoms.positions, waters[index].positions, atol=1e-7)
 
 
