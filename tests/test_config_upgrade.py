@@ -25,7 +25,7 @@ from hamlearn.config import (
     load_config,
     upgraded,
 )
-from hamlearn.errors import ArtifactError, ConfigError
+from hamlearn.errors import ConfigError
 from hamlearn.workflow import run
 
 pytestmark = pytest.mark.usefixtures("own_learners")

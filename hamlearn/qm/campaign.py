@@ -29,7 +29,7 @@ from hamlearn.qm.molecule import check_basis, formula
 from hamlearn.qm.pyscf_settings import check_defaults
 from hamlearn.qm.record import QMRecord, guesses_in, load_record
 from hamlearn.qm.request import Request
-from hamlearn.qm.sharing import Sources, open_store, share_all, source_of, store_of
+from hamlearn.qm.sharing import Sources, is_store, open_store, share_all, source_of, store_of
 from hamlearn.qm.store import (
     campaign_status,
     names_in,
@@ -225,17 +225,18 @@ def check_campaign(structures: Structures, settings: QMSettings, guess_focks: st
 
 
 def pack_campaign(folder: str | Path) -> Path:
-    """Move the finished records of a campaign into one HDF5 file, from which they load as before.
+    """Move the finished records of a campaign, or of a store, into one HDF5 file, from which they load as before.
 
     Returns:
         The file. Killed at any moment, every record is in the file, beside it, or both.
 
     Raises:
-        ArtifactError: if the folder holds no campaign or a process works in it.
+        ArtifactError: if the folder holds neither, or a process works in it.
     """
     from hamlearn.qm.pack import pack_records
 
     folder = Path(folder)
-    campaign_status(folder)
+    if not is_store(folder):
+        campaign_status(folder)
     with folder_lock(folder):
         return pack_records(folder)

@@ -25,6 +25,7 @@ from hamlearn.qm.request import Request
 from hamlearn.qm.store import (
     MANIFEST_NAME,
     failure_path,
+    forget_failure,
     listed,
     other_settings,
     read_failure,
@@ -47,6 +48,11 @@ def store_of(settings: QMSettings, beside: Path | None) -> Path | None:
     if settings.store != "beside":
         return None if settings.store is None else Path(settings.store).resolve()
     return None if beside is None else beside.resolve().parent / STORE
+
+
+def is_store(folder: Path) -> bool:
+    """Return whether a folder is a store."""
+    return (folder / MARK).exists()
 
 
 @contextmanager
@@ -73,7 +79,7 @@ def open_store(folder: Path | None) -> Iterator[tuple[Path | None, str]]:
 
 def _make(folder: Path) -> None:
     """Make the folder of a store, or clear away what killed processes left in it."""
-    if folder.exists() and not (folder / MARK).exists():
+    if folder.exists() and not is_store(folder):
         if not folder.is_dir():
             raise ArtifactError(f"qm.store {folder} is a file; name a folder, or none")
         if others := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")):
@@ -82,7 +88,7 @@ def _make(folder: Path) -> None:
                 "store; calculations of a run are taken by --qm-from RUN (qm_from=RUN in Python)"
             )
     folder.mkdir(parents=True, exist_ok=True)
-    if not (folder / MARK).exists():
+    if not is_store(folder):
         write_json(folder / MARK, KIND, VERSION, {})
     with suppress(ArtifactError), folder_lock(folder):  # unless others work in it
         remove_leftovers(folder)
@@ -130,7 +136,7 @@ class Sources:
         self.counts = [0] * len(self.folders)
         self._listed = [listed(source) for source in self.folders]
 
-    def take(self, folder: Path, name: str, request: Request, retry_failed: bool = False) -> bool:
+    def take(self, folder: Path, name: str, request: Request, retry_failed: bool = False) -> None:
         """Put the record that has most of what is wanted into a folder, if another has one, or why it failed.
 
         Args:
@@ -138,9 +144,6 @@ class Sources:
             name: of the calculation there.
             request: what is wanted.
             retry_failed: leave failures where they are.
-
-        Returns:
-            Whether a record was put there; it may lack guess Fock matrices still.
         """
         wanted = {request.settings.guess, *request.guess_focks}
         own = guesses_in(record_path(folder, name))
@@ -151,14 +154,16 @@ class Sources:
             found = guesses_in(record_path(source, there))
             if found is not None and len(found & wanted) > least:
                 offers.append((-len(found & wanted), k, record_path(source, there)))
-        for _, k, path in sorted(offers):
+        for minus, k, path in sorted(offers):
             if _is_of(whole_record(path), request):
                 place(path, record_path(folder, name))
                 self.counts[k] += 1
-                return True
-        if least < 0 and not retry_failed:
+                least = -minus
+                break
+        if least >= 0:
+            forget_failure(folder, name, guesses_in(record_path(folder, name)) or ())
+        if least < len(wanted) and not retry_failed:
             self._take_failure(folder, name, request)
-        return False
 
     def _take_failure(self, folder: Path, name: str, request: Request) -> None:
         for source in self.folders:
@@ -205,7 +210,7 @@ def share(folder: Path, name: str, store: Path, key: str) -> None:
     ours, theirs = whole_record(own), whole_record(known)
     if ours is None:
         return
-    failure_path(store, key).unlink(missing_ok=True)
+    forget_failure(store, key, ours.guess_focks)
     if theirs is None or theirs.guess_focks.keys() <= ours.guess_focks.keys():
         place(own, known)
     elif not ours.guess_focks.keys() <= theirs.guess_focks.keys():

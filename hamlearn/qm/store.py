@@ -179,6 +179,12 @@ def read_failure(folder: Path, key: str, wanted: set[str]) -> str | None:
         return "unknown, the file with the reason is damaged"
 
 
+def forget_failure(folder: Path, key: str, known: Iterable[str]) -> None:
+    """Remove what failed, now that there is a record with some guesses; that another guess failed stays known."""
+    if read_failure(folder, key, set(known)) is not None:
+        failure_path(folder, key).unlink(missing_ok=True)
+
+
 def campaign_status(folder: str | Path) -> CampaignStatus:
     """Return how far a campaign is, also while it runs.
 

@@ -12,7 +12,7 @@ from hamlearn.qm.calculation import run_scf, with_guesses
 from hamlearn.qm.record import save_record
 from hamlearn.qm.request import Request
 from hamlearn.qm.sharing import Sources, place, share
-from hamlearn.qm.store import failure_path, record_path, save_failure, whole_record
+from hamlearn.qm.store import failure_path, forget_failure, record_path, save_failure, whole_record
 from hamlearn.types import FloatArray, IntArray
 
 
@@ -49,7 +49,7 @@ def calculate(
         return reason
     if record is not known:
         save_record(path, record)
-    failure_path(folder, key).unlink(missing_ok=True)
+    forget_failure(folder, key, record.guess_focks)
     if store is not None:
         share(folder, key, store, request.key)
     return None
