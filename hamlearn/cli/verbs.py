@@ -201,19 +201,25 @@ def status(out: Annotated[Path, typer.Argument(metavar="OUT", help="run folder",
     if not (out / "config.yaml").exists():
         raise ArtifactError(f"{out} holds no run; give the folder of hamlearn run -o")
     stages, rows = {"fit": "model", "evaluate": "results.json"}, []
-    if read_settings(out)["target"]["kind"] != "property":
+    settings = read_settings(out)
+    if settings["target"]["kind"] != "property":
         from hamlearn.qm import campaign_status
+        from hamlearn.qm.sharing import store_of
+        from hamlearn.qm.store import listed
 
         words = "pending"
         if (out / "qm" / "campaign.json").exists():
             count = campaign_status(out / "qm")
             words = f"{count.done} of {count.total} done, {count.failed} failed, {count.pending} pending"
         rows = [("qm", words)]
+        store = store_of((settings.get("qm") or {}).get("store", "beside"), out)
+        if store is not None and store.exists():
+            rows.append(("store", f"{counted(len(listed(store)), 'calculation')} in {store}"))
         stages = {"targets": "targets/targets.npz", **stages}
     for stage, file in stages.items():
         rows.append((stage, "done" if (out / file).exists() else "pending"))
     rows.append(("report", str(out / "report.html") if (out / "report.html").exists() else "pending"))
-    rows += [("earlier", f"{path}, made with other settings") for path in earlier_folders(out)]
+    rows += [("earlier", f"{path}, put aside when settings or calculations changed") for path in earlier_folders(out)]
     print_table(rows)
 
 

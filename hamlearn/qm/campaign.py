@@ -148,7 +148,7 @@ def run_campaign(
         Request(atoms.numbers, atoms.positions / BOHR_ANGSTROM, of_molecule(settings, atoms), guesses)
         for atoms in structures
     ]
-    wanted_store = store_of(settings, None) if store is None else Path(store).resolve()
+    wanted_store = store_of(settings.store, None) if store is None else Path(store).resolve()
     with folder_lock(folder, shard), open_store(wanted_store) as (shared, words):
         keys = names_in(folder, requests)
         described = {**settings.model_dump(), "guess_focks": list(guesses)}

@@ -43,10 +43,10 @@ SECONDS_TO_WAIT = 30.0
 """For another process that packs a store, or clears away what a killed one left."""
 
 
-def store_of(settings: QMSettings, beside: Path | None) -> Path | None:
+def store_of(named: str | None, beside: Path | None) -> Path | None:
     """Return the folder of the store that settings name, beside a run or at a place of its own; None for no store."""
-    if settings.store != "beside":
-        return None if settings.store is None else Path(settings.store).resolve()
+    if named != "beside":
+        return None if named is None else Path(named).resolve()
     return None if beside is None else beside.resolve().parent / STORE
 
 

@@ -107,7 +107,7 @@ def _evaluate_hamiltonian(
     model.learner_.domain_.check(structures)  # before hours of calculations
     for folder in sources:
         source_of(folder, model.qm)
-    store = store_of(model.qm, out)
+    store = store_of(model.qm.store, out)
     computed = (out / QM / "campaign.json").exists()  # or the predictions are not those of an evaluation
     with new_folder(out, (QM, STRUCTURES, MATRICES) if computed else (QM,)):
         guesses = guess_focks(model.target)

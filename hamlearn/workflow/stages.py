@@ -150,7 +150,7 @@ class Run(RunFolder["HamiltonianModel"]):
             shard=self.shard,
             retry_failed=self.retry_failed,
             echo=self.job.echo,
-            store=store_of(self.config.qm, self.out),
+            store=store_of(self.config.qm.store, self.out),
             qm_from=self.qm_from,
         )
         if not self.shard and not (self.out / "evaluation.json").exists():  # all calls that led to these records
