@@ -25,7 +25,7 @@ from hamlearn.config import (
     load_config,
     upgraded,
 )
-from hamlearn.errors import ArtifactError, ConfigError
+from hamlearn.errors import ConfigError
 from hamlearn.workflow import run
 
 pytestmark = pytest.mark.usefixtures("own_learners")
@@ -334,8 +334,11 @@ def test_a_run_of_the_old_layout_goes_on_with_either(folder: Path) -> None:
     new = write(folder, "qm: {basis: sto-3g}\nmodel: {features: {max_n: 2, max_l: 2}}\n" + SPLIT, "new.yaml")
     for again in (new, load_config(out / "config.yaml")):
         assert run(again, out, executor="serial", until="curve", echo=None).results == result.results
-    with pytest.raises(ArtifactError, match=r"model\.features\.max_l: 2 \(folder\) against 3 \(now\)"):
-        run(load_config(path, ["features.max_l=3"]), out, executor="serial", echo=None)
+    lines: list[str] = []
+    run(load_config(path, ["features.max_l=3"]), out, executor="serial", echo=lines.append)
+    assert "  model.features.max_l: 2 (folder) against 3 (now)" in lines
+    assert load_config(out / "config.yaml") == load_config(path, ["features.max_l=3"])
+    assert (out / "earlier" / "1" / "config.yaml").read_bytes() == before
 
 
 def test_what_a_run_writes_now_is_of_the_present_format(folder: Path) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -23,6 +23,13 @@ Executor = Annotated[
     str, typer.Option("--executor", help="serial, local (all cores), local:N, or a cluster.yaml for dask")
 ]
 
+QMFrom = Annotated[
+    list[Path] | None,
+    typer.Option(
+        "--qm-from", metavar="RUN", help="take finished calculations of another run, evaluation or campaign; repeatable"
+    ),
+]
+
 LIBRARY = "water, ammonia, methane, ethene, ethane, allene, benzene, acetylene, carbon_dioxide, C60"
 """Built-in molecules; a test compares them with the library, which is loaded when it is used."""
 
@@ -30,9 +37,15 @@ LIBRARY = "water, ammonia, methane, ethene, ethane, allene, benzene, acetylene, 
 @app.command(
     epilog="Example: hamlearn run workflows/water.yaml -o runs/water --set model.features.max_l=8 --executor local:2"
 )
-def run(workflow: Workflow, out: Out, overrides: Overrides = None, executor: Executor = "local") -> None:
-    """Do everything from geometries to the report; continue a run that stopped."""
-    _run_stages(workflow, out, overrides, executor, until=None)
+def run(
+    workflow: Workflow,
+    out: Out,
+    overrides: Overrides = None,
+    executor: Executor = "local",
+    qm_from: QMFrom = None,
+) -> None:
+    """Do everything from geometries to the report; continue a run that stopped, or goes on with other settings."""
+    _run_stages(workflow, out, overrides, executor, None, qm_from)
 
 
 @app.command(epilog="Example: hamlearn qm workflows/water.yaml -o runs/water --shard 0/10")
@@ -43,18 +56,25 @@ def qm(
     executor: Executor = "local",
     shard: Annotated[str | None, typer.Option(metavar="i/n", help="do every n-th calculation, for job arrays")] = None,
     retry_failed: Annotated[bool, typer.Option("--retry-failed", help="compute again what failed before")] = False,
+    qm_from: QMFrom = None,
 ) -> None:
     """Compute the Fock and overlap matrices only; a property needs none."""
     from hamlearn.parallel import parse_shard
 
     part = parse_shard(shard) if shard else None
-    _run_stages(workflow, out, overrides, executor, until="qm", shard=part, retry_failed=retry_failed)
+    _run_stages(workflow, out, overrides, executor, "qm", qm_from, shard=part, retry_failed=retry_failed)
 
 
 @app.command(epilog="Example: hamlearn fit workflows/water.yaml -o runs/water")
-def fit(workflow: Workflow, out: Out, overrides: Overrides = None, executor: Executor = "local") -> None:
+def fit(
+    workflow: Workflow,
+    out: Out,
+    overrides: Overrides = None,
+    executor: Executor = "local",
+    qm_from: QMFrom = None,
+) -> None:
     """Compute what is missing and fit the model, without testing it."""
-    _run_stages(workflow, out, overrides, executor, until="fit")
+    _run_stages(workflow, out, overrides, executor, "fit", qm_from)
     typer.echo(f"model: {out / 'model'}")
 
 
@@ -121,6 +141,7 @@ def evaluate(
         Path | None, typer.Option("-o", "--out", metavar="DIR", help="folder for the results on STRUCTURES")
     ] = None,
     executor: Executor = "local",
+    qm_from: QMFrom = None,
 ) -> None:
     """Print the errors of a run, or of a model on other molecules."""
     from hamlearn import workflow
@@ -129,7 +150,7 @@ def evaluate(
         return _print_run(folder)
     if out is None:
         raise ConfigError("evaluate with STRUCTURES needs -o DIR, a new folder for calculations and predictions")
-    errors = workflow.evaluate(folder, structures, out, executor)
+    errors = workflow.evaluate(folder, structures, out, executor, qm_from=qm_from or ())
     print_errors(errors)
     list_failures(errors["failures"])
 
@@ -183,22 +204,30 @@ def symmetry(
 def status(out: Annotated[Path, typer.Argument(metavar="OUT", help="run folder", show_default=False)]) -> None:
     """Tell how far a run is, also while it runs."""
     from hamlearn.report.run_texts import read_settings
+    from hamlearn.workflow.dependencies import earlier_folders
 
     if not (out / "config.yaml").exists():
         raise ArtifactError(f"{out} holds no run; give the folder of hamlearn run -o")
     stages, rows = {"fit": "model", "evaluate": "results.json"}, []
-    if read_settings(out)["target"]["kind"] != "property":
+    settings = read_settings(out)
+    if settings["target"]["kind"] != "property":
         from hamlearn.qm import campaign_status
+        from hamlearn.qm.sharing import store_of
+        from hamlearn.qm.store import listed
 
         words = "pending"
         if (out / "qm" / "campaign.json").exists():
             count = campaign_status(out / "qm")
             words = f"{count.done} of {count.total} done, {count.failed} failed, {count.pending} pending"
         rows = [("qm", words)]
+        store = store_of((settings.get("qm") or {}).get("store", "beside"), out)
+        if store is not None and store.exists():
+            rows.append(("store", f"{counted(len(listed(store)), 'calculation')} in {store}"))
         stages = {"targets": "targets/targets.npz", **stages}
     for stage, file in stages.items():
         rows.append((stage, "done" if (out / file).exists() else "pending"))
     rows.append(("report", str(out / "report.html") if (out / "report.html").exists() else "pending"))
+    rows += [("earlier", f"{path}, put aside when settings or calculations changed") for path in earlier_folders(out)]
     print_table(rows)
 
 
@@ -233,8 +262,8 @@ def _run_stages(
     overrides: Sequence[str] | None,
     executor: str,
     until: str | None,
-    shard: tuple[int, int] | None = None,
-    retry_failed: bool = False,
+    qm_from: Sequence[Path] | None,
+    **options: Any,
 ) -> None:
     """Run a workflow up to a stage, print its errors, and end with exit code 3 if calculations failed."""
     from hamlearn.config import load_config
@@ -242,9 +271,8 @@ def _run_stages(
     settings = load_config(file, overrides or ())
     from hamlearn import workflow
 
-    result = workflow.run(
-        settings, out, executor=executor, until=until, shard=shard, retry_failed=retry_failed, echo=typer.echo
-    )
+    options = {"shard": None, "retry_failed": False, "qm_from": qm_from or (), **options}
+    result = workflow.run(settings, out, executor=executor, until=until, echo=typer.echo, **options)
     if result.results is not None:
         print_errors(result.results)
     if result.report is not None:

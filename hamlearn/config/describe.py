@@ -28,6 +28,8 @@ def dump_config(config: Config, versions: Mapping[str, str] | None = None) -> st
         Text that `load_config` reads back to an equal configuration.
     """
     settings = config.model_dump(mode="json")
+    if config.qm is not None:
+        settings["qm"]["store"] = config.qm.store
     if versions is None:
         return dump_yaml(settings)
     return dump_yaml({"kind": "config", "format_version": FORMAT_VERSION, **settings, "versions": dict(versions)})

@@ -50,7 +50,11 @@ def load_config(path: str | Path, overrides: Sequence[str] = ()) -> Config:
     source = f"{path} with --set {' --set '.join(overrides)}" if overrides else str(path)
     config = build_config(settings, source)
     structures = _locate(config.structures.file, path.parent, expand=not resolved)
-    return config.model_copy(update={"structures": config.structures.model_copy(update={"file": structures})})
+    located = {"structures": config.structures.model_copy(update={"file": structures}), "qm": config.qm}
+    if config.qm is not None and config.qm.store not in (None, "beside"):
+        store = str((path.parent / _expanded(config.qm.store, "qm.store")).resolve())
+        located["qm"] = config.qm.model_copy(update={"store": store})
+    return config.model_copy(update=located)
 
 
 def build_config(settings: Mapping[str, Any], source: str = "the configuration") -> Config:
@@ -165,23 +169,28 @@ def _override(settings: dict[str, Any], override: str) -> None:
     settings[leaf] = value
 
 
-def _locate(file: str, folder: Path, expand: bool) -> str:
-    """The absolute path of a file named in a workflow file that lies in ``folder``; a file so named goes first."""
+def _expanded(text: str, name: str) -> str:
+    """Return a path with ~ and $VARIABLES replaced."""
 
     def value(match: re.Match[str]) -> str:
         variable = match.group(1) or match.group(2)
         if not os.environ.get(variable):
             raise ConfigError(
-                f"structures.file: '{file}' needs the environment variable {variable}, which is not set; "
+                f"{name}: '{text}' needs the environment variable {variable}, which is not set; "
                 f"export {variable}=FOLDER"
             )
         return os.environ[variable]
 
+    return os.path.expanduser(re.sub(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))", value, text))
+
+
+def _locate(file: str, folder: Path, expand: bool) -> str:
+    """The absolute path of a file named in a workflow file that lies in ``folder``; a file so named goes first."""
     if "\0" in file:
         raise ConfigError("structures.file holds a null character; give the path of a file")
     as_written = any((base / file).exists() for base in (folder, Path.cwd()))
     if expand and not as_written:
-        file = os.path.expanduser(re.sub(r"\$(?:\{(\w+)\}|([A-Za-z_]\w*))", value, file))
+        file = _expanded(file, "structures.file")
     expanded = Path(file)
     candidates = [(base / expanded).resolve() for base in (folder, Path.cwd())]
     # An absolute path is left to the reader of the geometries: the config of a finished run stays readable

@@ -37,6 +37,19 @@ class QMSettings(Section):
         default=None, ge=1, description="2S + 1 of every molecule; null: as the structures say, else the lowest"
     )
 
+    store: str | None = Field(
+        default="beside",
+        min_length=1,
+        exclude=True,  # from everything that names or compares calculations
+        description="folder of calculations that runs share: beside (.hamlearn-qm beside the run folder), a path "
+        "relative to this file, or null",
+    )
+
+    @field_validator("store")
+    @classmethod
+    def _none_is_null(cls, store: str | None) -> str | None:
+        return None if store == "none" else store
+
     @property
     def has_spins(self) -> bool:
         """Whether electrons of the two spins have Fock matrices of their own, as open shells need."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -12,7 +13,7 @@ from scipy.linalg import eigh, eigvalsh
 from hamlearn.config import QMSettings
 from hamlearn.errors import SCFError
 from hamlearn.qm.guess import as_guesses, fock_of_guess, start_density
-from hamlearn.qm.method import describe_method, fractional_occupations
+from hamlearn.qm.method import describe_method, fractional_occupations, mean_field
 from hamlearn.qm.molecule import basis_hash, formula, mole_of
 from hamlearn.qm.record import QMRecord
 from hamlearn.qm.scf import Converged, converge, symmetrised
@@ -68,6 +69,25 @@ def run_scf(
         charge=int(mole.charge),
         multiplicity=int(mole.spin) + 1,
     )
+
+
+def with_guesses(record: QMRecord, settings: QMSettings, guess_focks: Sequence[str]) -> QMRecord:
+    """Return a record that holds the Fock matrices F[D_guess] of further guesses, too; the SCF is not repeated.
+
+    Args:
+        record: of a finished calculation.
+        settings: those it was made with; charge and multiplicity of this molecule.
+        guess_focks: what it is to hold; what it has already is kept. They turn with the molecule as its Fock matrix.
+
+    Raises:
+        SCFError: if the SCF of a guess does not converge.
+    """
+    missing = [name for name in dict.fromkeys(as_guesses(guess_focks)) if name not in record.guess_focks]
+    if not missing:
+        return record
+    field = mean_field(mole_of(record.numbers, record.positions, settings), settings)
+    made = {name: fock_of_guess(field, settings.basis, name) for name in missing}
+    return replace(record, guess_focks={**record.guess_focks, **made})
 
 
 def _levels(fock: FloatArray, overlap: FloatArray) -> FloatArray:

@@ -2,7 +2,8 @@
 
 A campaign is a folder: one ``KEY.npz`` for each finished calculation or one ``KEY.failed.json`` with the reason,
 KEY being the hash of geometry and settings; ``campaign.json`` lists what belongs to it. The disk is the truth: a
-process may be killed at any moment, and the same call continues.
+process may be killed at any moment, and the same call continues. What other folders or a store have is taken from them
+(:mod:`hamlearn.qm.sharing`); a record that lacks the Fock matrix of a guess gets it, without another SCF.
 """
 
 from __future__ import annotations
@@ -26,9 +27,12 @@ from hamlearn.qm.guess import as_guesses, check_elements
 from hamlearn.qm.method import check_functional
 from hamlearn.qm.molecule import check_basis, formula, n_functions
 from hamlearn.qm.pyscf_settings import check_defaults
-from hamlearn.qm.record import QMRecord, load_record, record_key
+from hamlearn.qm.record import QMRecord, guesses_in, load_record
+from hamlearn.qm.request import Request
+from hamlearn.qm.sharing import Sources, is_store, open_store, share_all, source_of, store_of
 from hamlearn.qm.store import (
     campaign_status,
+    names_in,
     read_outcomes,
     record_path,
     remove_leftovers,
@@ -106,8 +110,10 @@ def run_campaign(
     shard: tuple[int, int] | None = None,
     retry_failed: bool = False,
     echo: Echo = None,
+    store: str | Path | None = None,
+    qm_from: str | Path | Sequence[str | Path] = (),
 ) -> Campaign:
-    """Compute what is not yet in the folder, equal structures once.
+    """Compute what is not yet in the folder, nor in others, equal structures once.
 
     Args:
         structures: molecules and ions, Å: a list, a single one, or a file ASE reads. Their charges may differ.
@@ -118,13 +124,16 @@ def run_campaign(
         shard: (i, n) to compute only every n-th calculation from the i-th, beside the other shards.
         retry_failed: compute again what failed before; otherwise it is only reported.
         echo: takes lines about the progress, such as ``print``.
+        store: folder of calculations that campaigns share, made if missing; by default the one that settings name.
+        qm_from: folders of runs, evaluations or campaigns, one or several, whose finished calculations to take.
 
     Returns:
         Keys, failures and wall time; failed calculations do not stop the others.
 
     Raises:
         ConfigError, BasisError, StructureError: if anything cannot be computed, before any calculation.
-        ArtifactError: if another process works in the folder, or it was made with other settings.
+        ArtifactError: if another process works in the folder, or it was made with other settings; or if a folder
+            to take from holds nothing, or calculations by other settings.
     """
     from hamlearn.structures import as_structures
     from hamlearn.structures.charges import of_molecule
@@ -132,36 +141,68 @@ def run_campaign(
     start = time.perf_counter()
     structures = as_structures(structures)
     check_campaign(structures, settings, guess_focks)
-    guess_focks = as_guesses(guess_focks)
+    guesses = tuple(sorted(set(as_guesses(guess_focks)) - {settings.guess}))
     open_executor(executor)  # refuses a wrong one before anything is written
+    given = [qm_from] if isinstance(qm_from, str | Path) else qm_from
+    sources = [source_of(each, settings) for each in given]
     folder = Path(folder).resolve()
-    tasks = [
-        (atoms.numbers, atoms.positions / BOHR_ANGSTROM, of_molecule(settings, atoms), tuple(guess_focks))
+    requests = [
+        Request(atoms.numbers, atoms.positions / BOHR_ANGSTROM, of_molecule(settings, atoms), guesses)
         for atoms in structures
     ]
-    keys = tuple(record_key(*task) for task in tasks)
-    task_of_key = dict(zip(keys, tasks, strict=True))
-    with folder_lock(folder, shard):
-        described = {**settings.model_dump(), "guess_focks": sorted(set(guess_focks) - {settings.guess})}
+    wanted_store = store_of(settings.store, None) if store is None else Path(store).resolve()
+    with folder_lock(folder, shard), open_store(wanted_store) as (shared, words):
+        keys = names_in(folder, requests)
+        described = {**settings.model_dump(), "guess_focks": list(guesses)}
         write_manifest(folder, described, keys, [formula(atoms.numbers) for atoms in structures])
         if shard is None:
             remove_leftovers(folder)
-        mine = list(task_of_key) if shard is None else list(task_of_key)[shard[0] :: shard[1]]
-        todo = unfinished(folder, mine, retry_failed)
-        costs = [n_functions(settings.basis, task_of_key[key][0]) ** COST_POWER for key in todo]
-        with Progress("quantum chemistry", costs, echo) as progress:
-            for index, outcome in run_tasks(executor, calculate, [(folder, key, *task_of_key[key]) for key in todo]):
-                if isinstance(outcome, WorkerDied):
-                    save_failure(folder, todo[index], DEATH)
-                progress.advance(failed=outcome is not None, items=[index])
-        reasons, missing = read_outcomes(folder, keys)
+        if echo is not None and words:
+            echo(words)
+        first, step = shard or (0, 1)
+        mine = dict(list(dict(zip(keys, requests, strict=True)).items())[first::step])
+        todo = _take(folder, mine, sources, shared, retry_failed, echo)
+        _compute(folder, {key: mine[key] for key in todo}, shared, executor, echo)
+        reasons, missing = read_outcomes(folder, keys, guesses)
     return Campaign(
         folder=folder,
-        keys=keys,
+        keys=tuple(keys),
         failures={i: reasons[key] for i, key in enumerate(keys) if key in reasons},
         missing=tuple(i for i, key in enumerate(keys) if key in missing),
         seconds=time.perf_counter() - start,
     )
+
+
+def _take(
+    folder: Path, requests: Mapping[str, Request], sources: Sequence[Path], store: Path | None, retry: bool, echo: Echo
+) -> list[str]:
+    """Take what other folders have, give the store what it lacks, and return the names of what is left to compute."""
+    guesses = next(iter(requests.values())).guess_focks if requests else ()
+    todo = unfinished(folder, list(requests), guesses, retry)
+    places = Sources([*sources, *([] if store is None else [store])])
+    n_own = len(requests) - len(todo)
+    for key in todo:
+        places.take(folder, key, requests[key], retry)
+    todo = unfinished(folder, todo, guesses, retry)
+    if store is not None:
+        share_all(folder, list(requests), list(requests.values()), store)
+    if echo is not None and (sources or any(places.counts)):
+        had = [f"{n_own} there already"] if n_own else []
+        found = [f"{count} from {place}" for place, count in zip(places.folders, places.counts, strict=True) if count]
+        echo(f"calculations: {len(requests)}, {', '.join([*had, *found, f'{len(todo)} to compute'])}")
+    if echo is not None and (known := sum(guesses_in(record_path(folder, key)) is not None for key in todo)):
+        echo(f"calculations: {known} lack only the guess Fock matrix {', '.join(guesses)}, which takes no other SCF")
+    return todo
+
+
+def _compute(folder: Path, requests: Mapping[str, Request], store: Path | None, executor: str, echo: Echo) -> None:
+    tasks = [(folder, key, r.numbers, r.positions, r.settings, r.guess_focks, store) for key, r in requests.items()]
+    costs = [n_functions(r.settings.basis, r.numbers) ** COST_POWER for r in requests.values()]
+    with Progress("quantum chemistry", costs, echo) as progress:
+        for index, outcome in run_tasks(executor, calculate, tasks):
+            if isinstance(outcome, WorkerDied):  # of too little memory here, perhaps: no other run is told
+                save_failure(folder, tasks[index][1], DEATH, tasks[index][5])
+            progress.advance(failed=outcome is not None, items=[index])
 
 
 def check_campaign(structures: Structures, settings: QMSettings, guess_focks: str | Sequence[str] = ()) -> None:
@@ -187,17 +228,18 @@ def check_campaign(structures: Structures, settings: QMSettings, guess_focks: st
 
 
 def pack_campaign(folder: str | Path) -> Path:
-    """Move the finished records of a campaign into one HDF5 file, from which they load as before.
+    """Move the finished records of a campaign, or of a store, into one HDF5 file, from which they load as before.
 
     Returns:
         The file. Killed at any moment, every record is in the file, beside it, or both.
 
     Raises:
-        ArtifactError: if the folder holds no campaign or a process works in it.
+        ArtifactError: if the folder holds neither, or a process works in it.
     """
     from hamlearn.qm.pack import pack_records
 
     folder = Path(folder)
-    campaign_status(folder)
+    if not is_store(folder):
+        campaign_status(folder)
     with folder_lock(folder):
         return pack_records(folder)

@@ -8,6 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
+from zipfile import BadZipFile, ZipFile
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
@@ -97,7 +98,8 @@ def record_key(
         numbers: atomic numbers [atom].
         positions_bohr: [atom, 3], Bohr; any change, also a rotation or another order of atoms, is another key.
         settings: all of them count; the charge and multiplicity of a neutral singlet need not be given.
-        guess_focks: further Fock matrices asked for; their order and repetition do not count.
+        guess_focks: none, as a record may be given further ones later; with some (in any order), the name that
+            older versions gave to a record that holds them.
     """
     wanted = sorted(set(guess_focks) - {settings.guess})
     same_for_all = settings.model_dump(exclude={"charge", "multiplicity"})
@@ -134,6 +136,23 @@ def load_record(path: str | Path) -> QMRecord:
     return _record_from_arrays(arrays, source=str(path))
 
 
+def guesses_in(path: str | Path) -> set[str] | None:
+    """Return which guesses have their Fock matrix in a record, by the table of its file alone; None if none is there.
+
+    The matrices are not read: a damaged record may seem to be whole.
+    """
+    path = Path(path)
+    try:
+        if path.exists():
+            with ZipFile(path) as file:
+                names = [name.removesuffix(".npy") for name in file.namelist()]
+        else:
+            names = _packed_names(path)
+    except (OSError, ValueError, BadZipFile):
+        return None
+    return {name.removeprefix(GUESS_PREFIX) for name in names if name.startswith(GUESS_PREFIX)} if names else None
+
+
 def record_arrays(record: QMRecord) -> dict[str, NDArray[Any]]:
     """Return a record as named arrays; the header is kind, format version and provenance as a JSON string."""
     header: dict[str, Any] = {"kind": KIND, "format_version": NEUTRAL_VERSION, "provenance": dict(record.provenance)}
@@ -162,6 +181,17 @@ def _record_from_arrays(arrays: Mapping[str, Any], source: str) -> QMRecord:
         raise ArtifactError(
             f"{source} is not a record hamlearn wrote ({error}); delete it and run the calculation again"
         ) from None
+
+
+def _packed_names(path: Path) -> list[str]:
+    """Return the names of the arrays of a packed record; none if there is none."""
+    pack = path.with_name(PACK_NAME)
+    if not pack.exists():
+        return []
+    import h5py
+
+    with h5py.File(pack) as file:
+        return list(file[path.stem]) if path.stem in file else []
 
 
 def _packed_arrays(path: Path) -> dict[str, Any]:

@@ -7,12 +7,10 @@ from typing import TYPE_CHECKING
 
 from hamlearn.config import BondFrameFeatures, Config, RidgeSettings, load_config
 from hamlearn.errors import StructureError
+from hamlearn.workflow.dependencies import CONFIG as CONFIG
 
 if TYPE_CHECKING:
     from ase import Atoms
-
-CONFIG = "config.yaml"
-"""Settings of a run, in its folder."""
 
 MOST_ATOMS_OF_COUPLED = 3
 """Of molecules for which coupled features, of two neighbours, are complete: they need fewest structures there."""

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hamlearn.artifacts import write_json
-from hamlearn.errors import SCFError
+from hamlearn.errors import ConfigError, SCFError
 from hamlearn.job import Job
 from hamlearn.types import Echo
 from hamlearn.workflow.new_folders import MATRICES, PROPERTIES, STRUCTURES, new_folder
@@ -29,6 +29,7 @@ def evaluate(
     out: str | Path,
     executor: str = "local",
     echo: Echo = print,
+    qm_from: str | Path | Sequence[str | Path] = (),
 ) -> dict[str, Any]:
     """Compute references for some molecules, predict them with a saved model and compare.
 
@@ -41,6 +42,8 @@ def evaluate(
         out: folder for records, predictions and errors.json.
         executor: where the reference calculations run.
         echo: receives progress lines; None for silence.
+        qm_from: folders of runs, evaluations or campaigns, one or several, whose calculations to take; those of a
+            store beside ``out`` are taken, too.
 
     Returns:
         The errors as in errors.json (meV, or the property's unit), and ``failures``: reason of every failed
@@ -63,9 +66,12 @@ def evaluate(
     check_structures(structures, source, closed_shell=not model.target.is_property, qm=model.qm)
     job = Job(echo, executor, label="prediction")
     if isinstance(model, PropertyModel):
+        if qm_from:
+            raise ConfigError("qm_from was given, but references of a property are in the file; leave it out")
         return _evaluate_property(model, Path(model_folder), structures, out, job)
     assert isinstance(model, HamiltonianModel)
-    return _evaluate_hamiltonian(model, Path(model_folder), structures, out, job)
+    sources = [qm_from] if isinstance(qm_from, str | Path) else qm_from
+    return _evaluate_hamiltonian(model, Path(model_folder), structures, out, job, sources)
 
 
 def _evaluate_property(
@@ -90,10 +96,16 @@ def _evaluate_property(
 
 
 def _evaluate_hamiltonian(
-    model: HamiltonianModel, model_folder: Path, structures: Sequence[Atoms], out: Path, job: Job
+    model: HamiltonianModel,
+    model_folder: Path,
+    structures: Sequence[Atoms],
+    out: Path,
+    job: Job,
+    sources: Sequence[str | Path],
 ) -> dict[str, Any]:
     from hamlearn.observables import metrics, reference_prediction
     from hamlearn.qm import run_campaign
+    from hamlearn.qm.sharing import source_of, store_of
     from hamlearn.targets import build_target
     from hamlearn.workflow.errors_of_run import error_bars
     from hamlearn.workflow.prediction_files import Predicted, write_predictions
@@ -101,11 +113,21 @@ def _evaluate_hamiltonian(
 
     model.check_state(structures)
     model.learner_.domain_.check(structures)  # before hours of calculations
+    for folder in sources:
+        source_of(folder, model.qm)
+    store = store_of(model.qm.store, out)
     computed = (out / QM / "campaign.json").exists()  # or the predictions are not those of an evaluation
     with new_folder(out, (QM, STRUCTURES, MATRICES) if computed else (QM,)):
         guesses = guess_focks(model.target)
         campaign = run_campaign(
-            structures, model.qm, out / QM, guess_focks=guesses, executor=job.executor, echo=job.echo
+            structures,
+            model.qm,
+            out / QM,
+            guess_focks=guesses,
+            executor=job.executor,
+            echo=job.echo,
+            store=store if store is not None and store.exists() else None,
+            qm_from=sources,
         )
         finished = [index for index in range(len(structures)) if index not in campaign.failures]
         if not finished:

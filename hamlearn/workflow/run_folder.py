@@ -241,8 +241,9 @@ class RunFolder(ABC, Generic[Model]):
         self._record("fit", seconds)
 
     def _curve_rows(self) -> list[dict[str, Any]]:
-        names = [f"curve/{path.stem}" for path in (self.out / "curve").glob("order-*.json")]
-        return sorted(map(self._read, names), key=lambda row: (row["order"], row["n_train"]))
+        s, names = self.config.split, [f"curve/{path.stem}" for path in (self.out / "curve").glob("order-*.json")]
+        rows = [row for row in map(self._read, names) if row["n_train"] in s.curve and row["order"] < s.repeats]
+        return sorted(rows, key=lambda row: (row["order"], row["n_train"]))
 
     @cached_property
     def _times(self) -> dict[str, float]:

@@ -4,29 +4,29 @@ from __future__ import annotations
 
 import hashlib
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from hamlearn.artifacts import written_atomically
-from hamlearn.config import Config, compare_configs, dump_config, installed_versions, load_config
+from hamlearn.config import Config, dump_config, installed_versions, load_config
 from hamlearn.display import Shown
 from hamlearn.equality import ByValue
-from hamlearn.errors import ArtifactError, ConfigError, check_type
+from hamlearn.errors import ConfigError, check_type
 from hamlearn.job import Job
 from hamlearn.parallel import folder_lock
 from hamlearn.parallel.machine import peak_memory_gb
 from hamlearn.types import Echo
-from hamlearn.workflow.automatic import CONFIG
+from hamlearn.workflow.dependencies import CONFIG, INPUT_HASH, Changes, changes, put_aside
 from hamlearn.workflow.new_folders import refuse_used
 
 if TYPE_CHECKING:
     from hamlearn.workflow.property_stages import PropertyRun
     from hamlearn.workflow.stages import Run
 
-INPUT_HASH = "structures.sha256"
-MAY_CHANGE = ("structures.file:", "model.memory_gb:")
-"""Settings that may differ when a run goes on: where the file lies (its content is compared), and the memory."""
+SECONDS_TO_WAIT = 60.0
+"""For another shard that makes a folder fit new settings."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -58,8 +58,12 @@ def run(
     shard: tuple[int, int] | None = None,
     retry_failed: bool = False,
     echo: Echo = print,
+    qm_from: str | Path | Sequence[str | Path] = (),
 ) -> RunResult:
     """Run a workflow in a folder, continuing from whatever the folder holds.
+
+    In a folder made with other settings, or of other structures, what does not depend on the change is kept; the rest
+    is moved to ``earlier/N`` and made anew, after saying what.
 
     Args:
         config: the workflow, or its file.
@@ -70,18 +74,20 @@ def run(
         shard: (i, n): compute only every n-th calculation, for job arrays; implies ``until="qm"``.
         retry_failed: compute again what failed before.
         echo: receives progress lines; None for silence.
+        qm_from: folders of other runs, evaluations or campaigns, one or several, whose calculations to take.
 
     Raises:
-        ArtifactError: if the folder holds a run with other settings or structures, or is in use.
+        ArtifactError: if the folder holds something else than a run, or is in use; if one to take calculations from
+            holds none, or other settings.
         HamlearnError: for unacceptable structures or settings; nothing is computed then.
     """
     check_type(config, (Config, str, os.PathLike), "config", "the path of a workflow file, or Config(**sections)")
     check_type(out, (str, os.PathLike), "out", "the path of a folder")
     config, out = config if isinstance(config, Config) else load_config(config), Path(out)
     job = Job(echo, executor, label="")
-    work = _new_run(config, out, job, shard, retry_failed)
+    work = _new_run(config, out, job, shard, retry_failed, qm_from)
     names = tuple(work.stages)
-    if config.is_property and (shard or until in ("qm", "targets")):
+    if config.is_property and (shard or qm_from or until in ("qm", "targets")):
         raise ConfigError("a property is read from the file, nothing is computed; use hamlearn run")
     if until not in (None, *names) or (shard and not 0 <= shard[0] < shard[1]):
         raise ConfigError(f"until = {until}, shard = {shard}: expected one of {names} and (i, n) with 0 <= i < n")
@@ -91,8 +97,11 @@ def run(
     if not (out / CONFIG).exists():
         refuse_used(out, (INPUT_HASH,), "it holds no run: give a new folder or that of a run")
     out.mkdir(parents=True, exist_ok=True)
+    if shard and _changes(work.config, out) is not None:  # as the only one; the other shards find it done
+        with folder_lock(out, patience=SECONDS_TO_WAIT):
+            _claim(work.config, out, job)
     with folder_lock(out, shard):
-        _claim(work.config, out)
+        _claim(work.config, out, job)
         for name in chosen:
             work.stages[name]()
         if "evaluate" not in chosen:
@@ -102,7 +111,12 @@ def run(
 
 
 def _new_run(
-    config: Config, out: Path, job: Job, shard: tuple[int, int] | None, retry_failed: bool
+    config: Config,
+    out: Path,
+    job: Job,
+    shard: tuple[int, int] | None,
+    retry_failed: bool,
+    qm_from: str | Path | Sequence[str | Path],
 ) -> Run | PropertyRun:
     """Return the run that learns the target."""
     if config.is_property:
@@ -111,24 +125,39 @@ def _new_run(
         return PropertyRun(config, out, job)
     from hamlearn.workflow.stages import Run
 
-    return Run(config, out, job, shard, retry_failed)
+    return Run(config, out, job, shard, retry_failed, [qm_from] if isinstance(qm_from, str | Path) else qm_from)
 
 
-def _claim(config: Config, out: Path) -> None:
-    """Write the resolved settings of a new run, or check that the folder was made with the same."""
-    digest = hashlib.sha256(Path(config.structures.file).read_bytes()).hexdigest()
+def _claim(config: Config, out: Path, job: Job) -> None:
+    """Write the resolved settings of a run, and put aside what a folder holds that does not go with them.
+
+    What is stale goes before the new settings are written: killed in between, the next call does the rest.
+    """
     path = out / CONFIG
-    if not path.exists():
-        with written_atomically(out / INPUT_HASH) as temporary:
-            temporary.write_text(digest + "\n")
-        with written_atomically(path) as temporary:
-            temporary.write_text(dump_config(config, installed_versions()))
-        return
-    differences = [line for line in compare_configs(load_config(path), config) if not line.startswith(MAY_CHANGE)]
-    if differences:
-        listed = "\n  ".join(differences)
-        raise ArtifactError(f"{out} was made with other settings; give a new folder, or undo:\n  {listed}")
-    if (out / INPUT_HASH).exists() and (out / INPUT_HASH).read_text().strip() != digest:
-        raise ArtifactError(
-            f"{config.structures.file} has changed since {out} was made; restore the file or give a new folder"
-        )
+    if path.exists():
+        changed = _changes(config, out)
+        if changed is None:
+            return
+        for line in changed.in_words(out):
+            job.say(line)
+        if (aside := put_aside(out, changed.stale)) is not None:
+            job.say(f"what was made before is in {aside}")
+    with written_atomically(out / INPUT_HASH) as temporary:
+        temporary.write_text(_digest(config) + "\n")
+    with written_atomically(path) as temporary:
+        temporary.write_text(dump_config(config, installed_versions()))
+
+
+def _changes(config: Config, out: Path) -> Changes | None:
+    """Return how settings and structures differ from those of a folder; None if they do not, or it is new."""
+    if not (out / CONFIG).exists():
+        return None
+    hashed = out / INPUT_HASH
+    found = changes(
+        load_config(out / CONFIG), config, hashed.exists() and hashed.read_text().strip() != _digest(config)
+    )
+    return found if found.differences else None
+
+
+def _digest(config: Config) -> str:
+    return hashlib.sha256(Path(config.structures.file).read_bytes()).hexdigest()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cached_property
@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from hamlearn.config import Config, MatrixTarget, ModelSettings, QMSettings
-from hamlearn.errors import ArtifactError, FarPairsWarning, SCFError
+from hamlearn.errors import FarPairsWarning, SCFError
 from hamlearn.job import Job
 from hamlearn.types import IntArray
+from hamlearn.workflow.dependencies import STAGES, put_aside
 from hamlearn.workflow.prediction_files import Predicted, write_predictions
 from hamlearn.workflow.run_folder import RunFolder
 
@@ -49,16 +50,23 @@ class Run(RunFolder["HamiltonianModel"]):
         job: where and how loudly the work is done.
         shard: (i, n) to compute only every n-th calculation from the i-th.
         retry_failed: compute again what failed before.
+        qm_from: folders whose calculations to take.
     """
 
     TIMED = ("qm", "targets", "features", "fit", "predict")
     OF_PAIRS = True
 
     def __init__(
-        self, config: Config, out: Path, job: Job, shard: tuple[int, int] | None = None, retry_failed: bool = False
+        self,
+        config: Config,
+        out: Path,
+        job: Job,
+        shard: tuple[int, int] | None = None,
+        retry_failed: bool = False,
+        qm_from: Sequence[str | Path] = (),
     ) -> None:
         super().__init__(config, out, job)
-        self.shard, self.retry_failed = shard, retry_failed
+        self.shard, self.retry_failed, self.qm_from = shard, retry_failed, qm_from
         self._campaign: Campaign | None = None
 
     @property
@@ -88,6 +96,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.learning.tasks import targets_of
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
+        from hamlearn.qm.sharing import source_of
         from hamlearn.structures.checks import common_state
         from hamlearn.targets import target_orbitals
         from hamlearn.workflow.automatic import CONFIG, with_features
@@ -98,6 +107,8 @@ class Run(RunFolder["HamiltonianModel"]):
         qm = self.qm_settings
         if qm.xc:
             check_functional(qm.xc)
+        for folder in self.qm_from:
+            source_of(folder, qm)
         common_state(self.structures, qm, f"{self.config.structures.file} (the structures of this run)")
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(qm.basis, species)
@@ -115,7 +126,7 @@ class Run(RunFolder["HamiltonianModel"]):
     def qm_settings(self) -> QMSettings:
         """How matrices are computed."""
         assert self.config.qm is not None
-        return self.config.qm
+        return self.config.qm.model_copy(update={"store": QMSettings().store})  # models know nothing of places
 
     @property
     def target(self) -> MatrixTarget:
@@ -126,7 +137,9 @@ class Run(RunFolder["HamiltonianModel"]):
     def qm(self) -> None:
         """Compute what is missing."""
         from hamlearn.qm import run_campaign
+        from hamlearn.qm.sharing import store_of
 
+        assert self.config.qm is not None
         start = time.perf_counter()
         self._campaign = run_campaign(
             self.structures,
@@ -137,6 +150,8 @@ class Run(RunFolder["HamiltonianModel"]):
             shard=self.shard,
             retry_failed=self.retry_failed,
             echo=self.job.echo,
+            store=store_of(self.config.qm.store, self.out),
+            qm_from=self.qm_from,
         )
         if not self.shard and not (self.out / "evaluation.json").exists():  # all calls that led to these records
             self._record("qm", self._times.get("qm", 0.0) + time.perf_counter() - start)
@@ -147,7 +162,7 @@ class Run(RunFolder["HamiltonianModel"]):
 
     def targets(self) -> None:
         """Build the matrix to learn of every finished molecule."""
-        from hamlearn.targets import build_target, load_targets, save_targets
+        from hamlearn.targets import build_target, save_targets
         from hamlearn.workflow.errors_of_run import write_diagnostics
 
         if not len(self.train) or (self.config.split.test and not len(self.test)):
@@ -155,17 +170,11 @@ class Run(RunFolder["HamiltonianModel"]):
             raise SCFError(f"too many calculations failed to go on:\n  {listed}")
         finished = np.concatenate([self.train, self.test])
         diagnostics = self.out / "diagnostics.npz"
-        if (self.out / "targets" / "targets.npz").exists():
-            built = load_targets(self.out / "targets")
-            if len(built) != len(finished):
-                raise ArtifactError(
-                    f"{self.out} holds targets of {len(built)} molecules, but {len(finished)} calculations; "
-                    "something in its qm folder changed: give a new folder"
-                )
+        built = self._built(finished)
+        if built:
             if not diagnostics.exists():
                 write_diagnostics(diagnostics, built, self.used[finished])
         else:
-            built = []
             costs = [len(self.structures[k]) ** 3 for k in finished]
             with self._timed("targets"), self.job.progress("targets", costs) as progress:
                 for k in finished:
@@ -174,6 +183,28 @@ class Run(RunFolder["HamiltonianModel"]):
             write_diagnostics(diagnostics, built, self.used[finished])
             save_targets(self.out / "targets", built)  # last: its presence says that the stage is done
         self.target_of: dict[int, Target] = dict(zip(finished.tolist(), built, strict=True))
+
+    def _built(self, finished: IntArray) -> list[Target]:
+        """Return the targets of finished molecules, if they are there; those of others are put aside."""
+        from hamlearn.targets import load_targets
+        from hamlearn.targets.origin import SAME_ANGSTROM
+        from hamlearn.units import BOHR_ANGSTROM
+
+        if not (self.out / "targets" / "targets.npz").exists():
+            return []
+        built, structures = load_targets(self.out / "targets"), [self.structures[k] for k in finished]
+        if len(built) == len(finished) and all(
+            np.array_equal(target.numbers, atoms.numbers)
+            and (
+                target.origin is None
+                or np.allclose(target.origin.positions * BOHR_ANGSTROM, atoms.positions, rtol=0, atol=SAME_ANGSTROM)
+            )
+            for target, atoms in zip(built, structures, strict=True)
+        ):
+            return built
+        aside = put_aside(self.out, [name for name in STAGES if name != "qm"])
+        self.job.say(f"other calculations than before are finished: what was made of those is in {aside}")
+        return []
 
     def fit(self) -> None:
         """Fit the final model; its kernels are removed once it is on disk."""

@@ -235,8 +235,6 @@ def test_folder_of_other_settings_is_refused_with_the_difference(waters, tmp_pat
     before = sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir())
     with pytest.raises(ArtifactError, match="basis was 'STO-3G' and is now '6-31G'"):
         run_campaign(waters[:1], QMSettings(basis="6-31G"), tmp_path)
-    with pytest.raises(ArtifactError, match=r"guess_focks was \[\] and is now \['atom'\]"):
-        run_campaign(waters[:1], STO3G, tmp_path, guess_focks=["atom"])
     run_campaign(waters[:1], STO3G, tmp_path, guess_focks=["minao"])  # the SCF's own guess is there anyway
     assert sorted((path.name, path.read_bytes()) for path in tmp_path.iterdir()) == before
 

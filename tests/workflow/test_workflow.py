@@ -123,19 +123,6 @@ def test_shards_share_the_work(file, tmp_path):
     assert len(list((tmp_path / "out" / "qm").glob("*.npz"))) == 27
 
 
-def test_other_settings_are_refused_by_name(finished, file):
-    out, _, _ = finished
-    with pytest.raises(ArtifactError, match=r"model.features.max_l: 3 \(folder\) against 4 \(now\)"):
-        run(settings(file, model={"features": {"max_l": 4, "max_n": 3}}), out, executor="serial", echo=None)
-
-
-def test_another_kind_of_model_is_told_in_one_line(finished, file):
-    other = build_config({**settings(file).model_dump(mode="json"), "model": {"kind": "kernel"}})
-    with pytest.raises(ArtifactError) as caught:
-        run(other, finished[0], executor="serial", echo=None)
-    assert str(caught.value).splitlines()[1:] == ["  model.kind: ridge (folder) against kernel (now)"]
-
-
 def test_memory_and_place_of_the_file_may_change(finished, file, tmp_path):
     moved = tmp_path / "elsewhere.extxyz"
     moved.write_bytes(file.read_bytes())
@@ -260,15 +247,6 @@ def test_kill_and_resume_of_a_whole_run(file, tmp_path, finished):
         assert again[key] == pytest.approx(finished[1].results[key], rel=1e-6)
     assert [row["n_train"] for row in again["learning_curve"]] == [4, 16, 4, 16]
     assert not list((out / "qm").rglob("*.tmp"))
-
-
-def test_changed_structures_are_refused(file, waters, tmp_path):
-    own = tmp_path / "mine.extxyz"
-    ase.io.write(own, waters[:30])
-    run(settings(own), tmp_path / "out", executor="serial", until="qm", echo=None)
-    ase.io.write(own, waters[1:31])
-    with pytest.raises(ArtifactError, match="has changed since"):
-        run(settings(own), tmp_path / "out", executor="serial", until="qm", echo=None)
 
 
 def test_a_folder_of_something_else_is_left_alone(file, tmp_path):
