@@ -32,6 +32,8 @@ class Prediction(ByValue, Shown):
         calibration: factors of the standard deviations of levels and of the gap, found on structures that were left
             out of training.
         stds_ev: standard deviations of levels [level] and gap, eV, where the covariance is not kept.
+        flags: why the molecule lies outside what the model was trained for, in words; empty if it does not, or if
+            that is not known.
 
     Rotation or permutation of the molecule turns ``hamiltonian`` and ``metric`` into T A T^T and ``orbitals``
     into T C, up to signs and rotations among degenerate levels; levels and their standard deviations are invariant.
@@ -45,6 +47,7 @@ class Prediction(ByValue, Shown):
     covariance: BlockCovariance | None = None
     calibration: tuple[float, float] = (1.0, 1.0)
     stds_ev: tuple[FloatArray, float] | None = None
+    flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         n_ao = self.basis.n_ao(self.numbers)

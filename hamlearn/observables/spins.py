@@ -32,6 +32,7 @@ class SpinPrediction(ByValue, Shown):
         beta: that of spin beta.
         covariances: of the blocks of mean and half difference, from which the error bar of the gap follows.
         stored_gap_std_ev: that error bar, eV, where the covariances are not kept.
+        flags: why the molecule lies outside what the model was trained for, as of a Prediction.
 
     Transforms as each of the two does.
     """
@@ -40,6 +41,7 @@ class SpinPrediction(ByValue, Shown):
     beta: Prediction
     covariances: Covariances | None = None
     stored_gap_std_ev: float | None = None
+    flags: tuple[str, ...] = ()
 
     @classmethod
     def of_channels(
