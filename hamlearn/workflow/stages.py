@@ -212,7 +212,7 @@ class Run(RunFolder["HamiltonianModel"]):
         model = HamiltonianModel(self.qm_settings, self.target, settings)
         structures, targets = [self.structures[k] for k in members], [self.target_of[k] for k in members]
         job = replace(self.job, scratch=self.kernels, label=f"{label}, {len(members)} structures")
-        return model.fit(structures, targets, job)
+        return model.fit(structures, targets, job, flags=len(members) == len(self.train))
 
     def _record_fit(self, seconds: float) -> None:
         features = self.model.learner_.feature_seconds_
@@ -225,7 +225,7 @@ class Run(RunFolder["HamiltonianModel"]):
 
         remove_kernels(self.kernels)
         sides = [self.target_of[k].side for k in self.test]
-        return metrics(model.predict(self.tested, self.job, sides), self._references)
+        return metrics(model.predict(self.tested, self.job, sides, flags=False), self._references)
 
     @cached_property
     def _references(self) -> list[AnyPrediction]:
