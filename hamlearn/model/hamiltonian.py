@@ -33,6 +33,7 @@ from hamlearn.observables import (
     metrics,
     reference_prediction,
 )
+from hamlearn.observables.judgement import judged
 from hamlearn.structures import Structures
 from hamlearn.structures.charges import ElectronicState, electronic_state
 from hamlearn.structures.checks import common_state
@@ -117,9 +118,10 @@ class HamiltonianModel(Model):
         matrices = [target.matrix for target in targets]
         data = task.encode(matrices, [target.numbers for target in targets])
         learner = new_learner(self.model).fit(structures, data, job, self.has_error_bars)
+        training = describe_training(structures, matrices)
         if self.has_error_bars:
-            task.calibration = self._calibration(task, learner, targets, job)
-        self.task_, self.learner_, self.training_ = task, learner, describe_training(structures, matrices)
+            task.calibration, training["held_out"] = self._calibration(task, learner, targets, job)
+        self.task_, self.learner_, self.training_ = task, learner, training
         self.outside_ = Outside.of(structures, targets) if flags else None
         return self
 
@@ -267,8 +269,8 @@ class HamiltonianModel(Model):
 
     def _calibration(
         self, task: MatrixTask, learner: Learner, targets: Sequence[Target], job: Job
-    ) -> tuple[float, float]:
-        """Return the factors that let error bars of levels and gap cover 68.3 % of the errors of held-out molecules."""
+    ) -> tuple[tuple[float, float], dict[str, Any]]:
+        """Return the factors of error bars of levels and gap, and the errors of the molecules left out."""
         predictions, references = [], []
         for fold in learner.held_out_:
             known = [targets[int(k)] for k in fold.indices]
@@ -280,7 +282,7 @@ class HamiltonianModel(Model):
             raise ConfigError(
                 f"model.kind {self.model.kind} leaves no structures out to calibrate error bars; drop model.error_bars"
             )
-        return calibration_of(predictions, references, job)
+        return calibration_of(predictions, references, job), judged(predictions, references)
 
     def _sides(self, structures: Sequence[Atoms], job: Job) -> Sequence[Side]:
         """Return the metric and the baseline of every molecule, as far as the target has them."""

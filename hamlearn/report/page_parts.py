@@ -26,6 +26,7 @@ def summary(run: RunArtifacts, lead: str, sentences: Iterable[str]) -> Html:
         [
             f"<h1>{html.text(run.folder.resolve().name)}</h1>",
             html.paragraph(lead, "lead"),
+            *(html.paragraph(line) for line in (run.results.get("verdict") or {}).get("lines", ())),
             html.paragraph(f"{run.results['repeated']}.", "warning") if run.results.get("repeated") else "",
             html.section(
                 "What was computed",

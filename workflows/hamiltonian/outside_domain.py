@@ -38,8 +38,8 @@ AMIDES = ("CH3CONH2", "C4H4S")
 LENGTHS = (1.35, 1.5, 1.7, 1.9, 2.1)  # times the bond
 LARGER_ETHERS = ("CH3CH2OCH3", "isobutane", "trans-butane", "C3H8", "C4H4O", "CH3COCH3", "C3H6_D3h", "C6H6")
 OTHERS_CHO = ("CH3OCH3", "C2H4", "CH3CHO", "H2CCO", "C2H2")
-OTHERS_CHNOS = ("CH3CH2OCH3", "C5H5N", "C4H4NH", "CH3CH2NH2", "CH3CH2SH", "CH3SCH3", "C2H4S", "CH3CN", "CH3COCH3")
-OTHERS_CHNOS += ("C4H4O", "HCOOCH3", "CH3NH2", "CH3OH", "trans-butane", "C6H6")
+OTHERS_CHNOS = ("CH3CH2OCH3", "C5H5N", "C4H4NH", "CH3CH2NH2", "CH3CH2SH", "CH3SCH3", "CH2SCH2", "CH3CN", "CH3COCH3")
+OTHERS_CHNOS += ("C4H4O", "HCOOCH3", "H3CNH2", "CH3OH", "trans-butane", "C6H6")
 MODEL = RidgeSettings(features=BondFrameFeatures(), error_bars=True)
 
 
