@@ -54,6 +54,10 @@ class FarPairsWarning(HamlearnWarning):
     """Atoms are further apart than pairs that have blocks."""
 
 
+class OutsideWarning(HamlearnWarning):
+    """Molecules are predicted that lie outside what a model was trained for."""
+
+
 def check_type(
     value: object,
     kinds: type | tuple[type, ...],

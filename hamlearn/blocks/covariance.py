@@ -60,6 +60,18 @@ def linear_variances(
     return out.clip(min=0.0)
 
 
+def linear_covariances(
+    covariance: BlockCovariance, weights: Sequence[FloatArray], numbers: IntArray, orbitals: Orbitals
+) -> FloatArray:
+    """Return the covariances of all such x with each other [A, A], Hartree^2; see :func:`linear_variances`."""
+    gradients = split_matrices(weights, [numbers] * len(weights), orbitals)
+    out = np.zeros((len(weights), len(weights)))
+    for key, v in covariance.values.items():
+        g = key.multiplicity * gradients.values[key].reshape(len(weights), -1)
+        out += g @ v @ g.T
+    return (out + out.T) / 2
+
+
 def element_variances(covariance: BlockCovariance, numbers: IntArray, orbitals: Orbitals) -> FloatArray:
     """Return the variance of every matrix element in the frame of the molecule [ao, ao], Hartree^2.
 

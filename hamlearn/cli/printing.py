@@ -37,6 +37,8 @@ def print_errors(metrics: Mapping[str, Any]) -> None:
         plain = [[cell.replace("\u202f", "") for cell in row] for row in rows]  # terminals show no thin spaces
         print_table([headline_columns(metrics), *plain])
         typer.echo()
+    for line in (metrics.get("verdict") or {}).get("lines", ()):
+        typer.echo(line)
 
 
 def print_predictions(predictions: Sequence[AnyPrediction], file: Path) -> None:

@@ -129,7 +129,7 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
             job.say(f"{job.label}, active set: {', '.join(f'{name} {n}' for name, n in sizes.items())}")
         fit_lot = fit_full_lot if budget.is_full else fit_active_lot
         fits: dict[int, Fit] = {}
-        with job.progress("groups of blocks", training.costs(problems, is_full)) as progress:
+        with job.progress("groups of blocks", training.costs(problems, budget.is_full)) as progress:
             for lot in training.lots(problems, LOT_SHARE * s.memory_gb):
                 fits |= zip(lot, fit_lot(training, [problems[index] for index in lot]), strict=True)
                 progress.advance(items=lot)

@@ -97,6 +97,7 @@ class Model(FoundByFit, Shown, ABC):
             ArtifactError: if the folder exists and is not empty; nothing is overwritten.
         """
         learned, tensors = self.learner_.state()
+        beside, more = self._own_state()
         check_type(folder, (str, os.PathLike), "folder", "the path of a new folder")
         spec = {
             "kind": self.KIND,
@@ -108,8 +109,9 @@ class Model(FoundByFit, Shown, ABC):
             "elements": self.elements_,
             "task": self.task_.state(),
             "learner": learned,
+            **beside,
         }
-        write_model_folder(Path(folder), spec, tensors, self.learner_.max_l)
+        write_model_folder(Path(folder), spec, tensors | more, self.learner_.max_l)
 
     @classmethod
     def from_state(cls, spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> Self:
@@ -119,7 +121,15 @@ class Model(FoundByFit, Shown, ABC):
         out.task_ = cls.TASK.from_state(out.target, spec["task"])
         restore = learner_class(out.model).from_state
         out.learner_ = restore(out.model, out.task_.n_targets, spec["learner"], tensors)
+        out._restore_own(spec, tensors)
         return out
+
+    def _own_state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        """Return what a class of models found beside task and learner: plain values, and tensors by name."""
+        return {}, {}
+
+    def _restore_own(self, spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        """Take over what :meth:`_own_state` returned; absent from older folders."""
 
     def get_params(self, deep: bool = True) -> dict[str, Any]:
         """Return the constructor's parameters by name, as scikit-learn asks for them."""
@@ -190,7 +200,7 @@ class Model(FoundByFit, Shown, ABC):
 
     @abstractmethod
     def predict_all(self, structures: Structures, job: Job = SILENT, error_bars: bool = True) -> list[Any]:
-        """Predict everything that was learned, of as many molecules as there are, with error bars if there are any."""
+        """Predict all that was learned, of as many molecules as there are, with error bars and flags if there are."""
 
     @abstractmethod
     def _deviation(self, before: Any, after: Any, order: IntArray, rotation: FloatArray) -> float:

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from functools import partial
-from typing import TYPE_CHECKING, ClassVar, Literal, Self
+from typing import TYPE_CHECKING, Any, ClassVar, Literal, Self
 
 import numpy as np
 
@@ -15,25 +14,26 @@ from hamlearn.angular.ao_rotation import ao_permutation, ao_rotation
 from hamlearn.blocks import BlockKey
 from hamlearn.config import MatrixTarget, ModelSettings, QMSettings, RidgeSettings, SaphTarget
 from hamlearn.display import listed
-from hamlearn.errors import ConfigError, DomainError, HamlearnWarning
+from hamlearn.errors import ConfigError, DomainError
 from hamlearn.job import SILENT, Job
 from hamlearn.learning.domain import warn_of_far_pairs
 from hamlearn.learning.groups import Answers, covariance_gigabytes, in_lots
+from hamlearn.learning.novelty import Found
 from hamlearn.learning.protocols import Learner
 from hamlearn.learning.registry import new_learner
 from hamlearn.learning.tasks import MatrixTask
 from hamlearn.model.base import LEARNER, Model
+from hamlearn.model.error_bars import calibration_of
 from hamlearn.model.folder import describe_training
+from hamlearn.model.outside import Outside, warn_of_outside
 from hamlearn.observables import (
     AnyPrediction,
     Prediction,
     SpinPrediction,
-    calibration_factor,
-    calibration_metrics,
-    errors_with_stds,
     metrics,
     reference_prediction,
 )
+from hamlearn.observables.judgement import judged
 from hamlearn.structures import Structures
 from hamlearn.structures.charges import ElectronicState, electronic_state
 from hamlearn.structures.checks import common_state
@@ -45,10 +45,9 @@ from hamlearn.units import BOHR_ANGSTROM
 
 if TYPE_CHECKING:
     from ase import Atoms
+    from torch import Tensor
 
 DEFAULT_QM, SAPH, RIDGE = QMSettings(), SaphTarget(), RidgeSettings()
-FEW = 20
-"""Structures left out below which the 68 % quantile of as many errors is wrong by a fifth or more."""
 
 
 class HamiltonianModel(Model):
@@ -62,6 +61,8 @@ class HamiltonianModel(Model):
     Attributes:
         task_: orbitals of every species, the blocks of every group, and factors of error bars.
         learner_, training_: the fitted learner; size, formulas and hash of the training set.
+        outside_: what tells molecules from those of the training set; None where it was not looked for, or the model
+            was saved by a version that did not know it.
 
     Predictions obey H(R A) = T H(A) T^T for R in O(3), T block-diagonal in Wigner matrices, follow permutations of
     the atoms and do not change under translations.
@@ -80,6 +81,7 @@ class HamiltonianModel(Model):
 
     target: MatrixTarget
     task_: MatrixTask
+    outside_: Outside | None
 
     def __init__(self, qm: QMSettings = DEFAULT_QM, target: MatrixTarget = SAPH, model: ModelSettings = RIDGE) -> None:
         self.qm, self.target, self.model = qm, target, model
@@ -95,13 +97,14 @@ class HamiltonianModel(Model):
         """Factors of the standard deviations of levels and gap, from structures left out in cross-validation."""
         return self.task_.calibration
 
-    def fit(self, structures: Structures, targets: Sequence[Target], job: Job = SILENT) -> Self:
+    def fit(self, structures: Structures, targets: Sequence[Target], job: Job = SILENT, flags: bool = True) -> Self:
         """Fit on matrices of known molecules.
 
         Args:
             structures: geometries, Å; a path, one of them or a list.
             targets: the matrix of each, from :func:`hamlearn.build_target`.
             job: who hears of the progress, where kernels are computed and kept.
+            flags: whether predictions shall be flagged that lie outside the training set.
 
         Raises:
             StructureError: if there are no structures, or a geometry is not acceptable.
@@ -115,9 +118,11 @@ class HamiltonianModel(Model):
         matrices = [target.matrix for target in targets]
         data = task.encode(matrices, [target.numbers for target in targets])
         learner = new_learner(self.model).fit(structures, data, job, self.has_error_bars)
+        training = describe_training(structures, matrices)
         if self.has_error_bars:
-            task.calibration = self._calibration(task, learner, targets, job)
-        self.task_, self.learner_, self.training_ = task, learner, describe_training(structures, matrices)
+            task.calibration, training["held_out"] = self._calibration(task, learner, targets, job)
+        self.task_, self.learner_, self.training_ = task, learner, training
+        self.outside_ = Outside.of(structures, targets) if flags else None
         return self
 
     def predict(
@@ -126,6 +131,7 @@ class HamiltonianModel(Model):
         job: Job = SILENT,
         sides: Sequence[Side] | None = None,
         std: bool | Literal["levels"] = False,
+        flags: bool = True,
     ) -> list[AnyPrediction]:
         """Predict the Hamiltonian of new molecules.
 
@@ -135,6 +141,7 @@ class HamiltonianModel(Model):
             sides: metric and baseline of every molecule, where they are known already.
             std: with error bars; takes longer. "levels": of levels and gap, of as many molecules as there are; True:
                 also of the matrix, with all covariances in memory.
+            flags: whether to flag molecules outside the training set, warn of them, and widen their error bars.
 
         Raises:
             StructureError: if a geometry is not acceptable.
@@ -153,21 +160,27 @@ class HamiltonianModel(Model):
         if std == "levels" or needs_calculation(self.target):  # before it takes long; learners check for themselves
             learner.domain_.check(structures)
         warn_of_far_pairs(structures, learner.pair_cutoff)
+        outside = self.outside_ if flags else None
         numbers, sides = numbers_of(structures), sides or self._sides(structures, job)
         predict = learner.predict_with_covariance if std else learner.predict
-        lots, out = [slice(None)], []
+        lots, out, new = [slice(None)], list[AnyPrediction](), list[Found]()
         if std == "levels":
             sizes = [covariance_gigabytes(z, self.task_.n_targets) for z in numbers]
             lots = [slice(*ends) for ends in in_lots(sizes, self.model.memory_gb / 2)]  # half: the last is still there
         for lot in lots:
             answers = predict(structures[lot], job)
-            found = self._predictions(self.task_, answers, numbers[lot], sides[lot], covariance=bool(std))
+            own = outside.find(structures[lot]) if outside else [Found()] * len(structures[lot])
+            found = self._predictions(self.task_, answers, numbers[lot], sides[lot], bool(std), own)
             out += [p.without_covariance() for p in found] if std == "levels" else found
+            new += own
+        if flags:
+            warn_of_outside(structures, None if outside is None else new, bool(std))
         return out
 
     def predict_all(self, structures: Structures, job: Job = SILENT, error_bars: bool = True) -> list[AnyPrediction]:
         """Predict the Hamiltonian, with error bars of levels and gap if the model was fitted with them."""
-        return self.predict(structures, job, std="levels" if error_bars and self.has_error_bars else False)
+        std: Literal["levels", False] = "levels" if error_bars and self.has_error_bars else False
+        return self.predict(structures, job, std=std, flags=error_bars)
 
     def check_state(self, structures: Sequence[Atoms]) -> None:
         """Refuse structures of another charge or multiplicity than those of the training set.
@@ -198,6 +211,15 @@ class HamiltonianModel(Model):
                     f"({electrons.in_words}); give structures with the charges they were computed with"
                 )
 
+    def _own_state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
+        if self.outside_ is None:
+            return {}, {}
+        spec, tensors = self.outside_.state()
+        return {"outside": spec}, tensors
+
+    def _restore_own(self, spec: Mapping[str, Any], tensors: Mapping[str, Tensor]) -> None:
+        self.outside_ = Outside.from_state(spec["outside"], tensors) if "outside" in spec else None
+
     def _n_occupied(self, numbers: IntArray, electrons: ElectronicState) -> Occupied:
         multiplicity = electrons.multiplicity if self.qm.has_spins else None
         return n_occupied(numbers, self.target, electrons.charge, multiplicity, self.qm.basis)
@@ -227,25 +249,28 @@ class HamiltonianModel(Model):
         numbers: Sequence[IntArray],
         sides: Sequence[Side],
         covariance: bool = False,
+        new: Sequence[Found] | None = None,
     ) -> list[AnyPrediction]:
         """Put predicted blocks together and add what is known of every molecule."""
         matrices = task.matrices(answers, numbers)
         known = task.decode_covariances(answers, numbers) if covariance else [None] * len(numbers)
         out: list[AnyPrediction] = []
-        for z, matrix, (metric, baseline), v in zip(numbers, matrices, sides, known, strict=True):
+        everything = zip(numbers, matrices, sides, known, new or [Found()] * len(numbers), strict=True)
+        for z, matrix, (metric, baseline), v, own in everything:
             full = matrix if baseline is None else matrix + baseline
             occupied = self._n_occupied(z, task.electrons)
+            widening = self.outside_.widening_ev(own) if own.flags and self.outside_ else (0.0, 0.0)
+            more = (task.orbitals, v, task.calibration)
             if isinstance(occupied, tuple):
-                made = SpinPrediction.of_channels(z, full, metric, occupied, task.orbitals, v, task.calibration)
-                out.append(made)
+                out.append(SpinPrediction.of_channels(z, full, metric, occupied, *more, widening, own.flags))
             else:
-                out.append(Prediction(z, full, metric, occupied, task.orbitals, v, task.calibration))
+                out.append(Prediction(z, full, metric, occupied, *more, None, widening, own.flags))
         return out
 
     def _calibration(
         self, task: MatrixTask, learner: Learner, targets: Sequence[Target], job: Job
-    ) -> tuple[float, float]:
-        """Return the factors that let error bars of levels and gap cover 68.3 % of the errors of held-out molecules."""
+    ) -> tuple[tuple[float, float], dict[str, Any]]:
+        """Return the factors of error bars of levels and gap, and the errors of the molecules left out."""
         predictions, references = [], []
         for fold in learner.held_out_:
             known = [targets[int(k)] for k in fold.indices]
@@ -257,23 +282,7 @@ class HamiltonianModel(Model):
             raise ConfigError(
                 f"model.kind {self.model.kind} leaves no structures out to calibrate error bars; drop model.error_bars"
             )
-        found = errors_with_stds(predictions, references)
-        levels, gap = (calibration_factor(*found[name]) for name in ("levels", "gap"))
-        if not np.isfinite([levels, gap]).all():
-            warnings.warn(
-                "some structures left out are predicted wrongly without any uncertainty; error bars are not scaled, "
-                "and too small where a molecule has atoms or pairs that training hardly had",
-                HamlearnWarning,
-                stacklevel=3,
-            )
-            levels, gap = (factor if np.isfinite(factor) else 1.0 for factor in (levels, gap))
-        few = "; they are few, and the factors rough" if len(predictions) < FEW else ""
-        spread = [calibration_metrics(*found[name])["rms_z"] for name in ("levels", "gap")]
-        job.say(
-            f"error bars: scaled by {levels:.3g} (levels) and {gap:.3g} (gap) to cover 68 % of the errors of "
-            f"{len(predictions)} structures left out{few}; rms z {spread[0] / levels:.3g} and {spread[1] / gap:.3g}"
-        )
-        return levels, gap
+        return calibration_of(predictions, references, job), judged(predictions, references)
 
     def _sides(self, structures: Sequence[Atoms], job: Job) -> Sequence[Side]:
         """Return the metric and the baseline of every molecule, as far as the target has them."""

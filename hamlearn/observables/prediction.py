@@ -9,10 +9,11 @@ import numpy as np
 from scipy.linalg import LinAlgError, eigh
 
 from hamlearn.angular.ao_order import Orbitals
-from hamlearn.blocks import BlockCovariance, element_variances, linear_variances
+from hamlearn.blocks import BlockCovariance, element_variances, linear_covariances, linear_variances
 from hamlearn.display import Shown, html_table, with_error
 from hamlearn.equality import ByValue
 from hamlearn.errors import DomainError
+from hamlearn.observables.crossings import Frontier, crossing_variance, may_cross
 from hamlearn.qm.molecule import formula
 from hamlearn.types import BoolArray, FloatArray, IntArray
 from hamlearn.units import HARTREE_EV
@@ -32,6 +33,8 @@ class Prediction(ByValue, Shown):
         calibration: factors of the standard deviations of levels and of the gap, found on structures that were left
             out of training.
         stds_ev: standard deviations of levels [level] and gap, eV, where the covariance is not kept.
+        widening_ev: what error bars of levels and gap grow by outside what the model was trained for, eV, as the root
+            of the sum of squares.
         flags: why the molecule lies outside what the model was trained for, in words; empty if it does not, or if
             that is not known.
 
@@ -47,6 +50,7 @@ class Prediction(ByValue, Shown):
     covariance: BlockCovariance | None = None
     calibration: tuple[float, float] = (1.0, 1.0)
     stds_ev: tuple[FloatArray, float] | None = None
+    widening_ev: tuple[float, float] = (0.0, 0.0)
     flags: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
@@ -153,21 +157,45 @@ class Prediction(ByValue, Shown):
         """
         if self.stds_ev is not None:
             return self.stds_ev[0]
-        c = self.orbitals
-        return self.calibration[0] * self._std_ev([np.outer(column, column) for column in c.T])
+        return np.hypot(self.calibration[0] * self.bare_stds_ev, self.widening_ev[0])
+
+    @cached_property
+    def bare_stds_ev(self) -> FloatArray:
+        """Standard deviations of the levels as their covariance has them [level], eV, not calibrated."""
+        return self._std_ev([np.outer(column, column) for column in self.orbitals.T])
 
     @cached_property
     def gap_std_ev(self) -> float:
-        """Standard deviation of the gap to first order, eV, with c_L x c_L - c_H x c_H; nan without error bars or gap.
+        """Standard deviation of the gap, eV; nan without error bars or gap.
 
-        HOMO and LUMO errors are correlated, so that it is not the root of the sum of their variances.
+        To first order it is that of the sum of H with c_L x c_L - c_H x c_H: errors of HOMO and LUMO are correlated.
+        Where error bars of levels exceed a tenth of their distance from the frontier, what reordering and mixing add is
+        added, see :func:`hamlearn.observables.crossings.crossing_variance`.
         """
         if self.stds_ev is not None:
             return self.stds_ev[1]
         if not 0 < self.n_occupied < len(self.hamiltonian):
             return float("nan")
         homo, lumo = self.orbitals[:, self.n_occupied - 1], self.orbitals[:, self.n_occupied]
-        return self.calibration[1] * float(self._std_ev([np.outer(lumo, lumo) - np.outer(homo, homo)])[0])
+        factor = self.calibration[1]
+        first = factor * float(self._std_ev([np.outer(lumo, lumo) - np.outer(homo, homo)])[0])
+        return float(np.sqrt(first**2 + self._crossing_variance(factor) + self.widening_ev[1] ** 2))
+
+    def frontier(self) -> Frontier:
+        """Return the levels next to the frontier, eV."""
+        return Frontier.of(self.eigenvalues_ev, self.orbitals, self.n_occupied)
+
+    def frontier_stds_ev(self) -> FloatArray:
+        """Return their standard deviations as the covariance has them [level], eV."""
+        return self.bare_stds_ev[Frontier.window(len(self.hamiltonian), self.n_occupied)]
+
+    def _crossing_variance(self, factor: float) -> float:
+        """Return what crossings of levels add to the variance of the gap, eV^2, with error bars times a factor."""
+        own = [self.frontier()]
+        if self.covariance is None or not may_cross(own, [factor * self.frontier_stds_ev()]):
+            return 0.0
+        known = linear_covariances(self.covariance, own[0].elements(), self.numbers, self.basis)
+        return crossing_variance(own, (factor * HARTREE_EV) ** 2 * known)
 
     @property
     def hamiltonian_std(self) -> FloatArray:
@@ -183,7 +211,7 @@ class Prediction(ByValue, Shown):
         if self.stds_ev is not None:
             return float(self.stds_ev[0][index])
         c = self.orbitals[:, index]
-        return self.calibration[0] * float(self._std_ev([np.outer(c, c)])[0])
+        return float(np.hypot(self.calibration[0] * self._std_ev([np.outer(c, c)])[0], self.widening_ev[0]))
 
     def _std_ev(self, weights: list[FloatArray]) -> FloatArray:
         """Return the standard deviation of sum_pq A_pq H_pq for some A [A], eV."""

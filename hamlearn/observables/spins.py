@@ -10,9 +10,10 @@ from typing import TypeAlias
 import numpy as np
 
 from hamlearn.angular.ao_order import Orbitals
-from hamlearn.blocks import BlockCovariance, linear_variances
+from hamlearn.blocks import BlockCovariance, linear_covariances, linear_variances
 from hamlearn.display import Shown, html_table, with_error
 from hamlearn.equality import ByValue
+from hamlearn.observables.crossings import crossing_variance, may_cross
 from hamlearn.observables.prediction import Prediction
 from hamlearn.qm.molecule import formula
 from hamlearn.targets.spins import to_channels, to_spins
@@ -53,6 +54,8 @@ class SpinPrediction(ByValue, Shown):
         basis: Orbitals,
         covariance: BlockCovariance | None = None,
         calibration: tuple[float, float] = (1.0, 1.0),
+        widening_ev: tuple[float, float] = (0.0, 0.0),
+        flags: tuple[str, ...] = (),
     ) -> SpinPrediction:
         """Return the prediction of mean and half difference [channel, ao, ao], Hartree; the rest as of a Prediction.
 
@@ -61,10 +64,10 @@ class SpinPrediction(ByValue, Shown):
         known = None if covariance is None else (_of_channel(covariance, 0), _of_channel(covariance, 1))
         own = None if known is None else _sum(*known)
         alpha, beta = (
-            Prediction(numbers, matrix, metric, n, basis, own, calibration)
+            Prediction(numbers, matrix, metric, n, basis, own, calibration, None, widening_ev, flags)
             for matrix, n in zip(to_spins(channels), n_occupied, strict=True)
         )
-        return cls(alpha, beta, known)
+        return cls(alpha, beta, known, flags=flags)
 
     @property
     def spins(self) -> tuple[Prediction, ...]:
@@ -158,10 +161,11 @@ class SpinPrediction(ByValue, Shown):
 
     @cached_property
     def gap_std_ev(self) -> float:
-        """Standard deviation of the gap to first order, eV; nan without error bars or gap.
+        """Standard deviation of the gap, eV; nan without error bars or gap.
 
         With densities L and H of the two frontier orbitals and their signs s (1 alpha, -1 beta) the mean contributes
-        the variance of L - H, and the half difference that of s_L L - s_H H.
+        the variance of L - H, and the half difference that of s_L L - s_H H; crossings of levels and what lies outside
+        the domain add to it as of a Prediction.
         """
         if self.stored_gap_std_ev is not None:
             return self.stored_gap_std_ev
@@ -173,7 +177,21 @@ class SpinPrediction(ByValue, Shown):
             float(linear_variances(v, [a], self.numbers, self.basis)[0])
             for v, a in zip(self.covariances, weights, strict=True)
         )
-        return self.alpha.calibration[1] * HARTREE_EV * float(np.sqrt(variance))
+        factor = self.alpha.calibration[1]
+        first = factor * HARTREE_EV * float(np.sqrt(variance))
+        return float(np.sqrt(first**2 + self._crossing_variance(factor) + self.alpha.widening_ev[1] ** 2))
+
+    def _crossing_variance(self, factor: float) -> float:
+        """Return what crossings of levels of both spins add to the variance of the gap, eV^2."""
+        own = [spin.frontier() for spin in self.spins]
+        stds = [factor * spin.frontier_stds_ev() for spin in self.spins]
+        if self.covariances is None or not may_cross(own, stds):
+            return 0.0
+        alpha, beta = (frontier.elements() for frontier in own)
+        mean, half = self.covariances
+        known = linear_covariances(mean, [*alpha, *beta], self.numbers, self.basis)
+        known = known + linear_covariances(half, [*alpha, *(-x for x in beta)], self.numbers, self.basis)
+        return crossing_variance(own, (factor * HARTREE_EV) ** 2 * known)
 
     def without_covariance(self) -> SpinPrediction:
         """Return the same with the error bars of levels and gaps, but without the covariances they come from."""

@@ -27,6 +27,7 @@ def title(run: RunArtifacts, lead: str) -> Html:
         [
             f"<h1>{html.text(named or run.folder.resolve().name)}</h1>",
             html.paragraph(f"{lead}; run folder {run.folder.resolve().name}", "lead"),
+            *(html.paragraph(line) for line in (run.results.get("verdict") or {}).get("lines", ())),
             html.paragraph(f"{run.results['repeated']}.", "warning") if run.results.get("repeated") else "",
         ]
     )

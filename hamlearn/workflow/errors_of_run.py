@@ -22,6 +22,7 @@ from hamlearn.observables import (
     metrics,
     reference_prediction,
 )
+from hamlearn.observables.judgement import judged
 from hamlearn.qm.molecule import formula
 from hamlearn.targets import Target
 from hamlearn.types import IntArray
@@ -60,6 +61,8 @@ def measure(
         "levels_note": levels_note(model.target),
         "level_errors": level_errors(predictions, references),
         "block_errors": _blocks(model, predictions, references),
+        "judgement": judged(predictions, references),
+        "flagged": sum(bool(prediction.flags) for prediction in predictions),
     }
 
 

@@ -204,6 +204,7 @@ class RunFolder(ABC, Generic[Model]):
             "peak_memory_gb": peak_memory_gb,
             "learning_curve": curve,
         }
+        results |= self._verdict(results)
         self._write_card(results)
         write_json(path, "results", RESULTS_VERSION, results)  # last: its presence says that the run is done
         return read_json(path, "results", RESULTS_VERSION, DAMAGED)
@@ -221,6 +222,10 @@ class RunFolder(ABC, Generic[Model]):
     @abstractmethod
     def _errors(self, model: Model) -> dict[str, Any]:
         """Return the errors of a model on the test set."""
+
+    def _verdict(self, results: dict[str, Any]) -> dict[str, Any]:
+        """Return under ``verdict`` what there is to say of the model; taken out of the results if it was there."""
+        return {}
 
     def _load_model(self, folder: Path) -> Model:
         from hamlearn.model.loading import load_model

@@ -27,6 +27,9 @@ if TYPE_CHECKING:
     from hamlearn.qm import Campaign
     from hamlearn.targets import Target
 
+FEWEST_OF_HALF, MOST_SECONDS_OF_HALF = 20, 60.0
+"""Half of a training set is fitted to see how errors fall, where it holds so many structures and the fit was short."""
+
 
 def guess_focks(target: MatrixTarget) -> tuple[str, ...]:
     """Return the guess Fock matrices a target needs."""
@@ -100,6 +103,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.structures.checks import common_state
         from hamlearn.targets import target_orbitals
         from hamlearn.workflow.automatic import CONFIG, with_features
+        from hamlearn.workflow.error_bars import with_error_bars
 
         self.config, words = with_features(self.config, self.all_structures, self.out / CONFIG)
         if words is not None:
@@ -115,6 +119,10 @@ class Run(RunFolder["HamiltonianModel"]):
         orbitals = target_orbitals(self.target, qm.basis, sorted(species))
         n_channels = 2 if qm.has_spins else 1
         n_targets = {group: n_channels * n for group, n in targets_of(orbitals).items()}
+        train = [self.structures[k] for k in self.train]
+        self.config, words = with_error_bars(self.config, train, n_targets, self.out / CONFIG)
+        if words is not None:
+            self.job.say(words)
         self._check_learner(n_targets, held_out=bool(self.config.model.error_bars))
 
     @property
@@ -236,8 +244,19 @@ class Run(RunFolder["HamiltonianModel"]):
 
     @far_pairs_are_told()
     def curve(self) -> None:
-        """Fit and test on nested subsets of each order of the training set."""
+        """Fit and test on nested subsets of each order of the training set; on half of it if none are asked for."""
         super().curve()
+        half, seconds = len(self.train) // 2, sum(self._times.get(stage, np.inf) for stage in ("features", "fit"))
+        known = self.config.split.curve or (self.out / "half.json").exists()
+        if known or half < FEWEST_OF_HALF or not len(self.test) or seconds > MOST_SECONDS_OF_HALF:
+            return
+        from hamlearn.learning.registry import smaller
+
+        members = self.train[:half]
+        structures = [self.structures[k] for k in members]
+        if not self._missing(structures):
+            chosen = smaller(self.model.learner_.chosen(), structures)
+            self._write("half", {"n_train": half, "order": 0, **self._errors(self._fit(members, chosen, "half"))})
 
     def _fit(self, members: IntArray, settings: ModelSettings, label: str) -> HamiltonianModel:
         from hamlearn.model.hamiltonian import HamiltonianModel
@@ -245,7 +264,19 @@ class Run(RunFolder["HamiltonianModel"]):
         model = HamiltonianModel(self.qm_settings, self.target, settings)
         structures, targets = [self.structures[k] for k in members], [self.target_of[k] for k in members]
         job = replace(self.job, scratch=self.kernels, label=f"{label}, {len(members)} structures")
-        return model.fit(structures, targets, job)
+        return model.fit(structures, targets, job, flags=len(members) == len(self.train))
+
+    def _verdict(self, results: dict[str, Any]) -> dict[str, Any]:
+        from hamlearn.workflow.verdict import verdict
+
+        sizes = list(results["learning_curve"])
+        if (self.out / "half.json").exists():
+            sizes = [self._read("half"), {**results, "order": 0}]
+        judgement = results.pop("judgement", None)
+        held_out = None if judgement else self.model.training_.get("held_out")
+        sections = {name: getattr(self.config, name).model_dump(mode="json") for name in ("target", "model")}
+        blocks = results.get("block_errors", ())
+        return {"verdict": verdict(judgement or held_out, blocks, sizes, sections, judgement is None)}
 
     def _record_fit(self, seconds: float) -> None:
         features = self.model.learner_.feature_seconds_
@@ -258,7 +289,7 @@ class Run(RunFolder["HamiltonianModel"]):
 
         remove_kernels(self.kernels)
         sides = [self.target_of[k].side for k in self.test]
-        return metrics(model.predict(self.tested, self.job, sides), self._references)
+        return metrics(model.predict(self.tested, self.job, sides, flags=False), self._references)
 
     @cached_property
     def _references(self) -> list[AnyPrediction]:
