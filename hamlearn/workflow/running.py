@@ -25,8 +25,8 @@ if TYPE_CHECKING:
     from hamlearn.workflow.stages import Run
 
 INPUT_HASH = "structures.sha256"
-MAY_CHANGE = ("structures.file:", "model.memory_gb:")
-"""Settings that may differ when a run goes on: where the file lies (its content is compared), and the memory."""
+MAY_CHANGE = ("structures.file:", "model.memory_gb:", "model.time_minutes:")
+"""Settings that may differ when a run goes on: where the file lies (its content is compared), memory and time."""
 
 
 @dataclass(frozen=True, eq=False, repr=False)

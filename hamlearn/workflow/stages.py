@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     from hamlearn.observables import AnyPrediction
     from hamlearn.qm import Campaign
     from hamlearn.targets import Target
+    from hamlearn.workflow.automatic.plan import Plan
 
 
 def guess_focks(target: MatrixTarget) -> tuple[str, ...]:
@@ -60,6 +61,7 @@ class Run(RunFolder["HamiltonianModel"]):
         super().__init__(config, out, job)
         self.shard, self.retry_failed = shard, retry_failed
         self._campaign: Campaign | None = None
+        self.plan: Plan | None = None
 
     @property
     def stages(self) -> dict[str, Callable[[], None]]:
@@ -90,21 +92,32 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.qm.method import check_functional
         from hamlearn.structures.checks import common_state
         from hamlearn.targets import target_orbitals
-        from hamlearn.workflow.automatic import CONFIG, with_features
 
-        self.config, words = with_features(self.config, self.all_structures, self.out / CONFIG)
-        if words is not None:
-            self.job.say(words)
         qm = self.qm_settings
         if qm.xc:
             check_functional(qm.xc)
         common_state(self.structures, qm, f"{self.config.structures.file} (the structures of this run)")
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(qm.basis, species)
+        self._settle()
         orbitals = target_orbitals(self.target, qm.basis, sorted(species))
         n_channels = 2 if qm.has_spins else 1
         n_targets = {group: n_channels * n for group, n in targets_of(orbitals).items()}
         self._check_learner(n_targets, held_out=bool(self.config.model.error_bars))
+
+    def _settle(self) -> None:
+        """Choose what the workflow leaves out, and tell; a run that was begun goes on as it is."""
+        from hamlearn.parallel.opening import n_workers
+        from hamlearn.workflow.automatic import CONFIG
+        from hamlearn.workflow.automatic.choosing import Chooser, begun
+
+        if (self.out / CONFIG).exists():
+            self.config = begun(self.config, self.out / CONFIG)
+            return
+        self.plan = Chooser(self.config, self.structures, n_workers(self.job.executor)).plan()
+        self.config = self.plan.config
+        for line in self.plan.lines():
+            self.job.say(line)
 
     @property
     def kernels(self) -> Path:
