@@ -6,6 +6,7 @@ says more, such as ``help(hamlearn.HamiltonianModel)``; of settings, what each o
 Structures are given as the path of a file ASE reads, as one ``ase.Atoms``, or as a list of them, in Å.
 
 Whole workflows
+    plan                what a run would choose and take, before anything is computed
     run                 from geometries to a model, its errors and a report, in a folder that can be continued
     predict             predict molecules with a saved model, into a folder
     evaluate            errors of a saved model on molecules computed by PySCF
@@ -113,6 +114,7 @@ if TYPE_CHECKING:
     from hamlearn.targets import Target as Target
     from hamlearn.targets import build_target as build_target
     from hamlearn.workflow import evaluate as evaluate
+    from hamlearn.workflow import plan as plan
     from hamlearn.workflow import predict as predict
     from hamlearn.workflow import run as run
     from hamlearn.workflow import symmetry_report as symmetry_report
@@ -152,7 +154,7 @@ _HOMES = {
     "symmetry": ("point_group", "symmetrise"),
     "observables": ("Prediction", "SpinPrediction", "metrics"),
     "report.page": ("write_report",),
-    "workflow": ("evaluate", "predict", "run", "symmetry_report"),
+    "workflow": ("evaluate", "plan", "predict", "run", "symmetry_report"),
 }
 # No __all__: with it, help(hamlearn) prints the help of everything public, thousands of lines. dir() lists the names.
 __version__ = version("hamlearn")

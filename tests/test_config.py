@@ -68,6 +68,7 @@ def test_defaults_are_the_documented_ones(folder: Path) -> None:
         "kind": "ridge",
         "folds": 3,
         "memory_gb": 4.0,
+        "time_minutes": None,
         "error_bars": None,
         "max_features": None,
         "features_by": None,

@@ -231,6 +231,18 @@ def status(out: Annotated[Path, typer.Argument(metavar="OUT", help="run folder",
     print_table(rows)
 
 
+@app.command(epilog="Example: hamlearn plan workflows/water.yaml --set model.time_minutes=30")
+def plan(workflow: Workflow, overrides: Overrides = None, executor: Executor = "local") -> None:
+    """Tell what a run would choose and what it would take; nothing is written."""
+    from hamlearn.config import load_config
+
+    settings = load_config(workflow, overrides or ())
+    from hamlearn import workflow as work
+
+    for line in work.plan(settings, executor=executor).lines():
+        typer.echo(line)
+
+
 @app.command(epilog="Example: hamlearn config workflows/water.yaml --set model.features.max_l=8")
 def config(
     workflow: Annotated[Path | None, typer.Argument(metavar="FILE.yaml", help="workflow file")] = None,
@@ -248,9 +260,9 @@ def config(
     elif schema:
         typer.echo(json.dumps(json_schema(), indent=2, ensure_ascii=False))
     elif workflow is not None:
-        from hamlearn.workflow.automatic import with_features_of_file
+        from hamlearn.workflow.planning import resolved
 
-        settings, words = with_features_of_file(load_config(workflow, overrides or ()))
+        settings, words = resolved(load_config(workflow, overrides or ()))
         typer.echo(dump_config(settings), nl=False)
         if words is not None:
             typer.echo(words, err=True)

@@ -43,6 +43,11 @@ class ModelSettings(KindOf, Section):
     memory_gb: float = Field(
         default=4.0, gt=0, description="bound on the memory of features, kernels, factors and covariances, GB"
     )
+    time_minutes: float | None = Field(
+        default=None,
+        gt=0,
+        description="bound on the expected time of calculations and fits of a workflow, minutes; null: none",
+    )
     error_bars: bool | None = Field(
         default=None,
         description="error bars, calibrated on structures left out in cross-validation; null: for properties, and in "

@@ -110,6 +110,26 @@ class BondBudget:
         found = _largest(needed, 2 * MOST_PRODUCTS, self.settings.memory_gb)
         return {kind: _usual(found, counts.get(kind.family, 0)) for kind in kinds}
 
+    def gigabytes(
+        self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool = False
+    ) -> tuple[int, float]:
+        """Return how many features of one symmetry there are at most, as memory holds, and the memory of their fit."""
+        given = self.features.max_features
+        needed = self._needed(structures, n_targets, held_out, given is None)
+        most = given or _largest(needed, 2 * MOST_PRODUCTS, self.settings.memory_gb)
+        return most, needed(most)
+
+    def sizes(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], most: int) -> list[tuple[int, int]]:
+        """Return how many rows and features at most the problems have, as many products of one symmetry being kept."""
+        numbers = numbers_of(structures)
+        n_elements, is_open = len({int(z) for own in numbers for z in own}), self.features.max_features is None
+        out = []
+        for problem in problems_of(list(n_targets)):
+            n = sum(_n_samples(problem.groups[0], own) for own in numbers)
+            q = problem.most_features(_usual(most, n) if is_open else most, n_elements)
+            out.append((problem.width * n, q))
+        return out
+
     def _needed(
         self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool, is_open: bool
     ) -> Callable[[int], float]:

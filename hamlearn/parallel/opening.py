@@ -42,3 +42,14 @@ def open_executor(spec: str, threads: int = 1) -> AbstractContextManager[Executo
         f"executor '{spec}' is not known; expected serial, local, local:N (N processes) or the path of a cluster "
         "file ending in .yaml"
     )
+
+
+def n_workers(spec: str) -> int:
+    """Return how many processes work together in an executor of :func:`open_executor`."""
+    if match := re.fullmatch(r"local(?::(\d+))?", spec):
+        return int(match[1]) if match[1] else n_cores()
+    if spec.endswith((".yaml", ".yml")):
+        from hamlearn.parallel.cluster import read_cluster_file
+
+        return read_cluster_file(spec).workers
+    return 1

@@ -5,7 +5,9 @@ from typing import TYPE_CHECKING
 from hamlearn.lazy import lazily
 
 if TYPE_CHECKING:
+    from hamlearn.workflow.automatic.plan import Plan as Plan
     from hamlearn.workflow.evaluation import evaluate as evaluate
+    from hamlearn.workflow.planning import plan as plan
     from hamlearn.workflow.prediction import predict as predict
     from hamlearn.workflow.running import RunResult as RunResult
     from hamlearn.workflow.running import run as run
@@ -15,7 +17,9 @@ if TYPE_CHECKING:
     from hamlearn.workflow.symmetry import symmetry_report as symmetry_report
 
 _HOMES = {
+    "automatic.plan": ("Plan",),
     "evaluation": ("evaluate",),
+    "planning": ("plan",),
     "prediction": ("predict",),
     "running": ("RunResult", "run"),
     "selection": ("SelectionReport", "select"),

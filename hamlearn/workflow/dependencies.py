@@ -10,13 +10,14 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from hamlearn.artifacts import read_json, write_json, written_atomically
+from hamlearn.workflow.automatic import CONFIG
 
 if TYPE_CHECKING:
     from hamlearn.config import Config
 
 EARLIER = "earlier"
 """Folder in that of a run, with what was made by earlier settings in folders 1, 2, ..."""
-CONFIG, INPUT_HASH, SECONDS = "config.yaml", "structures.sha256", "seconds.json"
+INPUT_HASH, SECONDS = "structures.sha256", "seconds.json"
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ STAGES = {
 }
 """The one place that says what a change of settings makes invalid."""
 
-FREE = ("structures.file", "model.memory_gb", "qm.store")
-"""Settings that nothing depends on: where files lie, and the memory."""
+FREE = ("structures.file", "model.memory_gb", "model.time_minutes", "qm.store")
+"""Settings that nothing depends on: where files lie, memory and time."""
 
 
 @dataclass(frozen=True)

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from hamlearn.observables import AnyPrediction
     from hamlearn.qm import Campaign
     from hamlearn.targets import Target
+    from hamlearn.workflow.automatic.plan import Plan
 
 FEWEST_OF_HALF, MOST_SECONDS_OF_HALF = 20, 60.0
 """Half of a training set is fitted to see how errors fall, where it holds so many structures and the fit was short."""
@@ -71,6 +72,7 @@ class Run(RunFolder["HamiltonianModel"]):
         super().__init__(config, out, job)
         self.shard, self.retry_failed, self.qm_from = shard, retry_failed, qm_from
         self._campaign: Campaign | None = None
+        self.plan: Plan | None = None
 
     @property
     def stages(self) -> dict[str, Callable[[], None]]:
@@ -96,34 +98,36 @@ class Run(RunFolder["HamiltonianModel"]):
 
     def check_input(self) -> None:
         """Read and check structures, split, basis and functional before anything is written."""
-        from hamlearn.learning.tasks import targets_of
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
         from hamlearn.qm.sharing import source_of
         from hamlearn.structures.checks import common_state
-        from hamlearn.targets import target_orbitals
-        from hamlearn.workflow.automatic import CONFIG, with_features
-        from hamlearn.workflow.error_bars import with_error_bars
+        from hamlearn.workflow.automatic.choosing import n_targets_of
 
-        self.config, words = with_features(self.config, self.all_structures, self.out / CONFIG)
-        if words is not None:
-            self.job.say(words)
         qm = self.qm_settings
         if qm.xc:
             check_functional(qm.xc)
         for folder in self.qm_from:
             source_of(folder, qm)
         common_state(self.structures, qm, f"{self.config.structures.file} (the structures of this run)")
-        species = {int(z) for atoms in self.structures for z in atoms.numbers}
+        species = sorted({int(z) for atoms in self.structures for z in atoms.numbers})
         check_basis(qm.basis, species)
-        orbitals = target_orbitals(self.target, qm.basis, sorted(species))
-        n_channels = 2 if qm.has_spins else 1
-        n_targets = {group: n_channels * n for group, n in targets_of(orbitals).items()}
-        train = [self.structures[k] for k in self.train]
-        self.config, words = with_error_bars(self.config, train, n_targets, self.out / CONFIG)
-        if words is not None:
-            self.job.say(words)
-        self._check_learner(n_targets, held_out=bool(self.config.model.error_bars))
+        self._settle()
+        self._check_learner(n_targets_of(self.config, species), held_out=bool(self.config.model.error_bars))
+
+    def _settle(self) -> None:
+        """Choose what the workflow leaves out, and tell; a run that was begun goes on as it is."""
+        from hamlearn.parallel.opening import n_workers
+        from hamlearn.workflow.automatic import CONFIG
+        from hamlearn.workflow.automatic.choosing import Chooser, begun
+
+        if (self.out / CONFIG).exists():
+            self.config = begun(self.config, self.out / CONFIG)
+            return
+        self.plan = Chooser(self.config, self.structures, n_workers(self.job.executor)).plan()
+        self.config = self.plan.config
+        for line in self.plan.lines():
+            self.job.say(line)
 
     @property
     def kernels(self) -> Path:

@@ -1,0 +1,57 @@
+"""Whether a run fits error bars where its file says nothing."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING
+
+from hamlearn.config import BondFrameKernel, Config, KernelRidgeSettings, RidgeSettings
+from hamlearn.errors import ConfigError
+from hamlearn.workflow.automatic.rules import Choice
+
+if TYPE_CHECKING:
+    from ase import Atoms
+
+    from hamlearn.learning.groups import Group
+
+FEWEST, MOST = 20, 2000
+"""Training structures between which they are fitted: fewer do not tell their scale, of more all covariances take
+longer than the fit."""
+
+
+def leaves_error_bars(config: Config) -> bool:
+    """Return whether a workflow of matrices says nothing of error bars, and has a learner whose own cost little."""
+    model = config.model
+    cheap = (
+        isinstance(model.kernel, BondFrameKernel)
+        if type(model) is KernelRidgeSettings
+        else type(model) is RidgeSettings
+    )
+    return model.error_bars is None and cheap and not config.is_property
+
+
+def with_error_bars(
+    config: Config, structures: Sequence[Atoms], n_targets: Mapping[Group, int]
+) -> tuple[Config, list[Choice]]:
+    """Return a workflow of matrices with error bars on or off, and the choice if it was open.
+
+    Features and Gaussian processes in the frames of bonds have them, within memory_gb; kernels of pairs if asked.
+
+    Args:
+        config: the workflow; what it says stays.
+        structures: training geometries.
+        n_targets: number of targets of every group.
+    """
+    if not leaves_error_bars(config):
+        return config, []
+    n, setting = len(structures), "model.error_bars"
+    if not FEWEST <= n <= MOST:
+        return config, [Choice(setting, "false", f"{n} training structures; {FEWEST} to {MOST} have them")]
+    from hamlearn.learning.registry import new_learner
+
+    chosen = config.model_copy(update={"model": config.model.model_copy(update={"error_bars": True})})
+    try:
+        new_learner(chosen.model).check(structures, n_targets, held_out=True)
+    except ConfigError as error:
+        return config, [Choice(setting, "false", str(error))]
+    return chosen, [Choice(setting, "true", "set model.error_bars: false for fits up to three times faster")]
