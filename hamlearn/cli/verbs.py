@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from hamlearn.cli.printing import list_failures, print_errors, print_table
+from hamlearn.cli.printing import list_doubtful, list_failures, print_errors, print_table
 from hamlearn.cli.shell import app
 from hamlearn.display import counted
 from hamlearn.errors import ArtifactError, ConfigError
@@ -123,6 +123,7 @@ def evaluate(
         raise ConfigError("evaluate with STRUCTURES needs -o DIR, a new folder for calculations and predictions")
     errors = workflow.evaluate(folder, structures, out, executor)
     print_errors(errors)
+    list_doubtful(errors.get("doubtful_states") or {})
     list_failures(errors["failures"])
 
 
@@ -239,6 +240,7 @@ def _run_stages(
     )
     if result.results is not None:
         print_errors(result.results)
+        list_doubtful(result.results.get("doubtful_states") or {})
     if result.report is not None:
         typer.echo(f"report: {result.report}")
     list_failures(result.failures)
@@ -256,4 +258,5 @@ def _print_run(folder: Path) -> None:
         raise ArtifactError(f"{folder} is not finished; hamlearn run FILE -o {folder}")
     results = read_results(folder)
     print_errors(results)
+    list_doubtful(results.get("doubtful_states") or {})
     list_failures(results.get("failures") or {})

@@ -18,6 +18,7 @@ from hamlearn.display import Shown
 from hamlearn.equality import ByValue
 from hamlearn.errors import ArtifactError
 from hamlearn.qm.molecule import formula
+from hamlearn.qm.stability import state_flag
 from hamlearn.types import FloatArray, IntArray
 
 
@@ -70,6 +71,7 @@ class QMRecord(ByValue, Shown):
             **({"multiplicity": self.multiplicity} if self.has_spins else {}),
             **{name: value for name, value in told.items() if value is not None},
             "energy_hartree": self.energy,
+            **({"doubtful": doubtful} if (doubtful := state_flag(self.provenance)) else {}),
             "converged": True,  # what did not converge has no record
             "fock": self.fock,
             "overlap": self.overlap,

@@ -32,6 +32,7 @@ def summary(run: RunArtifacts, lead: str, sentences: Iterable[str]) -> Html:
                 *map(html.paragraph, sentences),
                 html.table((), settings, numbers_from=2),
                 _failures(run.results.get("failures") or {}),
+                _doubtful(run.results.get("doubtful_states") or {}),
             ),
         ]
     )
@@ -95,6 +96,14 @@ def _failures(failures: Mapping[str, str]) -> Html:
     words = f"{counted(len(failures), 'calculation')} failed; left out of everything below."
     listing = html.table(("structure", "why"), failures.items(), numbers_from=2)
     return html.join([html.paragraph(words, "warning"), html.details("Failed calculations", listing)])
+
+
+def _doubtful(states: Mapping[str, str]) -> Html:
+    if not states:
+        return Html("")
+    words = f"{counted(len(states), 'calculation')} came to a state that is doubtful; they are used below all the same."
+    listing = html.table(("structure", "what the SCF came to"), states.items(), numbers_from=2)
+    return html.join([html.paragraph(words, "warning"), html.details("Doubtful states", listing)])
 
 
 def _settings(name: str, section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
