@@ -25,6 +25,7 @@ from hamlearn.progress import Progress
 from hamlearn.qm.guess import as_guesses, check_elements
 from hamlearn.qm.method import check_functional
 from hamlearn.qm.molecule import check_basis, formula
+from hamlearn.qm.options import check_options
 from hamlearn.qm.pyscf_settings import check_defaults
 from hamlearn.qm.record import QMRecord, load_record, record_key
 from hamlearn.qm.store import (
@@ -140,7 +141,7 @@ def run_campaign(
     keys = tuple(record_key(*task) for task in tasks)
     task_of_key = dict(zip(keys, tasks, strict=True))
     with folder_lock(folder, shard):
-        described = {**settings.model_dump(), "guess_focks": sorted(set(guess_focks) - {settings.guess})}
+        described = {**settings.model_dump(mode="json"), "guess_focks": sorted(set(guess_focks) - {settings.guess})}
         write_manifest(folder, described, keys, [formula(atoms.numbers) for atoms in structures])
         if shard is None:
             remove_leftovers(folder)
@@ -177,6 +178,7 @@ def check_campaign(structures: Structures, settings: QMSettings, guess_focks: st
     guess_focks = as_guesses(guess_focks)
     if settings.xc is not None:
         check_functional(settings.xc)
+    check_options(settings)
     check_structures(structures, qm=settings)
     species = np.unique(np.concatenate([atoms.numbers for atoms in structures]))
     check_basis(settings.basis, species)

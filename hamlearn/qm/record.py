@@ -102,7 +102,10 @@ def record_key(
         guess_focks: further Fock matrices asked for; their order and repetition do not count.
     """
     wanted = sorted(set(guess_focks) - {settings.guess})
-    same_for_all = settings.model_dump(exclude={"charge", "multiplicity"})
+    without = {"charge", "multiplicity"} | ({"pyscf"} if settings.pyscf is None else set())
+    same_for_all = settings.model_dump(mode="json", exclude=without)
+    if settings.pyscf is not None:
+        same_for_all["pyscf"] = settings.pyscf.given()
     head = {"kind": KIND, "format_version": NEUTRAL_VERSION, "settings": same_for_all, "guess_focks": wanted}
     charge = settings.charge or 0
     multiplicity = settings.multiplicity or 1 + (int(np.sum(numbers)) - charge) % 2

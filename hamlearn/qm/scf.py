@@ -129,7 +129,9 @@ def _climb(
         finally:  # the hooks hold the field, which holds them and all integrals: memory would wait for the collector
             field.pre_kernel = field.post_kernel = None
         if field.converged:
-            first_fock = symmetrised(first["h1e"] + first["vhf"]) if first else None
+            # solvents come on top of what PySCF calls the potential of the electrons
+            parts = (first["h1e"], first["vhf"], getattr(first["vhf"], "v_solvent", 0.0)) if first else ()
+            first_fock = symmetrised(sum(parts)) if parts else None
             return _converged(field, final, attempt, first_fock)
         said.append(f"{attempt}: {field.max_cycle} cycles")
     raise SCFError(f"not converged to {settings.conv_tol:g} Hartree ({'; '.join(said)})")
@@ -221,7 +223,8 @@ def _ladder(mole: Any, settings: QMSettings) -> Iterator[tuple[str, Any, str]]:
     other = "atom" if settings.guess == "minao" else "minao"
     for attempt, start in ((FIRST_ATTEMPT, settings.guess), (f"guess {other}", other)):
         field = mean_field(mole, settings)
-        field.max_cycle = MAX_CYCLES
+        if settings.pyscf is None or settings.pyscf.max_cycle is None:
+            field.max_cycle = MAX_CYCLES
         yield attempt, field, start
     field = mean_field(mole, settings)
     field.set(level_shift=0.5, diis_space=12, max_cycle=2 * MAX_CYCLES)

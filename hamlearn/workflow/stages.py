@@ -93,6 +93,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.learning.tasks import targets_of
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
+        from hamlearn.qm.options import check_options
         from hamlearn.structures.checks import common_state
         from hamlearn.targets import target_orbitals
         from hamlearn.workflow.automatic import CONFIG, with_features
@@ -103,6 +104,7 @@ class Run(RunFolder["HamiltonianModel"]):
         qm = self.qm_settings
         if qm.xc:
             check_functional(qm.xc)
+        check_options(qm)
         common_state(self.structures, qm, f"{self.config.structures.file} (the structures of this run)")
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(qm.basis, species)
