@@ -18,6 +18,22 @@ if TYPE_CHECKING:
 MOST_PREDICTIONS = 20
 """Rows of a table of predictions; longer ones are in the files."""
 
+MOST_LISTED = 10
+
+
+def list_doubtful(states: Mapping[Any, str]) -> None:
+    """Print what is doubtful of states that calculations came to, and of which structures, if there are any."""
+    if not states:
+        return
+    typer.echo(f"\n{counted(len(states), 'calculation')} came to a doubtful state; they were used all the same")
+    of_words: dict[str, list[str]] = {}
+    for structure, words in states.items():
+        of_words.setdefault(words, []).append(str(structure))
+    for words, structures in of_words.items():
+        more = f" and {len(structures) - MOST_LISTED} more" if len(structures) > MOST_LISTED else ""
+        plural = "s" if len(structures) > 1 else ""
+        typer.echo(f"structure{plural} {', '.join(structures[:MOST_LISTED])}{more}: {words}")
+
 
 def list_failures(failures: Mapping[Any, str]) -> None:
     """Print the failed calculations, if there are any, and end with exit code 3."""

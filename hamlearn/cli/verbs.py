@@ -9,7 +9,14 @@ from typing import Annotated, Any
 
 import typer
 
-from hamlearn.cli.printing import list_failures, print_errors, print_predictions, print_properties, print_table
+from hamlearn.cli.printing import (
+    list_doubtful,
+    list_failures,
+    print_errors,
+    print_predictions,
+    print_properties,
+    print_table,
+)
 from hamlearn.cli.shell import app
 from hamlearn.display import counted
 from hamlearn.errors import ArtifactError, ConfigError
@@ -152,6 +159,7 @@ def evaluate(
         raise ConfigError("evaluate with STRUCTURES needs -o DIR, a new folder for calculations and predictions")
     errors = workflow.evaluate(folder, structures, out, executor, qm_from=qm_from or ())
     print_errors(errors)
+    list_doubtful(errors.get("doubtful_states") or {})
     list_failures(errors["failures"])
 
 
@@ -287,6 +295,7 @@ def _run_stages(
     result = workflow.run(settings, out, executor=executor, until=until, echo=typer.echo, **options)
     if result.results is not None:
         print_errors(result.results)
+        list_doubtful(result.results.get("doubtful_states") or {})
     if result.report is not None:
         typer.echo(f"report: {result.report}")
     list_failures(result.failures)
@@ -304,4 +313,5 @@ def _print_run(folder: Path) -> None:
         raise ArtifactError(f"{folder} is not finished; hamlearn run FILE -o {folder}")
     results = read_results(folder)
     print_errors(results)
+    list_doubtful(results.get("doubtful_states") or {})
     list_failures(results.get("failures") or {})

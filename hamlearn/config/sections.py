@@ -9,6 +9,7 @@ from typing import Any, Literal
 from pydantic import Field, field_validator, model_validator
 
 from hamlearn.config.learners import ModelSettings, RidgeSettings
+from hamlearn.config.pyscf import SOLVERS, PySCFSettings
 from hamlearn.config.section import Section
 from hamlearn.config.targets import Guess, MatrixTarget, SaphTarget, TargetSettings
 from hamlearn.errors import ConfigError
@@ -36,6 +37,25 @@ class QMSettings(Section):
     multiplicity: int | None = Field(
         default=None, ge=1, description="2S + 1 of every molecule; null: as the structures say, else the lowest"
     )
+    pyscf: PySCFSettings | None = Field(default=None, description="further options of PySCF: solvent, field, fitting")
+
+    @property
+    def options(self) -> dict[str, Any]:
+        """Options of PySCF that change the Fock matrix; empty without any."""
+        given = {} if self.pyscf is None else self.pyscf.given()
+        return {name: value for name, value in given.items() if name not in SOLVERS}
+
+    def check_turns_with_molecule(self) -> None:
+        """Refuse an electric field, which stays where it is when a molecule turns, as no model of matrices does.
+
+        Raises:
+            ConfigError: if there is one.
+        """
+        if self.pyscf is not None and self.pyscf.has_field:
+            raise ConfigError(
+                "qm.pyscf.field_v_per_angstrom: matrices in a field that is fixed in space do not turn with the "
+                "molecule, as those of a model do; leave the field out, or stop after the calculations: hamlearn qm"
+            )
 
     store: str | None = Field(
         default="beside",

@@ -86,6 +86,7 @@ class HamiltonianModel(Model):
     def __init__(self, qm: QMSettings = DEFAULT_QM, target: MatrixTarget = SAPH, model: ModelSettings = RIDGE) -> None:
         self.qm, self.target, self.model = qm, target, model
         self._check_parameters()
+        qm.check_turns_with_molecule()
 
     @property
     def orbitals_(self) -> Orbitals:

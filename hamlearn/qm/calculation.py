@@ -17,6 +17,7 @@ from hamlearn.qm.method import describe_method, fractional_occupations, mean_fie
 from hamlearn.qm.molecule import basis_hash, formula, mole_of
 from hamlearn.qm.record import QMRecord
 from hamlearn.qm.scf import Converged, converge, symmetrised
+from hamlearn.qm.stability import STABILITY
 from hamlearn.types import FloatArray
 
 SMALLEST_OVERLAP = 1e-6  # below, PySCF drops functions and the Fock matrix loses its meaning
@@ -125,6 +126,7 @@ def _provenance(numbers: Iterable[int], settings: QMSettings, result: Converged)
         "conv_tol": settings.conv_tol,
         "cycles": int(result.mean_field.cycles),
         "attempt": result.attempt,
+        STABILITY: dict(result.stability),
         **({"degenerate_levels": "share their electrons"} if settings.method.startswith("U") else {}),
         "pyscf": pyscf.__version__,
     }

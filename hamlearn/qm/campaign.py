@@ -26,6 +26,7 @@ from hamlearn.progress import Progress
 from hamlearn.qm.guess import as_guesses, check_elements
 from hamlearn.qm.method import check_functional
 from hamlearn.qm.molecule import check_basis, formula, n_functions
+from hamlearn.qm.options import check_options
 from hamlearn.qm.pyscf_settings import check_defaults
 from hamlearn.qm.record import QMRecord, guesses_in, load_record
 from hamlearn.qm.request import Request
@@ -153,7 +154,7 @@ def run_campaign(
     wanted_store = store_of(settings.store, None) if store is None else Path(store).resolve()
     with folder_lock(folder, shard), open_store(wanted_store) as (shared, words):
         keys = names_in(folder, requests)
-        described = {**settings.model_dump(), "guess_focks": list(guesses)}
+        described = {**settings.model_dump(mode="json"), "guess_focks": list(guesses)}
         write_manifest(folder, described, keys, [formula(atoms.numbers) for atoms in structures])
         if shard is None:
             remove_leftovers(folder)
@@ -221,6 +222,7 @@ def check_campaign(structures: Structures, settings: QMSettings, guess_focks: st
     guess_focks = as_guesses(guess_focks)
     if settings.xc is not None:
         check_functional(settings.xc)
+    check_options(settings)
     check_structures(structures, qm=settings)
     species = np.unique(np.concatenate([atoms.numbers for atoms in structures]))
     check_basis(settings.basis, species)

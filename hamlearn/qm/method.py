@@ -15,6 +15,7 @@ import numpy as np
 from hamlearn.config import QMSettings
 from hamlearn.errors import ConfigError, nearest
 from hamlearn.qm.functional_kinds import complaints
+from hamlearn.qm.options import with_options
 from hamlearn.types import FloatArray
 
 GRID_LEVEL = 3
@@ -36,7 +37,8 @@ def mean_field(mole: Any, settings: QMSettings) -> Any:
         else:
             check_functional(settings.xc)
             field = {"RKS": dft.RKS, "UKS": dft.UKS, "ROKS": dft.ROKS}[settings.method](mole, xc=settings.xc)
-            field.grids.level = GRID_LEVEL
+            field.grids.level = _grid_level(settings)
+        field = with_options(field, settings)
     if settings.method.startswith("U"):
         share_degenerate_levels(field)
     field.conv_tol = settings.conv_tol
@@ -93,9 +95,14 @@ def describe_method(settings: QMSettings) -> dict[str, Any]:
             "xc_exact_exchange": float(libxc.hybrid_coeff(settings.xc)),
             "xc_range_separation": [float(number) for number in libxc.rsh_coeff(settings.xc)],
             "libxc": str(libxc.__version__),
-            "grid_level": GRID_LEVEL,
+            "grid_level": _grid_level(settings),
         }
-    return out
+    return out | ({} if settings.pyscf is None else {"options": settings.pyscf.given()})
+
+
+def _grid_level(settings: QMSettings) -> int:
+    chosen = None if settings.pyscf is None else settings.pyscf.grid_level
+    return GRID_LEVEL if chosen is None else chosen
 
 
 @lru_cache(maxsize=64)

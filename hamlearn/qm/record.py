@@ -19,6 +19,7 @@ from hamlearn.display import Shown
 from hamlearn.equality import ByValue
 from hamlearn.errors import ArtifactError
 from hamlearn.qm.molecule import formula
+from hamlearn.qm.stability import state_flag
 from hamlearn.types import FloatArray, IntArray
 
 
@@ -71,6 +72,7 @@ class QMRecord(ByValue, Shown):
             **({"multiplicity": self.multiplicity} if self.has_spins else {}),
             **{name: value for name, value in told.items() if value is not None},
             "energy_hartree": self.energy,
+            **({"doubtful": doubtful} if (doubtful := state_flag(self.provenance)) else {}),
             "converged": True,  # what did not converge has no record
             "fock": self.fock,
             "overlap": self.overlap,
@@ -102,7 +104,10 @@ def record_key(
             older versions gave to a record that holds them.
     """
     wanted = sorted(set(guess_focks) - {settings.guess})
-    same_for_all = settings.model_dump(exclude={"charge", "multiplicity"})
+    without = {"charge", "multiplicity"} | ({"pyscf"} if settings.pyscf is None else set())
+    same_for_all = settings.model_dump(mode="json", exclude=without)
+    if settings.pyscf is not None:
+        same_for_all["pyscf"] = settings.pyscf.given()
     head = {"kind": KIND, "format_version": NEUTRAL_VERSION, "settings": same_for_all, "guess_focks": wanted}
     charge = settings.charge or 0
     multiplicity = settings.multiplicity or 1 + (int(np.sum(numbers)) - charge) % 2

@@ -45,6 +45,7 @@ def about(run: RunArtifacts, sentences: Iterable[str]) -> Html:
         "What was computed",
         *map(html.paragraph, sentences),
         _failures(run.results.get("failures") or {}),
+        _doubtful(run.results.get("doubtful_states") or {}),
         html.details("All settings", html.table((), settings, numbers_from=2)),
     )
 
@@ -107,6 +108,14 @@ def _failures(failures: Mapping[str, str]) -> Html:
     words = f"{counted(len(failures), 'calculation')} failed; left out of everything below."
     listing = html.table(("structure", "why"), failures.items(), numbers_from=2)
     return html.join([html.paragraph(words, "warning"), html.details("Failed calculations", listing)])
+
+
+def _doubtful(states: Mapping[str, str]) -> Html:
+    if not states:
+        return Html("")
+    words = f"{counted(len(states), 'calculation')} came to a state that is doubtful; they are used below all the same."
+    listing = html.table(("structure", "what the SCF came to"), states.items(), numbers_from=2)
+    return html.join([html.paragraph(words, "warning"), html.details("Doubtful states", listing)])
 
 
 def _settings(name: str, section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

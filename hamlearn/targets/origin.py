@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from hamlearn.config import MatrixTarget, QMSettings
+from hamlearn.config.pyscf import SOLVERS
 from hamlearn.display import Shown
 from hamlearn.equality import ByValue
 from hamlearn.errors import ConfigError
@@ -39,7 +40,9 @@ class Origin(ByValue, Shown):
     @classmethod
     def of(cls, settings: MatrixTarget, provenance: Mapping[str, Any], positions: FloatArray) -> Origin:
         """Return the origin of the target of a calculation with some provenance."""
-        return cls(settings.model_dump(), {k: provenance[k] for k in QM_NAMES if k in provenance}, positions)
+        qm = {k: provenance[k] for k in QM_NAMES if k in provenance}
+        given = {k: x for k, x in provenance.get("options", {}).items() if k not in SOLVERS}
+        return cls(settings.model_dump(), qm | {"options": given}, positions)
 
     def check(self, index: int, positions: FloatArray, settings: MatrixTarget, qm: QMSettings) -> None:
         """Refuse a target made of another geometry [atom, 3], Å, or by other settings than those of a model.

@@ -43,7 +43,7 @@ STAGES = {
     "qm": Stage("calculations", ("qm",), ("qm",), ("qm",)),  # of each molecule by itself: other structures keep them
     "targets": Stage(
         "targets",
-        ("targets", "diagnostics.npz"),
+        ("targets", "diagnostics.npz", "scf_states.json"),
         ("qm", "target", "structures", "split.train", "split.test", "split.seed"),
         ("targets",),
     ),

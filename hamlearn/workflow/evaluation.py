@@ -106,6 +106,7 @@ def _evaluate_hamiltonian(
     from hamlearn.observables import metrics, reference_prediction
     from hamlearn.qm import run_campaign
     from hamlearn.qm.sharing import source_of, store_of
+    from hamlearn.qm.stability import state_flag
     from hamlearn.targets import build_target
     from hamlearn.workflow.errors_of_run import error_bars
     from hamlearn.workflow.prediction_files import Predicted, write_predictions
@@ -132,7 +133,10 @@ def _evaluate_hamiltonian(
         finished = [index for index in range(len(structures)) if index not in campaign.failures]
         if not finished:
             raise SCFError(f"all calculations failed: {dict(campaign.failures)}; try other molecules")
-        targets = [build_target(campaign.load(index), model.target) for index in finished]
+        records = [campaign.load(index) for index in finished]
+        targets = [build_target(record, model.target) for record in records]
+        flags = {str(k): state_flag(record.provenance) for k, record in zip(finished, records, strict=True)}
+        doubtful = {k: flag for k, flag in flags.items() if flag}
         compared = [structures[index] for index in finished]
         sides = [target.side for target in targets]
         predictions = model.predict(compared, job, sides, std="levels" if model.model.error_bars else False)
@@ -142,6 +146,7 @@ def _evaluate_hamiltonian(
             **metrics(predictions, references),
             **error_bars(predictions, references),
             "failures": {str(index): reason for index, reason in campaign.failures.items()},
+            **({"doubtful_states": doubtful} if doubtful else {}),
         }
         write_predictions(out, Predicted(compared, predictions, model_folder, finished), model, references)
         write_json(out / "errors.json", "errors", 1, errors)

@@ -70,6 +70,11 @@ class RunFolder(ABC, Generic[Model]):
         """Reason of every failed calculation, by position in the input file."""
         return {}
 
+    @property
+    def doubtful_states(self) -> dict[str, str]:
+        """What is doubtful of the state of a calculation, by position in the input file."""
+        return {}
+
     @abstractmethod
     def check_input(self) -> None:
         """Read and check everything that can be refused before anything is written."""
@@ -200,6 +205,7 @@ class RunFolder(ABC, Generic[Model]):
             "formulas": dict(Counter(atoms.get_chemical_formula() for atoms in self.structures)),
             "target": self.config.target.model_dump(mode="json"),
             "failures": {str(index): reason for index, reason in self.failures.items()},
+            **({"doubtful_states": self.doubtful_states} if self.doubtful_states else {}),
             "seconds": seconds | {"curve": sum(row.pop("seconds") for row in curve)},
             "peak_memory_gb": peak_memory_gb,
             "learning_curve": curve,

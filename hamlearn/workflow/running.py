@@ -93,6 +93,8 @@ def run(
         raise ConfigError(f"until = {until}, shard = {shard}: expected one of {names} and (i, n) with 0 <= i < n")
     last = "qm" if shard else until or names[-1]
     chosen = names[: names.index(last) + 1]
+    if config.qm is not None and last != "qm":
+        config.qm.check_turns_with_molecule()
     work.check_input()
     if not (out / CONFIG).exists():
         refuse_used(out, (INPUT_HASH,), "it holds no run: give a new folder or that of a run")

@@ -96,10 +96,16 @@ class Run(RunFolder["HamiltonianModel"]):
         """Reason of every failed calculation, by position in the input file."""
         return {int(self.used[k]): reason for k, reason in self.campaign.failures.items()}
 
+    @property
+    def doubtful_states(self) -> dict[str, str]:
+        """What is doubtful of states that the SCF came to, by position in the input file; older runs do not know."""
+        return dict(self._read("scf_states")["doubtful"]) if (self.out / "scf_states.json").exists() else {}
+
     def check_input(self) -> None:
         """Read and check structures, split, basis and functional before anything is written."""
         from hamlearn.qm import check_basis
         from hamlearn.qm.method import check_functional
+        from hamlearn.qm.options import check_options
         from hamlearn.qm.sharing import source_of
         from hamlearn.structures.checks import common_state
         from hamlearn.workflow.automatic.choosing import n_targets_of
@@ -107,6 +113,7 @@ class Run(RunFolder["HamiltonianModel"]):
         qm = self.qm_settings
         if qm.xc:
             check_functional(qm.xc)
+        check_options(qm)
         for folder in self.qm_from:
             source_of(folder, qm)
         common_state(self.structures, qm, f"{self.config.structures.file} (the structures of this run)")
@@ -174,6 +181,7 @@ class Run(RunFolder["HamiltonianModel"]):
 
     def targets(self) -> None:
         """Build the matrix to learn of every finished molecule."""
+        from hamlearn.qm.stability import state_flag
         from hamlearn.targets import build_target, save_targets
         from hamlearn.workflow.errors_of_run import write_diagnostics
 
@@ -187,11 +195,16 @@ class Run(RunFolder["HamiltonianModel"]):
             if not diagnostics.exists():
                 write_diagnostics(diagnostics, built, self.used[finished])
         else:
+            doubtful = {}
             costs = [len(self.structures[k]) ** 3 for k in finished]
             with self._timed("targets"), self.job.progress("targets", costs) as progress:
                 for k in finished:
-                    built.append(build_target(self.campaign.load(int(k)), self.target))
+                    record = self.campaign.load(int(k))
+                    built.append(build_target(record, self.target))
+                    if flag := state_flag(record.provenance):
+                        doubtful[str(self.used[k])] = flag
                     progress.advance()
+            self._write("scf_states", {"doubtful": doubtful})
             write_diagnostics(diagnostics, built, self.used[finished])
             save_targets(self.out / "targets", built)  # last: its presence says that the stage is done
         self.target_of: dict[int, Target] = dict(zip(finished.tolist(), built, strict=True))
