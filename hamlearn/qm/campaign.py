@@ -184,7 +184,7 @@ def _take(
     todo = unfinished(folder, todo, guesses, retry)
     if store is not None:
         share_all(folder, list(requests), list(requests.values()), store)
-    if echo is not None and (sources or any(places.counts)):
+    if echo is not None and (sources or any(places.counts) or (n_own and todo)):
         had = [f"{n_own} there already"] if n_own else []
         found = [f"{count} from {place}" for place, count in zip(places.folders, places.counts, strict=True) if count]
         echo(f"calculations: {len(requests)}, {', '.join([*had, *found, f'{len(todo)} to compute'])}")
