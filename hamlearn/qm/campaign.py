@@ -8,6 +8,7 @@ process may be killed at any moment, and the same call continues. What other fol
 
 from __future__ import annotations
 
+import hashlib
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -187,13 +188,19 @@ def _take(
     todo = unfinished(folder, todo, guesses, retry)
     if store is not None:
         share_all(folder, list(requests), list(requests.values()), store)
-    if echo is not None and (sources or any(places.counts)):
+    if echo is not None and (sources or any(places.counts) or (n_own and todo)):
         had = [f"{n_own} there already"] if n_own else []
-        found = [f"{count} from {place}" for place, count in zip(places.folders, places.counts, strict=True) if count]
+        counts = list(zip(places.folders, places.counts, strict=True))
+        found = [f"{count} from {place}" for place, count in counts if count or (todo and place in sources)]
         echo(f"calculations: {len(requests)}, {', '.join([*had, *found, f'{len(todo)} to compute'])}")
     if echo is not None and (known := sum(guesses_in(record_path(folder, key)) is not None for key in todo)):
         echo(f"calculations: {known} lack only the guess Fock matrix {', '.join(guesses)}, which takes no other SCF")
-    return todo
+    return todo if store is None else _in_own_order(folder, todo)
+
+
+def _in_own_order(folder: Path, keys: Sequence[str]) -> list[str]:
+    """Return keys in an order that each folder has for itself: runs that start together meet others' results."""
+    return sorted(keys, key=lambda key: hashlib.sha256(f"{folder} {key}".encode()).digest())
 
 
 def _compute(folder: Path, requests: Mapping[str, Request], store: Path | None, executor: str, echo: Echo) -> None:

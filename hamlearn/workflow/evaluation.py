@@ -70,7 +70,7 @@ def evaluate(
             raise ConfigError("qm_from was given, but references of a property are in the file; leave it out")
         return _evaluate_property(model, Path(model_folder), structures, out, job)
     assert isinstance(model, HamiltonianModel)
-    sources = [qm_from] if isinstance(qm_from, str | Path) else qm_from
+    sources = [qm_from] if isinstance(qm_from, str | Path) else list(qm_from)
     return _evaluate_hamiltonian(model, Path(model_folder), structures, out, job, sources)
 
 

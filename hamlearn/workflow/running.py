@@ -127,7 +127,8 @@ def _new_run(
         return PropertyRun(config, out, job)
     from hamlearn.workflow.stages import Run
 
-    return Run(config, out, job, shard, retry_failed, [qm_from] if isinstance(qm_from, str | Path) else qm_from)
+    sources = [qm_from] if isinstance(qm_from, str | Path) else list(qm_from)
+    return Run(config, out, job, shard, retry_failed, sources)
 
 
 def _claim(config: Config, out: Path, job: Job) -> None:

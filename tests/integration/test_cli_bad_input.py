@@ -168,13 +168,6 @@ def test_executors(tmp_path: Path, executor: str) -> None:
 # -- run folders
 
 
-def test_folder_made_with_other_settings(finished: Path) -> None:
-    before = snapshot(finished)
-    result = call("run", finished / "run.yaml", "-o", finished / "run", "--set", "model.features.max_l=1")
-    refused(result, "model.features.max_l: 2 (folder) against 1 (now)")
-    assert snapshot(finished) == before
-
-
 def test_folder_in_use(finished: Path) -> None:
     with folder_lock(finished / "run"):
         refused(call("run", finished / "run.yaml", "-o", finished / "run"), "another process")

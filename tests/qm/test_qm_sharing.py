@@ -211,6 +211,14 @@ def test_what_another_process_finished_meanwhile_is_taken(waters, tmp_path, scfs
     assert len(scfs) == 3
 
 
+def test_runs_that_start_together_begin_with_different_molecules(waters, tmp_path, scfs):
+    """So that each finds in the store what the other computed."""
+    for name in "ab":
+        run_campaign(waters[:12], STO3G, tmp_path / name, store=tmp_path / f"store-{name}")
+    first, second = ([positions[0, 0] for _, positions, *_ in part] for part in (scfs[:12], scfs[12:]))
+    assert sorted(first) == sorted(second) and first != second
+
+
 # -- matrices of guesses
 
 
@@ -363,6 +371,8 @@ def test_what_other_folders_have_is_taken(waters, tmp_path, scfs):
     assert lines[0] == f"calculations: 5, {places}, 1 to compute"
     run_campaign(waters[:5], STO3G, tmp_path / "c", qm_from=str(tmp_path / "b"), echo=lines.append)
     assert lines[-1] == "calculations: 5, 5 there already, 0 to compute"
+    run_campaign(waters[6:7], STO3G, tmp_path / "d", qm_from=tmp_path / "b", echo=lines.append)
+    assert f"calculations: 1, 0 from {tmp_path / 'b'}, 1 to compute" in lines and len(scfs) == 7
 
 
 def test_folders_without_what_is_wanted_are_refused_in_words(waters, tmp_path):
