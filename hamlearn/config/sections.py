@@ -137,6 +137,11 @@ class Config(Section):
     def _sections_fit(self) -> Config:
         if self.is_property and self.qm is not None:
             raise ValueError("qm was given, but a property (target.kind) is learned from the file; remove it")
+        if self.is_property and self.model.time_minutes is not None:
+            raise ValueError(
+                f"model.time_minutes {self.model.time_minutes:g} bounds calculations and fits of matrices, got a "
+                "property (target.kind); remove it"
+            )
         if not self.is_property and self.qm is None:
             raise ValueError("qm: expected a section of settings (name: value), got nothing")
         try:
