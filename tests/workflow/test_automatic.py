@@ -52,7 +52,7 @@ def test_features_suit_the_size_of_molecules(atoms, kind):
 
 
 @pytest.mark.parametrize(
-    ("crossing", "kind"), [(None, "saph"), (0.0, "saph"), (0.25, "saph"), (0.4, "lowdin"), (1.0, "lowdin")]
+    ("crossing", "kind"), [(None, "saph"), (0.0, "saph"), (0.1, "saph"), (0.2, "lowdin"), (1.0, "lowdin")]
 )
 def test_levels_that_cross_are_learned_all_together(crossing, kind):
     assert rules.matrix(ETHANOL, crossing).value == kind
