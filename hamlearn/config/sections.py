@@ -95,7 +95,10 @@ class Config(Section):
 
     structures: StructureSettings
     qm: QMSettings | None = QMSettings()
-    target: TargetSettings = SaphTarget()
+    target: TargetSettings = Field(
+        default=SaphTarget(),
+        description="What is learned; a workflow without this section learns what suits its molecules (hamlearn plan).",
+    )
     model: ModelSettings = RidgeSettings()
     split: SplitSettings
 
