@@ -28,7 +28,7 @@ from hamlearn.observables import Prediction
 
 pytestmark = pytest.mark.usefixtures("own_learners")
 
-VERBS = ("run", "qm", "fit", "predict", "select", "evaluate", "report", "symmetry", "status", "config")
+VERBS = ("plan", "run", "qm", "fit", "predict", "select", "evaluate", "report", "symmetry", "status", "config")
 METRICS = {
     "n_test": 2,
     "hamiltonian_rmse_mev": 1.5,

@@ -128,7 +128,10 @@ class Config(Section):
 
     structures: StructureSettings
     qm: QMSettings | None = QMSettings()
-    target: TargetSettings = SaphTarget()
+    target: TargetSettings = Field(
+        default=SaphTarget(),
+        description="What is learned; a workflow without this section learns what suits its molecules (hamlearn plan).",
+    )
     model: ModelSettings = RidgeSettings()
     split: SplitSettings
 
@@ -170,6 +173,11 @@ class Config(Section):
     def _sections_fit(self) -> Config:
         if self.is_property and self.qm is not None:
             raise ValueError("qm was given, but a property (target.kind) is learned from the file; remove it")
+        if self.is_property and self.model.time_minutes is not None:
+            raise ValueError(
+                f"model.time_minutes {self.model.time_minutes:g} bounds calculations and fits of matrices, got a "
+                "property (target.kind); remove it"
+            )
         if not self.is_property and self.qm is None:
             raise ValueError("qm: expected a section of settings (name: value), got nothing")
         try:

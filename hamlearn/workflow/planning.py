@@ -7,7 +7,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 
 from hamlearn.config import Config, load_config
-from hamlearn.errors import ConfigError, check_type
+from hamlearn.errors import HamlearnError, check_type
 from hamlearn.job import Job
 from hamlearn.workflow.automatic.choosing import leaves_features, leaves_target
 from hamlearn.workflow.automatic.plan import Plan
@@ -29,8 +29,6 @@ def plan(config: Config | str | Path, *, executor: str = "local") -> Plan:
     check_type(config, (Config, str, os.PathLike), "config", "the path of a workflow file, or Config(**sections)")
     config = config if isinstance(config, Config) else load_config(config)
     if config.is_property:
-        if config.model.time_minutes is not None:
-            raise ConfigError("model.time_minutes bounds calculations and fits of matrices, got a property; remove it")
         return Plan(config, (), None)
     from hamlearn.workflow.stages import Run
 
@@ -43,8 +41,6 @@ def plan(config: Config | str | Path, *, executor: str = "local") -> Plan:
 
 def resolved(config: Config) -> tuple[Config, str | None]:
     """Return what a new run of a workflow would choose, and why not where its molecules are not accepted."""
-    from hamlearn.errors import HamlearnError
-
     if not (leaves_target(config) or leaves_features(config)):
         return config, None
     try:

@@ -1,14 +1,17 @@
 """Settings that a workflow leaves out: rules, what they look at, plans, and runs that go on with their own."""
 
 import dataclasses
+import re
 
 import numpy as np
 import pytest
 from ase import Atoms
 from ase.build import molecule
 from ase.io import write
+from typer.testing import CliRunner
 
 import hamlearn
+from hamlearn.cli.shell import app
 from hamlearn.config import BondFrameFeatures, Config, CoupledFeatures, QMSettings, SaphTarget, dump_config
 from hamlearn.errors import ConfigError
 from hamlearn.workflow.automatic import CONFIG, rules
@@ -49,7 +52,7 @@ def test_features_suit_the_size_of_molecules(atoms, kind):
 
 
 @pytest.mark.parametrize(
-    ("crossing", "kind"), [(None, "saph"), (0.0, "saph"), (0.25, "saph"), (0.4, "lowdin"), (1.0, "lowdin")]
+    ("crossing", "kind"), [(None, "saph"), (0.0, "saph"), (0.1, "saph"), (0.2, "lowdin"), (1.0, "lowdin")]
 )
 def test_levels_that_cross_are_learned_all_together(crossing, kind):
     assert rules.matrix(ETHANOL, crossing).value == kind
@@ -248,12 +251,34 @@ def test_advice_on_time_is_enough(peroxides):
     assert hamlearn.plan(enough, executor="serial").config.model.time_minutes == minutes
 
 
+def test_advice_on_memory_is_enough(peroxides):
+    def plan(gigabytes):
+        model = {"kind": "ridge", "memory_gb": gigabytes}
+        return hamlearn.plan(config(peroxides, 3, 2, model=model), executor="serial")
+
+    with pytest.raises(ConfigError, match="raise memory_gb") as refused:
+        plan(1e-5)
+    needed = float(re.search(r"need ([0-9.e-]+) GB", str(refused.value))[1])
+    assert plan(needed).costs.fits[-1].memory_gb <= needed
+
+
+def test_the_verb_prints_the_table(peroxides, tmp_path):
+    workflow = tmp_path / "workflow.yaml"
+    workflow.write_text(f"structures: {{file: {peroxides}}}\nqm: {{basis: sto-3g}}\nsplit: {{train: 3, test: 1}}\n")
+    done = CliRunner().invoke(app, ["plan", str(workflow), "--set", "model.time_minutes=60", "--executor", "serial"])
+    assert done.exit_code == 0, done.output
+    heads = [line.split()[0] for line in done.output.splitlines() if line]
+    assert heads[:2] == ["setting", "target.kind"] and {"expected", "calculations", "fit", "disk"} <= set(heads)
+    assert [path.name for path in tmp_path.iterdir()] == ["workflow.yaml"]
+    chosen = CliRunner().invoke(app, ["config", str(workflow)])
+    assert "kind: bond_frame" in chosen.output
+
+
 def test_properties_have_nothing_to_plan(tmp_path):
     given = config(tmp_path / "lost.xyz", target={"kind": "property", "key": "energy"})
     assert hamlearn.plan(given).config is given and hamlearn.plan(given).costs is None
-    timed = config(tmp_path / "lost.xyz", target=given.target, model={"kind": "kernel", "time_minutes": 1})
-    with pytest.raises(ConfigError, match="remove it"):
-        hamlearn.plan(timed)
+    with pytest.raises(ConfigError, match=r"model\.time_minutes 1 bounds .* remove it"):
+        config(tmp_path / "lost.xyz", target={"kind": "property", "key": "energy"}, model={"time_minutes": 1})
 
 
 @pytest.mark.parametrize("wrong", [{"file": "lost.xyz"}, {"train": 9}])

@@ -29,11 +29,14 @@ POWER = 3.0
 MATRICES = 5
 """Of a molecule on disk: Fock matrix, overlap, two guesses, and what is learned."""
 
-SECONDS_PER_ENTRY, SECONDS_PER_PRODUCT = 2e-8, 4e-11
+SECONDS_PER_ENTRY, SECONDS_PER_PRODUCT = 3e-8, 2.5e-11
 """Of a fit: for every number of a feature, and for every product of two in the equations of a problem."""
 
-SECONDS_OF_SLOPES = 12.0
-"""That the process takes which tells the slopes of variables."""
+SECONDS_TO_BEGIN, ENOUGH = 6.0, 60
+"""Of densities, variables and the choice of products, from so many structures on."""
+
+SECONDS_PER_KERNEL = 3e-7
+"""Of the process that tells the slopes of variables, for every pair of rows."""
 
 
 @dataclass(frozen=True)
@@ -93,15 +96,19 @@ def fit_costs(model: ModelSettings, training: Sequence[Atoms], n_targets: Mappin
     if not isinstance(model, RidgeSettings) or not isinstance(model.features, BondFrameFeatures):
         return None
     from hamlearn.learning.bond_budget import BondBudget
-    from hamlearn.learning.bond_slopes import FEWEST_STRUCTURES
+    from hamlearn.learning.bond_slopes import FEWEST_STRUCTURES, MOST_STRUCTURES
 
     budget = BondBudget(model, model.features)
     most, memory = budget.gigabytes(training, n_targets, bool(model.error_bars))
     sizes = budget.sizes(training, n_targets, most)
     entries = sum(n * q for n, q in sizes)
     products = sum(n * q * min(n, q) + min(n, q) ** 3 for n, q in sizes)
-    slopes = SECONDS_OF_SLOPES if model.features.relevance and len(training) >= FEWEST_STRUCTURES else 0.0
-    return FitCosts(SECONDS_PER_ENTRY * entries + SECONDS_PER_PRODUCT * products + slopes, memory, most)
+    seconds = SECONDS_TO_BEGIN * min(1.0, len(training) / ENOUGH)
+    seconds += SECONDS_PER_ENTRY * entries + SECONDS_PER_PRODUCT * products
+    if model.features.relevance and len(training) >= FEWEST_STRUCTURES:
+        share = min(1.0, MOST_STRUCTURES / len(training))
+        seconds += SECONDS_PER_KERNEL * sum((share * n) ** 2 for n, _ in sizes)
+    return FitCosts(seconds, memory, most)
 
 
 def disk_gigabytes(n_functions: Sequence[int]) -> float:
