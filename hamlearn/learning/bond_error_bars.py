@@ -10,7 +10,6 @@ from hamlearn.features.bond_frame import BondFrame
 from hamlearn.features.bond_rows import BondTile
 from hamlearn.learning.bond_problems import Problem
 from hamlearn.learning.groups import Answers, Group
-from hamlearn.parallel.blas import one_blas_thread
 from hamlearn.regression.posterior import Posterior
 from hamlearn.types import FloatArray, IntArray
 
@@ -55,28 +54,21 @@ class LaboratorySums:
         """
         if not problem.is_seen(frame):
             return
-        x, owner = problem.features(frame, tile), problem.owner(tile)
+        x, owner, sample = problem.features(frame, tile), problem.owner(tile), problem.samples(tile)
         weights, posterior = fit
         flat = x.flatten(0, 1).numpy()
         values = (flat @ weights).reshape(*x.shape[:2], weights.shape[1])
         sizes = (problem.width * np.bincount(owner, minlength=tile.samples.n_structures)).tolist()
         known = posterior.covariances(flat, sizes)
-        with one_blas_thread():
-            self._add_turned(tile, start, problem, values, known)
-
-    def _add_turned(
-        self, tile: BondTile, start: int, problem: Problem, values: FloatArray, known: Sequence[FloatArray]
-    ) -> None:
-        """Add values [sample, part, target] and covariances of structures in the frames of bonds, turned."""
-        owner, sample, stop = problem.owner(tile), problem.samples(tile), 0
+        stop = 0
         for group in problem.groups:
             own = slice(stop, stop := stop + self._n_targets[group])
             turns = problem.turns(tile, group).numpy()  # [sample, 2L+1, part]
             place = self._first[group][start] + sample
             self._values[group][place] += np.einsum("nap,npt->nat", turns, values[:, :, own])
             for structure, covariance in enumerate(known):
-                chosen = owner == structure
-                if chosen.any():
+                if sizes[structure]:
+                    chosen = owner == structure
                     local = place[chosen] - self._first[group][start + structure]
                     self._turn(group, start + structure, covariance[own], turns[chosen], local)
 

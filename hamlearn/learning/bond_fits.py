@@ -20,6 +20,7 @@ from hamlearn.learning.data import Data
 from hamlearn.learning.fitted import Fitted
 from hamlearn.learning.groups import VANISHING, Answers, Group, HeldOut, in_lots
 from hamlearn.learning.left_out import predictable
+from hamlearn.parallel.one_thread import one_thread
 from hamlearn.progress import Progress
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import Posterior
@@ -129,6 +130,7 @@ class BondFits:
             for fit in fits.values()
         ]
 
+    @one_thread()
     def _predict_left_out(
         self, left_out: int, others: Mapping[Problem, tuple[FloatArray, Posterior]], reserved: float
     ) -> None:

@@ -38,6 +38,7 @@ from hamlearn.learning.group_fits import gigabytes, held_fraction, most_columns,
 from hamlearn.learning.groups import Answers, Group, check_held_out, family_name
 from hamlearn.learning.limits import refuse_alone, refuse_beyond
 from hamlearn.learning.ridge import metric_of
+from hamlearn.parallel.one_thread import one_thread
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import variance_columns
 from hamlearn.structures.families import Family, numbers_of
@@ -209,6 +210,7 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
         weights = [folded(kernel, problem, fit.weights) for problem, fit in zip(self.problems_, fits, strict=True)]
         self._answers = BondAnswers(kernel, self.problems_, weights, offsets)
 
+    @one_thread()
     def _covariances(self, atoms: Atoms) -> dict[Group, FloatArray]:
         """Return the covariances of one structure [target, row, row]."""
         own = self.kernel_.seen([Samples.of([atoms])])

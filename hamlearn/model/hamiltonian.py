@@ -34,7 +34,7 @@ from hamlearn.observables import (
     reference_prediction,
 )
 from hamlearn.observables.judgement import judged
-from hamlearn.parallel.blas import one_blas_thread
+from hamlearn.parallel.one_thread import one_thread
 from hamlearn.structures import Structures
 from hamlearn.structures.charges import ElectronicState, electronic_state
 from hamlearn.structures.checks import common_state
@@ -172,7 +172,7 @@ class HamiltonianModel(Model):
             answers = predict(structures[lot], job)
             own = outside.find(structures[lot]) if outside else [Found()] * len(structures[lot])
             found = self._predictions(self.task_, answers, numbers[lot], sides[lot], bool(std), own)
-            with one_blas_thread():
+            with one_thread():
                 out += [p.without_covariance() for p in found] if std == "levels" else found
             new += own
         if flags:
@@ -284,7 +284,7 @@ class HamiltonianModel(Model):
             raise ConfigError(
                 f"model.kind {self.model.kind} leaves no structures out to calibrate error bars; drop model.error_bars"
             )
-        with one_blas_thread():
+        with one_thread():
             return calibration_of(predictions, references, job), judged(predictions, references)
 
     def _sides(self, structures: Sequence[Atoms], job: Job) -> Sequence[Side]:

@@ -8,7 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.linalg import eigh
 
-from hamlearn.parallel.blas import one_blas_thread
+from hamlearn.parallel.one_thread import one_thread
 from hamlearn.types import FloatArray, IntArray
 
 MOST_FOR_VARIANCE = 1500
@@ -60,7 +60,7 @@ class Posterior:
         u = k @ self.directions
         left = np.sqrt(damping(self.squares, self.alphas))[:, None]  # [target, 1, r]
         outside = np.split(k - u @ self.directions.T, ends) if priors is None else []
-        with one_blas_thread():
+        with one_thread():
             return self._of_structures(np.split(u, ends), outside, left, priors)
 
     def _of_structures(

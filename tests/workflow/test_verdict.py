@@ -50,6 +50,14 @@ def test_spreads_are_those_inside_formulas(references):
     assert np.std([p.gap_ev for p in references]) > 20  # what it would be over formulas
 
 
+def test_what_a_baseline_knows_is_no_spread(references):
+    """Baselines that follow the waters exactly, none for H2."""
+    baselines = [molecule(r.numbers, r.eigenvalues_ev - 1) if len(r.numbers) == 3 else None for r in references]
+    each = spread_of_each(references, baselines)
+    assert each["H2O"].gap == pytest.approx(0, abs=1e-9) and each["H2"].gap == pytest.approx(2.0)
+    assert spread_inside(references, baselines).gap == pytest.approx(1.0)
+
+
 def test_of_formulas_that_occur_once_the_spread_is_over_all(references):
     some = [references[0], references[4]]
     assert not spread_of_each(some)

@@ -1,4 +1,4 @@
-"""How many threads linear algebra takes in this process."""
+"""One thread for many small products."""
 
 from __future__ import annotations
 
@@ -12,12 +12,12 @@ if TYPE_CHECKING:
 
 
 @contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """Let matrix products take one thread: where there are thousands of small ones, threads wait for each other.
+def one_thread() -> Iterator[None]:
+    """Let linear algebra and tensors take one thread: of thousands of small products threads wait for each other.
 
-    On a busy machine they wait by spinning, and what takes 5 s takes minutes.
+    They wait by spinning, and on a busy machine what takes 5 s takes minutes.
     """
-    with _controller().limit(limits=1, user_api="blas"):
+    with _controller().limit(limits=1):
         yield
 
 
