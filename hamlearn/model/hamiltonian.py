@@ -234,7 +234,7 @@ class HamiltonianModel(Model):
 
     def score(self, structures: Structures, targets: Sequence[Target]) -> float:
         """Return minus the root mean square error of the levels, eV: larger is better, as scikit-learn expects."""
-        predictions = self.predict(structures, sides=[target.side for target in targets])
+        predictions = self.predict(structures, sides=[target.side for target in targets], flags=False)
         found = metrics(predictions, [reference_prediction(target) for target in targets])
         return -1e-3 * float(found["eigenvalue_rmse_mev"])
 

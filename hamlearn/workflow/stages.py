@@ -243,6 +243,8 @@ class Run(RunFolder["HamiltonianModel"]):
         held_out = None if judgement else self.model.training_.get("held_out")
         sections = {name: getattr(self.config, name).model_dump(mode="json") for name in ("target", "model")}
         blocks = results.get("block_errors", ())
+        if judgement:
+            judgement["flagged"] = results.get("flagged", 0)
         return {"verdict": verdict(judgement or held_out, blocks, sizes, sections, judgement is None)}
 
     def _record_fit(self, seconds: float) -> None:

@@ -53,6 +53,8 @@ def _overall(judgement: Mapping[str, Any], held_out: bool) -> str:
     parts = [_beside(judgement, "gap", whose), _beside(judgement, "level", "theirs")]
     of = f"{judgement['count']} training structures left out" if held_out else f"{judgement['count']} test structures"
     grade = "" if ratio is None else f"{_grade(ratio)}: "
+    if judgement.get("flagged"):
+        parts.append(f"{judgement['flagged']} of them lie outside the training set, see flags")
     return f"Verdict, {of}: {grade}{'; '.join(part for part in parts if part)}."
 
 

@@ -113,5 +113,10 @@ def test_a_good_model_is_left_in_peace(references):
     assert not any("help" in line for line in found["lines"])
 
 
+def test_molecules_outside_are_counted(references):
+    found = verdict({**judged(references, references), "flagged": 2}, [], [], SETTINGS)
+    assert found["lines"][0].endswith("; 2 of them lie outside the training set, see flags.")
+
+
 def test_without_errors_there_is_no_verdict():
     assert verdict(None, [], [], SETTINGS)["lines"][0].startswith("No verdict: nothing was set aside")
