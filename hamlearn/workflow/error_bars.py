@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from hamlearn.learning.groups import Group
 
-FEWEST, MOST = 20, 2000
+FEWEST, MOST, MOST_OF_PROCESS = 20, 2000, 500
 """Training structures between which they are fitted: fewer do not tell their scale, of more all covariances take
-longer than the fit."""
+longer than the fit; those of a process are of its kernels with all of the basis."""
 
 
 def with_error_bars(
@@ -36,9 +36,9 @@ def with_error_bars(
         return config, None
     if made.exists():
         return _changed(config, load_config(made).model.error_bars), None
-    n = len(structures)
-    if not FEWEST <= n <= MOST:
-        return config, f"model.error_bars, left out: none, for {n} training structures ({FEWEST} to {MOST} have them)"
+    n, most = len(structures), MOST_OF_PROCESS if type(config.model) is KernelRidgeSettings else MOST
+    if not FEWEST <= n <= most:
+        return config, f"model.error_bars, left out: none, for {n} training structures ({FEWEST} to {most} have them)"
     from hamlearn.learning.registry import new_learner
 
     chosen = _changed(config, True)
