@@ -60,6 +60,7 @@ def test_the_warning_names_structures_and_reasons(model, stretched, waters):
     ):
         predictions = model.predict([waters[0], stretched], std="levels")
     assert predictions[0].flags == () and predictions[0].widening_ev == (0.0, 0.0)
+    assert "flags=" in repr(predictions[1]) and "flags" not in repr(predictions[0])
     assert predictions[1].flags and min(predictions[1].widening_ev) > 0
 
 
