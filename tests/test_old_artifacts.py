@@ -72,7 +72,11 @@ def test_models_predict_what_they_did(name):
         names |= {"matrix_stds": "hamiltonian_std", "level_stds": "eigenvalues_std_ev", "gap_stds": "gap_std_ev"}
     assert known.keys() - {"sizes", "numbers", "positions"} <= names.keys()
     for stored in known.keys() & names.keys():
-        assert_close(joined(predictions, names[stored]), known[stored].ravel(), 1e-6 if "std" in stored else 1e-8)
+        found, before = joined(predictions, names[stored]), known[stored].ravel()
+        if stored == "gap_stds":  # since then they hold what mixing with near levels adds
+            assert np.all(found >= (1 - 1e-6) * before) and np.all(found <= 1.01 * before)
+        else:
+            assert_close(found, before, 1e-6 if "std" in stored else 1e-8)
 
 
 # -- settings

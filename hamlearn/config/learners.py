@@ -51,8 +51,8 @@ class ModelSettings(KindOf, Section):
     error_bars: bool | None = Field(
         default=None,
         description="error bars, calibrated on structures left out in cross-validation; null: for properties, and in "
-        "workflows for matrices by features or kernels bond_frame, of 20 to 2000 training structures, as memory_gb "
-        "allows",
+        "workflows for matrices by features (20 to 2000 training structures) or kernels bond_frame (20 to 500), as "
+        "memory_gb allows",
     )
 
     def check_target(self, target: TargetSettings) -> None:

@@ -22,6 +22,7 @@ from hamlearn.learning.fitted import Fitted
 from hamlearn.learning.groups import VANISHING, Answers, Group, HeldOut, in_lots
 from hamlearn.learning.left_out import predictable
 from hamlearn.learning.limits import costs_of_steps
+from hamlearn.parallel.one_thread import one_thread
 from hamlearn.progress import Progress
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import Posterior
@@ -133,6 +134,7 @@ class BondFits:
             for fit in fits.values()
         ]
 
+    @one_thread()
     def _predict_left_out(
         self, left_out: int, others: Mapping[Problem, tuple[FloatArray, Posterior]], reserved: float
     ) -> None:

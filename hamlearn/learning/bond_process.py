@@ -37,6 +37,7 @@ from hamlearn.learning.group_fits import n_held_out
 from hamlearn.learning.groups import Answers, Group, check_held_out, family_name
 from hamlearn.learning.limits import refuse_alone
 from hamlearn.learning.ridge import metric_of
+from hamlearn.parallel.one_thread import one_thread
 from hamlearn.regression.fit import Fit
 from hamlearn.regression.posterior import variance_columns
 from hamlearn.structures.families import numbers_of
@@ -198,6 +199,7 @@ class BondProcessLearner(BondLearner[KernelRidgeSettings]):
         weights = [folded(kernel, problem, fit.weights) for problem, fit in zip(self.problems_, fits, strict=True)]
         self._answers = BondAnswers(kernel, self.problems_, weights, offsets)
 
+    @one_thread()
     def _covariances(self, atoms: Atoms) -> dict[Group, FloatArray]:
         """Return the covariances of one structure [target, row, row]."""
         own = self.kernel_.seen([Samples.of([atoms])])

@@ -25,6 +25,7 @@ from hamlearn.learning.fitted import Fitted
 from hamlearn.learning.groups import Answers, Group
 from hamlearn.learning.left_out import check_left_out
 from hamlearn.learning.ridge import metric_of
+from hamlearn.parallel.one_thread import one_thread
 from hamlearn.structures.families import numbers_of
 from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray
@@ -119,6 +120,7 @@ class BondFrameLearner(BondLearner[RidgeSettings]):
                 answers.add(group, values, (), start)
         return answers
 
+    @one_thread()
     def predict_with_covariance(self, structures: Sequence[Atoms], job: Job) -> Answers:
         """Return the same with the covariance of the posterior of the weights and of what features cannot express."""
         if not any(fit.posterior for fit in self.fits_):

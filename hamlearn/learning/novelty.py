@@ -23,8 +23,11 @@ if TYPE_CHECKING:
 MOST_ATOMS = 20_000
 """Of the training set that distances are measured from; more structures are thinned out evenly."""
 
-N_COMPONENTS = 24
-"""Principal components of surroundings that are kept; what lies outside counts by its length."""
+N_COMPONENTS, ROWS_OF_COMPONENTS = 24, 400
+"""Principal components of surroundings that are kept, from so many atoms; what lies outside counts by its length."""
+
+AT_ONCE = 100
+"""Molecules whose surroundings are held together."""
 
 MOST_FLAGS = 5
 
@@ -62,7 +65,7 @@ class Environments:
     def of(cls, x: FloatArray) -> Environments:
         """Return those of some invariants [atom, invariant], compared with them all."""
         mean = x.mean(axis=0)
-        some = (x - mean)[_evenly(len(x), MOST_OTHERS)]
+        some = (x - mean)[_evenly(len(x), ROWS_OF_COMPONENTS)]
         components = np.linalg.svd(some, full_matrices=False)[2][:N_COMPONENTS].T
         bare = cls(mean, components, np.zeros((0, components.shape[1] + 1)))
         return cls(mean, components, bare.project(x))
@@ -139,6 +142,10 @@ class Novelty:
 
     def find(self, structures: Sequence[Atoms]) -> list[Found]:
         """Return what is new about molecules of elements that were in the training set."""
+        starts = range(0, len(structures), AT_ONCE)
+        return [own for start in starts for own in self._find(structures[start : start + AT_ONCE])]
+
+    def _find(self, structures: Sequence[Atoms]) -> list[Found]:
         samples, n = Samples.of(structures), len(structures)
         found: list[list[tuple[float, float, str]]] = [[] for _ in structures]
         pairs, kinds = AllPairs.of(samples, self.elements), self._kinds
@@ -147,11 +154,8 @@ class Novelty:
         worst = self._worst(beyond / self._thresholds[lengths.kind], lengths.kind * n + lengths.owner)
         for row in worst:
             kind = kinds[lengths.kind[row]]
-            words = (
-                f"{kind.in_words} {lengths.values[row]:.2f} Å; {self._around(lengths.kind[row], lengths.values[row])}"
-            )
-            if kind.what == "nearest":
-                words = words.replace(f" {lengths.values[row]:.2f}", f" at {lengths.values[row]:.2f}", 1)
+            around = self._around(lengths.kind[row], lengths.values[row])
+            words = f"{kind.in_words} {lengths.values[row]:.2f} Å; {around}"
             found[lengths.owner[row]].append(self._measured(kind, float(beyond[row]), words))
         x = pairs.environments()
         for z, environments in self.environments.items():

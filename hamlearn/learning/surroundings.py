@@ -36,11 +36,11 @@ class Kind:
 
     @property
     def in_words(self) -> str:
-        """Return a name for messages."""
+        """Return a name for messages; a length may follow."""
         if self.what == "environment":
             return f"surroundings of {symbol(self.first)}"
         if self.what == "nearest":
-            return f"{symbol(self.second)} nearest to {symbol(self.first)}"
+            return f"{symbol(self.second)} nearest to {symbol(self.first)} at"
         return f"{symbol(self.first)}-{symbol(self.second)} distance"
 
 

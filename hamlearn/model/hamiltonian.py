@@ -23,7 +23,7 @@ from hamlearn.learning.protocols import Learner
 from hamlearn.learning.registry import new_learner
 from hamlearn.learning.tasks import MatrixTask
 from hamlearn.model.base import LEARNER, Model
-from hamlearn.model.error_bars import calibration_of
+from hamlearn.model.calibrating import calibration_of
 from hamlearn.model.folder import describe_training
 from hamlearn.model.outside import Outside, warn_of_outside
 from hamlearn.observables import (
@@ -34,6 +34,7 @@ from hamlearn.observables import (
     reference_prediction,
 )
 from hamlearn.observables.judgement import judged
+from hamlearn.parallel.one_thread import one_thread
 from hamlearn.structures import Structures
 from hamlearn.structures.charges import ElectronicState, electronic_state
 from hamlearn.structures.checks import common_state
@@ -172,7 +173,8 @@ class HamiltonianModel(Model):
             answers = predict(structures[lot], job)
             own = outside.find(structures[lot]) if outside else [Found()] * len(structures[lot])
             found = self._predictions(self.task_, answers, numbers[lot], sides[lot], bool(std), own)
-            out += [p.without_covariance() for p in found] if std == "levels" else found
+            with one_thread():
+                out += [p.without_covariance() for p in found] if std == "levels" else found
             new += own
         if flags:
             warn_of_outside(structures, None if outside is None else new, bool(std))
@@ -233,7 +235,7 @@ class HamiltonianModel(Model):
 
     def score(self, structures: Structures, targets: Sequence[Target]) -> float:
         """Return minus the root mean square error of the levels, eV: larger is better, as scikit-learn expects."""
-        predictions = self.predict(structures, sides=[target.side for target in targets])
+        predictions = self.predict(structures, sides=[target.side for target in targets], flags=False)
         found = metrics(predictions, [reference_prediction(target) for target in targets])
         return -1e-3 * float(found["eigenvalue_rmse_mev"])
 
@@ -283,7 +285,8 @@ class HamiltonianModel(Model):
             raise ConfigError(
                 f"model.kind {self.model.kind} leaves no structures out to calibrate error bars; drop model.error_bars"
             )
-        return calibration_of(predictions, references, job), judged(predictions, references)
+        with one_thread():
+            return calibration_of(predictions, references, job), judged(predictions, references)
 
     def _sides(self, structures: Sequence[Atoms], job: Job) -> Sequence[Side]:
         """Return the metric and the baseline of every molecule, as far as the target has them."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import warnings
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
 import numpy as np
@@ -12,7 +12,7 @@ import numpy as np
 from hamlearn.display import listed
 from hamlearn.errors import OutsideWarning
 from hamlearn.learning.novelty import Found, Novelty
-from hamlearn.observables import reference_prediction
+from hamlearn.observables import AnyPrediction, reference_prediction
 from hamlearn.observables.spreads import spread_inside
 from hamlearn.regression.folds import random_order
 from hamlearn.targets import Target
@@ -35,7 +35,8 @@ class Outside:
 
     Attributes:
         novelty: distances from the training set.
-        spreads_ev: what levels and gaps of two training structures of one formula differ by (root mean square), eV.
+        spreads_ev: what levels and gaps of two training structures of one formula differ by (root mean square), eV;
+            where a baseline is subtracted, without what those of the baseline differ by.
 
     Two training structures of a formula differ by a typical distance, and their levels by ``spreads_ev``. A molecule
     that is u typical distances from all of the training set may then be wrong by u ``spreads_ev``: nothing is known of
@@ -48,8 +49,11 @@ class Outside:
     @classmethod
     def of(cls, structures: Sequence[Atoms], targets: Sequence[Target]) -> Self:
         """Return what tells molecules from those of a training set."""
-        some = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), MOST_REFERENCES)).astype(np.int64))
-        spread = spread_inside([reference_prediction(targets[k]) for k in some])
+        chosen = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), MOST_REFERENCES)).astype(np.int64))
+        some = [targets[k] for k in chosen]
+        spread = spread_inside(
+            [reference_prediction(target) for target in some], [_baseline(target) for target in some]
+        )
         own = [2**0.5 * value if np.isfinite(value) else 0.0 for value in (spread.levels, spread.gap)]
         return cls(Novelty.of(structures, random_order(len(structures))), (own[0], own[1]))
 
@@ -72,6 +76,13 @@ class Outside:
         """Return what has this :meth:`state`."""
         levels, gap = map(float, spec["spreads_ev"])
         return cls(Novelty.from_state(spec, tensors), (levels, gap))
+
+
+def _baseline(target: Target) -> AnyPrediction | None:
+    """Return the baseline of a target as if it were predicted; None if there is none."""
+    if target.baseline is None:
+        return None
+    return reference_prediction(replace(target, matrix=target.baseline, baseline=None))
 
 
 def warn_of_outside(structures: Sequence[Atoms], found: Sequence[Found] | None, bars: bool) -> None:

@@ -163,7 +163,7 @@ def _stds_ev(model: HamiltonianModel, structures: Sequence[Atoms], of: Of, job: 
     """Return the error bar of every structure [structure], eV."""
     stds: list[float] = []
     for start in range(0, len(structures), PREDICTED_AT_ONCE):
-        predictions = model.predict(structures[start : start + PREDICTED_AT_ONCE], job, std="levels")
+        predictions = model.predict(structures[start : start + PREDICTED_AT_ONCE], job, std="levels", flags=False)
         stds += [p.gap_std_ev if of == "gap" else np.sqrt(np.mean(p.eigenvalues_std_ev**2)) for p in predictions]
     out = np.array(stds)
     if not np.isfinite(out).all():

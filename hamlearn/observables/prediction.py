@@ -63,7 +63,7 @@ class Prediction(ByValue, Shown):
             raise ValueError(f"n_occupied is {self.n_occupied}; expected 0 to {n_ao}, the number of orbitals")
 
     def shown(self) -> dict[str, object]:
-        """Return formula, size and frontier levels in eV, with error bars if there are any."""
+        """Return formula, size and frontier levels in eV, with error bars and flags if there are any."""
         size = {"formula": formula(self.numbers), "n_orbitals": len(self.hamiltonian), "n_occupied": self.n_occupied}
         try:
             levels = {
@@ -73,7 +73,7 @@ class Prediction(ByValue, Shown):
             }
         except DomainError:
             return {**size, "levels": None}
-        return {**size, **levels}
+        return {**size, **levels, **({"flags": self.flags} if self.flags else {})}
 
     def _repr_html_(self) -> str:
         return html_table("Prediction", self.shown())

@@ -206,7 +206,7 @@ class SpinPrediction(ByValue, Shown):
         )
 
     def shown(self) -> dict[str, object]:
-        """Return formula, size and frontier levels in eV, with the error bar of the gap if there is one."""
+        """Return formula, size and frontier levels in eV, with the error bar of the gap and flags if there are any."""
         return {
             "formula": formula(self.numbers),
             "n_orbitals": len(self.alpha.hamiltonian),
@@ -214,6 +214,7 @@ class SpinPrediction(ByValue, Shown):
             "homo_ev": self.homo_ev,
             "lumo_ev": self.lumo_ev,
             "gap_ev": with_error(self.gap_ev, self.gap_std_ev),
+            **({"flags": self.flags} if self.flags else {}),
         }
 
     def _repr_html_(self) -> str:

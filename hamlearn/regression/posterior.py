@@ -8,6 +8,7 @@ from dataclasses import dataclass, fields
 import numpy as np
 from scipy.linalg import eigh
 
+from hamlearn.parallel.one_thread import one_thread
 from hamlearn.types import FloatArray, IntArray
 
 MOST_FOR_VARIANCE = 1500
@@ -59,8 +60,19 @@ class Posterior:
         u = k @ self.directions
         left = np.sqrt(damping(self.squares, self.alphas))[:, None]  # [target, 1, r]
         outside = np.split(k - u @ self.directions.T, ends) if priors is None else []
+        with one_thread():
+            return self._of_structures(np.split(u, ends), outside, left, priors)
+
+    def _of_structures(
+        self,
+        parts: Sequence[FloatArray],
+        outside: Sequence[FloatArray],
+        left: FloatArray,
+        priors: Sequence[FloatArray] | None,
+    ) -> list[FloatArray]:
+        """Return the covariance of every structure from its directions and what lies outside them."""
         out = []
-        for index, own in enumerate(np.split(u, ends)):
+        for index, own in enumerate(parts):
             unseen = outside[index] @ outside[index].T if priors is None else priors[index] - own @ own.T
             if np.isfinite(self.squares).any():
                 scaled = own * left

@@ -288,11 +288,17 @@ class Run(RunFolder["HamiltonianModel"]):
 
         sizes = list(results["learning_curve"])
         if (self.out / "half.json").exists():
-            sizes = [self._read("half"), {**results, "order": 0}]
+            sizes = [self._read("half")]
+        if sizes and len(self.train) not in {row["n_train"] for row in sizes}:
+            sizes.append({**results, "order": 0})
         judgement = results.pop("judgement", None)
         held_out = None if judgement else self.model.training_.get("held_out")
+        if judgement is None and len(self.test):  # tested by a version that did not judge
+            return {}
         sections = {name: getattr(self.config, name).model_dump(mode="json") for name in ("target", "model")}
         blocks = results.get("block_errors", ())
+        if judgement:
+            judgement["flagged"] = results.get("flagged", 0)
         return {"verdict": verdict(judgement or held_out, blocks, sizes, sections, judgement is None)}
 
     def _record_fit(self, seconds: float) -> None:

@@ -48,11 +48,13 @@ def verdict(
 
 
 def _overall(judgement: Mapping[str, Any], held_out: bool) -> str:
-    ratio = _ratio(judgement, "gap")
+    ratio = max((own for name in ("gap", "level") if (own := _ratio(judgement, name)) is not None), default=None)
     whose = "spread inside formulas" if judgement["inside"] else "spread over all molecules"
     parts = [_beside(judgement, "gap", whose), _beside(judgement, "level", "theirs")]
     of = f"{judgement['count']} training structures left out" if held_out else f"{judgement['count']} test structures"
     grade = "" if ratio is None else f"{_grade(ratio)}: "
+    if judgement.get("flagged"):
+        parts.append(f"{judgement['flagged']} of them lie outside the training set, see flags")
     return f"Verdict, {of}: {grade}{'; '.join(part for part in parts if part)}."
 
 

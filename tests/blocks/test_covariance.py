@@ -1,3 +1,5 @@
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from hypothesis import given, settings
@@ -15,7 +17,7 @@ from hamlearn.blocks import (
     linear_variances,
 )
 from hamlearn.blocks.keys import families
-from hamlearn.observables import Prediction
+from hamlearn.observables import Prediction, SpinPrediction
 from hamlearn.structures import random_rotation
 from hamlearn.testing import TOLERANCE
 from hamlearn.units import HARTREE_EV
@@ -158,6 +160,22 @@ def test_bars_of_gaps_with_crossings_turn_with_the_molecule():
     moved = Prediction(PEROXIDE, t @ (h + h.T) @ t.T, None, 7, VALENCE, BlockCovariance(covariance.samples, turned))
     np.testing.assert_allclose(moved.gap_std_ev, p.gap_std_ev, rtol=1e-9)
     assert len(own.levels) == 7 and own.n_occupied == 4
+
+
+def test_two_spins_alike_have_the_gap_of_one():
+    """Errors of the mean alone move alpha and beta together; those of the difference part them."""
+    rng = np.random.default_rng(7)
+    covariance = scaled(random_covariance(rng), 0.3)
+    h = np.diag(np.arange(10.0)) + 0.1 * rng.normal(size=(10, 10))
+    h = h + h.T
+    p = Prediction(PEROXIDE, h, None, 7, VALENCE, covariance)
+    channels = np.stack([h, np.zeros((10, 10))])
+    alike = SpinPrediction.of_channels(PEROXIDE, channels, None, (7, 7), VALENCE, covariance)
+    assert p.gap_std_ev > 1.1 * first_order(p)
+    assert alike.gap_std_ev == pytest.approx(p.gap_std_ev, rel=1e-9)
+    more = {**covariance.values, **{replace(key, channel=1): v for key, v in covariance.values.items()}}
+    parted = BlockCovariance(covariance.samples, more)
+    assert SpinPrediction.of_channels(PEROXIDE, channels, None, (7, 7), VALENCE, parted).gap_std_ev > p.gap_std_ev
 
 
 def first_order(p):

@@ -1,5 +1,6 @@
 """Error bars from a workflow file to predictions.extxyz, by the command line."""
 
+import html
 import json
 import re
 from pathlib import Path
@@ -10,6 +11,7 @@ import pytest
 from typer.testing import CliRunner
 
 from hamlearn import cli
+from hamlearn.errors import OutsideWarning
 
 WATERS = Path(__file__).parents[2] / "data" / "water.extxyz"
 WORKFLOW = f"""
@@ -51,6 +53,40 @@ def test_a_run_measures_and_reports_its_error_bars(finished):
     names = {path.name for path in (folder / "out" / "figures").iterdir()}
     assert {"error_bars_gap.png", "error_bars_levels.csv", "reliability.png"} <= names
     assert "Error bars of the gap" in (folder / "out" / "model" / "MODEL_CARD.md").read_text()
+
+
+def test_a_run_ends_with_a_verdict(finished):
+    folder, output = finished
+    lines = json.loads((folder / "out" / "results.json").read_text())["verdict"]["lines"]
+    assert lines[0].startswith("Verdict, 40 test structures: ") and len(lines) <= 5
+    page = html.unescape((folder / "out" / "report.html").read_text())
+    assert all(line in output and line in page for line in lines)
+    assert page.index(lines[0]) < page.index("What was computed")
+    assert any("error of levels falls as n^-" in line and "(10 to 50 training structures)" in line for line in lines)
+
+
+def test_bars_and_verdict_without_being_asked_for_and_without_a_test_set(tmp_path):
+    text = WORKFLOW.replace("train: 50, test: 40, curve: [10]", "train: 24, test: 0")
+    (tmp_path / "run.yaml").write_text(text + "model: {features: {max_l: 2, max_n: 2}}\n")
+    output = call("run", tmp_path / "run.yaml", "--out", tmp_path / "out", "--executor", "serial")
+    assert "model.error_bars, left out: fitted; --set model.error_bars=false" in output
+    assert "Verdict, 24 training structures left out: " in output
+    assert "error_bars: true" in (tmp_path / "out" / "config.yaml").read_text()
+    off = ("--set", "model.error_bars=false", "--executor", "serial")
+    output = call("run", tmp_path / "run.yaml", "--out", tmp_path / "off", *off)
+    assert "error bars: scaled" not in output and "No verdict: nothing was set aside" in output
+
+
+def test_a_stretched_molecule_is_told_of(finished):
+    folder, _ = finished
+    atoms = ase.io.read(WATERS, "100")
+    atoms.set_distance(0, 1, 2.0, fix=0)
+    ase.io.write(folder / "far.extxyz", atoms)
+    with pytest.warns(
+        OutsideWarning, match=r"1 of 1 structures are outside[^\0]*bars are widened[^\0]*2\.00 Å; training 0"
+    ):
+        call("predict", folder / "out" / "model", folder / "far.extxyz", "--out", folder / "predicted_far")
+    assert ase.io.read(folder / "predicted_far" / "predictions.extxyz").info["hamlearn_gap_std_ev"] > 1
 
 
 def test_report_and_card_name_the_kernels_that_were_fitted(finished):

@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
     from hamlearn.learning.groups import Group
 
-FEWEST, MOST = 20, 2000
+FEWEST, MOST, MOST_OF_PROCESS = 20, 2000, 500
 """Training structures between which they are fitted: fewer do not tell their scale, of more all covariances take
-longer than the fit."""
+longer than the fit; those of a process are of its kernels with all of the basis."""
 
 
 def leaves_error_bars(config: Config) -> bool:
@@ -44,9 +44,10 @@ def with_error_bars(
     """
     if not leaves_error_bars(config):
         return config, []
-    n, setting = len(structures), "model.error_bars"
-    if not FEWEST <= n <= MOST:
-        return config, [Choice(setting, "false", f"{n} training structures; {FEWEST} to {MOST} have them")]
+    n, most = len(structures), MOST_OF_PROCESS if type(config.model) is KernelRidgeSettings else MOST
+    setting = "model.error_bars"
+    if not FEWEST <= n <= most:
+        return config, [Choice(setting, "false", f"{n} training structures; {FEWEST} to {most} have them")]
     from hamlearn.learning.registry import new_learner
 
     chosen = config.model_copy(update={"model": config.model.model_copy(update={"error_bars": True})})
