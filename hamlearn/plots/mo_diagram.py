@@ -10,6 +10,7 @@ from matplotlib.axes import Axes
 
 from hamlearn.plots.style import GREY, INK, OCCUPIED, VIRTUAL, add_legend, legend_marker
 from hamlearn.symmetry import Multiplet
+from hamlearn.symmetry.naming import orbital_name
 
 _COLOURS = {"occupied": OCCUPIED, "partly filled": INK, "virtual": VIRTUAL}
 _HALF_WIDTH = 0.42  # of a multiplet, in columns
@@ -18,12 +19,13 @@ _COLUMN_INCH = 0.5
 
 
 def irrep_text(name: str) -> str:
-    """Return an irreducible representation as printed for orbitals: 'E1g' -> e_1g, 'Sigma_g+' -> σ_g^+, A' -> a'."""
-    match = re.fullmatch(r"(Sigma|Pi|Delta|Phi|Gamma|[A-Z])_?(\d*[gu]?\d*)([+-]?)('*)(\d*)", name)
+    """Return an irreducible representation as drawn for orbitals: 'E1g' -> e_1g, 'Sigma_g+' -> σ_g^+, A' -> a'."""
+    small = orbital_name(name)
+    match = re.fullmatch(r"(sigma|pi|delta|phi|gamma|[a-z])_?(\d*[gu]?\d*)([+-]?)('*)(\d*)", small)
     if match is None:
-        return name
+        return small
     letter, index, sign, primes, last = match.groups()
-    letter = rf"\{letter.lower()}" if len(letter) > 1 else letter.lower()
+    letter = rf"\{letter}" if len(letter) > 1 else letter
     subscript = index + last
     return f"${letter}{f'_{{{subscript}}}' if subscript else ''}{f'^{{{sign}}}' if sign else ''}{primes}$"
 

@@ -20,6 +20,7 @@ from hamlearn.errors import ArtifactError, ConfigError, StructureError, check_ty
 from hamlearn.observables import AnyPrediction, SpinPrediction
 from hamlearn.symmetry import Multiplet, PointGroup, levels_between
 from hamlearn.symmetry.characters import FINITE_SUBGROUP
+from hamlearn.symmetry.naming import orbital_name
 from hamlearn.symmetry.point_group import larger_group
 from hamlearn.targets.spins import SPINS
 from hamlearn.units import BOHR_ANGSTROM, HARTREE_EV
@@ -234,7 +235,9 @@ def printed_report(
         if window is not None:
             raise ConfigError("levels were asked for, but there is no Hamiltonian; give --model or --qm as well")
         return facts, []
-    sums = " + ".join(f"{count if count > 1 else ''}{name}" for name, count in report.decomposition.items())
+    sums = " + ".join(
+        f"{count if count > 1 else ''}{orbital_name(name)}" for name, count in report.decomposition.items()
+    )
     degeneracies = "; ".join(f"{d}-fold {found} of {wanted}" for d, (wanted, found) in report.degeneracies.items())
     spread = max(level.spread_ev for level in report.levels) / HARTREE_EV
     facts += [
@@ -249,7 +252,9 @@ def printed_report(
         deviation = group.largest_deviation_angstrom
         facts.append(("note", f"the geometry deviates by {deviation:.2g} Å; --symmetrise makes it exact"))
     if cut := [level for level in report.levels if 0 < level.occupation < level.capacity]:
-        listed = (f"{f'{m.spin} ' if m.spin else ''}{m.irrep} ({m.occupation} of {m.capacity})" for m in cut)
+        listed = (
+            f"{f'{m.spin} ' if m.spin else ''}{orbital_name(m.irrep)} ({m.occupation} of {m.capacity})" for m in cut
+        )
         facts.append(("partly filled", ", ".join(listed)))
     shown = report.levels
     if window is not None:
@@ -266,7 +271,7 @@ def _level_rows(levels: Sequence[Multiplet]) -> list[tuple[str, ...]]:
         first, last = level.indices[0] + 1, level.indices[-1] + 1
         places = f"{first}-{last}" if last > first else f"{first}"
         energy, spread = f"{level.energy_ev:.4f}", f"{level.spread_ev:.0e}"
-        row = (level.irrep, energy, str(level.degeneracy), str(level.occupation), places, spread)
+        row = (orbital_name(level.irrep), energy, str(level.degeneracy), str(level.occupation), places, spread)
         rows.append((level.spin, *row) if has_spins else row)
     return rows
 
