@@ -8,6 +8,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from hamlearn.display import counted
 from hamlearn.plots.style import GREY, INK, OCCUPIED, VIRTUAL, add_legend, legend_marker
 from hamlearn.symmetry import Multiplet
 from hamlearn.symmetry.naming import orbital_name
@@ -16,6 +17,7 @@ _COLOURS = {"occupied": OCCUPIED, "partly filled": INK, "virtual": VIRTUAL}
 _HALF_WIDTH = 0.42  # of a multiplet, in columns
 _GAP = 0.1  # between its orbitals
 _COLUMN_INCH = 0.5
+NOTE = 0.08  # of the height, for a note on levels that are not shown
 
 
 def irrep_text(name: str) -> str:
@@ -73,7 +75,10 @@ def mo_diagram(
     above = sum(m.degeneracy for m in multiplets if m.energy_ev > highest_ev)
     for count, place, side, ev in ((below, 0.01, "below", lowest_ev), (above, 0.99, "above", highest_ev)):
         if count:
-            note = f"{count} levels {side} {ev:g} eV not shown".replace("-", "−")
+            note = f"{counted(count, 'level')} {side}\n{ev:g} eV not shown".replace("-", "−")
+            low, high = ax.get_ylim()
+            room = NOTE * (high - low)
+            ax.set_ylim(low - room if side == "below" else low, high if side == "below" else high + room)
             align = "bottom" if side == "below" else "top"
             ax.text(0.98, place, note, transform=ax.transAxes, fontsize=8, color=INK, ha="right", va=align)
 

@@ -5,14 +5,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hamlearn.display import counted
+from hamlearn.display import SUBSCRIPT, counted
 from hamlearn.observables import average_orders
 from hamlearn.report import html
 from hamlearn.report.figures import Drawing
 from hamlearn.report.headline import number
 from hamlearn.report.html import Html
 from hamlearn.report.run_files import RunArtifacts
-from hamlearn.report.words import SUBSCRIPT
 
 MOST_IN_TITLE = 4
 

@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
+from hamlearn.display import SUBSCRIPT
 from hamlearn.report import html
 from hamlearn.report.chart import Points, molecule, scatter
 from hamlearn.report.headline import number
 from hamlearn.report.html import Html
 from hamlearn.report.run_files import Levels, RunArtifacts
-from hamlearn.report.words import SUBSCRIPT
 from hamlearn.types import BoolArray, FloatArray
 
 MOST_ROWS, MOST_POINTS, MOST_COLOURS, MOST_MOLECULES = 1000, 3000, 6, 6

@@ -14,7 +14,7 @@ import numpy as np
 
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import FockTarget, QMSettings
-from hamlearn.display import Shown
+from hamlearn.display import SUBSCRIPT, Shown
 from hamlearn.equality import ByValue
 from hamlearn.errors import ArtifactError, ConfigError, StructureError, check_type
 from hamlearn.observables import AnyPrediction, SpinPrediction
@@ -185,7 +185,8 @@ def write_symmetry(report: SymmetryReport, file: str | Path) -> list[Path]:
     for spin in dict.fromkeys(level.spin for level in report.levels):
         levels = [level for level in report.levels if level.spin == spin]
         figure, ax = new_figure(*mo_diagram_size(levels))
-        title = f"{usual_formula(report.atoms.numbers)}, {report.group.name}{f', spin {spin}' if spin else ''}"
+        name = usual_formula(report.atoms.numbers).translate(SUBSCRIPT)
+        title = f"{name}, {report.group.name.replace('inf', '∞')}{f', spin {spin}' if spin else ''}"
         mo_diagram(ax, levels, title, lowest_ev, HIGHEST_EV)
         written.append(_picture(file, spin))
         with written_atomically(written[-1]) as temporary:
