@@ -166,7 +166,7 @@ def test_rounding_is_not_drawn_as_data(ax: Axes) -> None:
 def test_mo_diagram_leaves_out_what_is_far_above_and_names_the_frontier(ax: Axes, tmp_path: Path) -> None:
     mo_diagram(ax, [*LEVELS, Multiplet(330.0, "A1g", 1, 0, (5,), 0.0)], "title", lowest_ev=-50, highest_ev=60)
     written = {text.get_text() for text in ax.texts}
-    assert {"1 level above 60 eV not shown", "1 levels below −50 eV not shown"} <= written
+    assert {"1 level above\n60 eV not shown", "1 level below\n−50 eV not shown"} <= written
     assert {"−9.00 eV, 4 e⁻", "4.00 eV"} <= written
     assert ax.get_ylim()[1] < 60
     draw(ax, tmp_path)
