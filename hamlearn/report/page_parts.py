@@ -17,7 +17,7 @@ MOST_IN_TITLE = 4
 
 
 def title(run: RunArtifacts, lead: str) -> Html:
-    """What was learned of what, and where it lies."""
+    """What was learned of what, where it lies, and what the run thinks of its model, if it does."""
     formulas = list(run.results.get("formulas") or {})
     named = ", ".join(name.translate(SUBSCRIPT) for name in formulas[:MOST_IN_TITLE])
     if len(formulas) > MOST_IN_TITLE:
@@ -26,6 +26,7 @@ def title(run: RunArtifacts, lead: str) -> Html:
         [
             f"<h1>{html.text(named or run.folder.resolve().name)}</h1>",
             html.paragraph(f"{lead}; run folder {run.folder.resolve().name}", "lead"),
+            *(html.paragraph(line) for line in (run.results.get("verdict") or {}).get("lines", ())),
             html.paragraph(f"{run.results['repeated']}.", "warning") if run.results.get("repeated") else "",
         ]
     )
