@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import inspect
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import types
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,6 +23,7 @@ from typer.testing import CliRunner, Result
 import hamlearn
 from hamlearn import cli
 from hamlearn.angular.ao_order import Orbitals
+from hamlearn.cli import verbs
 from hamlearn.cli.shell import COMPILED
 from hamlearn.config import json_schema, load_config
 from hamlearn.errors import DomainError, HamlearnWarning, SCFError
@@ -158,6 +161,13 @@ def test_predict_says_where_the_predictions_are(calls: dict[str, Any]) -> None:
         ["index", "formula", "HOMO", "/", "eV", "LUMO", "/", "eV", "gap", "/", "eV"],
         ["0", "He", "-27.211", "13.606", "40.817"],
     ]
+
+
+@pytest.mark.parametrize("verb", ["run", "predict", "select", "evaluate"])
+def test_verbs_and_functions_run_where_the_other_does(verb: str) -> None:
+    """The default of --executor is that of the function."""
+    of_function = inspect.signature(getattr(import_module("hamlearn.workflow"), verb)).parameters["executor"].default
+    assert inspect.signature(getattr(verbs, verb)).parameters["executor"].default == of_function
 
 
 def test_properties_are_shown_to_their_error_bars(calls: dict[str, Any], tmp_path: Path) -> None:
