@@ -16,6 +16,7 @@ FEW_NUMBERS = 3
 ROUNDING = 1e-12
 """Size below which a number of a vector is shown as 0."""
 
+SUBSCRIPT = str.maketrans("0123456789", "₀₁₂₃₄₅₆₇₈₉")
 SUPERSCRIPT = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -54,7 +55,8 @@ def listed(parts: Sequence[str], most: int, between: str) -> str:
 
 
 class Shown:
-    """An object whose repr is ``ClassName(key=value, ...)`` in at most ten lines, arrays by shape and range.
+    """An object whose repr is ``ClassName(key=value, ...)`` in at most ten lines, arrays by shape and range; in a
+    notebook a small table.
 
     Frozen dataclasses derive from it with ``repr=False``.
     """
@@ -67,6 +69,9 @@ class Shown:
 
     def __repr__(self) -> str:
         return short_repr(type(self).__name__, self.shown())
+
+    def _repr_html_(self) -> str:
+        return html_table(type(self).__name__, self.shown())
 
 
 def short_repr(name: str, values: Mapping[str, object]) -> str:

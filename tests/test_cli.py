@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import importlib.util
+import inspect
 import json
 import subprocess
 import sys
@@ -11,6 +12,7 @@ import types
 import warnings
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from importlib import import_module
 from pathlib import Path
 from typing import Any
 
@@ -21,10 +23,12 @@ from typer.testing import CliRunner, Result
 import hamlearn
 from hamlearn import cli
 from hamlearn.angular.ao_order import Orbitals
+from hamlearn.cli import verbs
 from hamlearn.cli.shell import COMPILED
 from hamlearn.config import json_schema, load_config
 from hamlearn.errors import DomainError, HamlearnWarning, SCFError
 from hamlearn.observables import Prediction
+from hamlearn.observables.properties import PropertyPrediction
 
 pytestmark = pytest.mark.usefixtures("own_learners")
 
@@ -156,6 +160,24 @@ def test_predict_says_where_the_predictions_are(calls: dict[str, Any]) -> None:
     assert words(result.stdout)[:2] == [
         ["index", "formula", "HOMO", "/", "eV", "LUMO", "/", "eV", "gap", "/", "eV"],
         ["0", "He", "-27.211", "13.606", "40.817"],
+    ]
+
+
+@pytest.mark.parametrize("verb", ["run", "predict", "select", "evaluate"])
+def test_verbs_and_functions_run_where_the_other_does(verb: str) -> None:
+    """The default of --executor is that of the function."""
+    of_function = inspect.signature(getattr(import_module("hamlearn.workflow"), verb)).parameters["executor"].default
+    assert inspect.signature(getattr(verbs, verb)).parameters["executor"].default == of_function
+
+
+def test_properties_are_shown_to_their_error_bars(calls: dict[str, Any], tmp_path: Path) -> None:
+    calls["outcome"] = [PropertyPrediction(-2038.876543, 1.2e-4), PropertyPrediction(np.array([1.0, 2, 3]), None)]
+    np.savez(tmp_path / "properties.npz", key="energy", unit="eV")
+    result = call("predict", "OUT/model", "new.xyz", "-o", tmp_path)
+    assert words(result.stdout)[:3] == [
+        ["index", "energy", "/", "eV", "std"],
+        ["0", "-2038.87654", "0.00012"],
+        ["1", "1,", "2,", "3", "-"],
     ]
 
 

@@ -210,3 +210,10 @@ def test_the_module_is_light():
     code = "import sys, hamlearn.display, hamlearn.equality; print('numpy' in sys.modules)"
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout.strip() == "False"
+
+
+def test_whatever_shows_itself_has_a_table_for_notebooks():
+    from hamlearn.observables.properties import PropertyPrediction
+
+    table = PropertyPrediction(value=1.5, std=0.25)._repr_html_()
+    assert table.startswith("<table><caption>PropertyPrediction</caption>") and "<td>0.25</td>" in table

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -89,7 +90,8 @@ def print_properties(predictions: Sequence[PropertyPrediction], file: Path, name
 
     rows: list[tuple[object, ...]] = []
     for k, p in enumerate(predictions[:MOST_PREDICTIONS]):
-        value = ", ".join(f"{x:.6g}" for x in np.ravel(p.value))
+        form = ".8g" if not p.std else f".{max(0, 1 - math.floor(math.log10(p.std)))}f"  # two digits of the error bar
+        value = ", ".join(f"{x:{form}}" for x in np.ravel(p.value))
         rows.append((k, value, "-" if p.std is None else f"{p.std:.2g}"))
     print_table([("index", name, "std"), *rows])
     _print_rest(len(predictions), file)

@@ -8,22 +8,26 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.axes import Axes
 
+from hamlearn.display import counted
 from hamlearn.plots.style import GREY, INK, OCCUPIED, VIRTUAL, add_legend, legend_marker
 from hamlearn.symmetry import Multiplet
+from hamlearn.symmetry.naming import orbital_name
 
 _COLOURS = {"occupied": OCCUPIED, "partly filled": INK, "virtual": VIRTUAL}
 _HALF_WIDTH = 0.42  # of a multiplet, in columns
 _GAP = 0.1  # between its orbitals
 _COLUMN_INCH = 0.5
+NOTE = 0.08  # of the height, for a note on levels that are not shown
 
 
 def irrep_text(name: str) -> str:
-    """Return an irreducible representation as printed for orbitals: 'E1g' -> e_1g, 'Sigma_g+' -> σ_g^+, A' -> a'."""
-    match = re.fullmatch(r"(Sigma|Pi|Delta|Phi|Gamma|[A-Z])_?(\d*[gu]?\d*)([+-]?)('*)(\d*)", name)
+    """Return an irreducible representation as drawn for orbitals: 'E1g' -> e_1g, 'Sigma_g+' -> σ_g^+, A' -> a'."""
+    small = orbital_name(name)
+    match = re.fullmatch(r"(sigma|pi|delta|phi|gamma|[a-z])_?(\d*[gu]?\d*)([+-]?)('*)(\d*)", small)
     if match is None:
-        return name
+        return small
     letter, index, sign, primes, last = match.groups()
-    letter = rf"\{letter.lower()}" if len(letter) > 1 else letter.lower()
+    letter = rf"\{letter}" if len(letter) > 1 else letter
     subscript = index + last
     return f"${letter}{f'_{{{subscript}}}' if subscript else ''}{f'^{{{sign}}}' if sign else ''}{primes}$"
 
@@ -71,7 +75,10 @@ def mo_diagram(
     above = sum(m.degeneracy for m in multiplets if m.energy_ev > highest_ev)
     for count, place, side, ev in ((below, 0.01, "below", lowest_ev), (above, 0.99, "above", highest_ev)):
         if count:
-            note = f"{count} levels {side} {ev:g} eV not shown".replace("-", "−")
+            note = f"{counted(count, 'level')} {side}\n{ev:g} eV not shown".replace("-", "−")
+            low, high = ax.get_ylim()
+            room = NOTE * (high - low)
+            ax.set_ylim(low - room if side == "below" else low, high if side == "below" else high + room)
             align = "bottom" if side == "below" else "top"
             ax.text(0.98, place, note, transform=ax.transAxes, fontsize=8, color=INK, ha="right", va=align)
 

@@ -83,7 +83,7 @@ def bin_count(values: int, most: int) -> int:
 
 def plain_number(value: float) -> str:
     """``value`` without needless digits: 1000, 20, 0.5; as a power of ten where it is tiny."""
-    if 0 < value < 9e-4:
+    if 0 < value < 9e-5:
         factor, exponent = f"{value:.0e}".split("e")
         return ("$" if factor == "1" else f"${factor}\\times") + f"10^{{{int(exponent)}}}$"
     return f"{value:,.0f}".replace(",", "\u202f") if value >= 1000 else f"{value:g}"

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from hamlearn.config import QMSettings
-from hamlearn.display import Shown, html_table
+from hamlearn.display import Shown
 from hamlearn.equality import ByValue
 from hamlearn.errors import ArtifactError, check_type
 from hamlearn.parallel import WorkerDied, folder_lock, open_executor, run_tasks
@@ -83,9 +83,6 @@ class Campaign(ByValue, Shown):
             "seconds": round(self.seconds, 1),
             "keys": tuple(f"{key[:12]}..." for key in self.keys),
         }
-
-    def _repr_html_(self) -> str:
-        return html_table("Campaign", self.shown())
 
     def load(self, index: int) -> QMRecord:
         """Read the record of a structure, counted in input order from 0, or from the end by negative numbers.

@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 
 from hamlearn.artifacts import written_atomically
-from hamlearn.display import counted
+from hamlearn.display import SUBSCRIPT, counted
 from hamlearn.observables import final_slope
 from hamlearn.plots import block_name
 from hamlearn.report import figures, html, property_page, tested
@@ -15,7 +15,7 @@ from hamlearn.report.headline import headline, number
 from hamlearn.report.html import Html
 from hamlearn.report.page_parts import about, cost, curve_table, pictures, provenance, title
 from hamlearn.report.run_files import ProjectionDiagnostics, RunArtifacts, read_run
-from hamlearn.report.words import SUBSCRIPT, chosen_of_grid, every_block, what_was_computed
+from hamlearn.report.words import chosen_of_grid, every_block, what_was_computed
 
 ROUNDING = 1e-9
 SMALLEST = 1e-11

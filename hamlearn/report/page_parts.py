@@ -5,20 +5,19 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from hamlearn.display import counted
+from hamlearn.display import SUBSCRIPT, counted
 from hamlearn.observables import average_orders
 from hamlearn.report import html
 from hamlearn.report.figures import Drawing
 from hamlearn.report.headline import number
 from hamlearn.report.html import Html
 from hamlearn.report.run_files import RunArtifacts
-from hamlearn.report.words import SUBSCRIPT
 
 MOST_IN_TITLE = 4
 
 
 def title(run: RunArtifacts, lead: str) -> Html:
-    """What was learned of what, and where it lies."""
+    """What was learned of what, where it lies, and what the run thinks of its model, if it does."""
     formulas = list(run.results.get("formulas") or {})
     named = ", ".join(name.translate(SUBSCRIPT) for name in formulas[:MOST_IN_TITLE])
     if len(formulas) > MOST_IN_TITLE:

@@ -10,7 +10,7 @@ import numpy as np
 from hamlearn import plots
 from hamlearn.display import counted
 from hamlearn.observables import final_slope
-from hamlearn.report import figures, html
+from hamlearn.report import figures, html, tested
 from hamlearn.report.headline import headline, headline_columns, number, property_quantities
 from hamlearn.report.html import Html
 from hamlearn.report.page_parts import about, curve_table, pictures, title
@@ -22,7 +22,7 @@ ROUNDING = 1e-6
 
 
 def _title(run: RunArtifacts) -> Html:
-    return title(run, f"A model of {run.config['target']['key']}")
+    return html.join([title(run, f"A model of {run.config['target']['key']}"), tested.molecules(run)])
 
 
 def _about(run: RunArtifacts) -> Html:
@@ -105,7 +105,8 @@ def _parity(run: RunArtifacts) -> Html:
     drawings = [figures.property_parity(run.properties, run.config["target"]["key"], labels["value"])]
     if run.properties.reference_forces is not None:
         drawings.append(figures.force_parity(run.properties, labels["force"]))
-    return html.section("Predicted against known", html.side_by_side(pictures(run, drawings)))
+    chart = tested.property_residuals(run.properties, labels["value"])
+    return html.section("Predicted against known", chart, html.side_by_side(pictures(run, drawings)))
 
 
 PARTS = (_title, _errors, _about, _learning_curve, _parity)

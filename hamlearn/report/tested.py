@@ -7,12 +7,12 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
+from hamlearn.display import SUBSCRIPT
 from hamlearn.report import html
 from hamlearn.report.chart import Points, molecule, scatter
 from hamlearn.report.headline import number
 from hamlearn.report.html import Html
-from hamlearn.report.run_files import Levels, RunArtifacts
-from hamlearn.report.words import SUBSCRIPT
+from hamlearn.report.run_files import Levels, PropertyValues, RunArtifacts
 from hamlearn.types import BoolArray, FloatArray
 
 MOST_ROWS, MOST_POINTS, MOST_COLOURS, MOST_MOLECULES = 1000, 3000, 6, 6
@@ -75,6 +75,20 @@ def level_residuals(levels: Levels) -> Html:
     kinds = np.where(levels.occupied[shown], "occupied", "virtual").tolist()
     classes = _classes(kinds, reference, errors, words, np.ones(len(kinds), dtype=bool))
     return scatter(classes, "computed level / eV", "error / meV")
+
+
+def property_residuals(values: PropertyValues, label: str) -> Html:
+    """Return errors of a property against what is known, as points, one for every component of every structure."""
+    n = len(values.structure)
+    known, predicted = values.reference.reshape(n, -1), values.predicted.reshape(n, -1)
+    most = max(1, MOST_POINTS // known.shape[1])
+    words = [
+        f"structure {k}: known {y:.6g}, predicted {p:.6g}, error {p - y:+.2g}"
+        for k, ys, ps in zip(values.structure[:most].tolist(), known, predicted, strict=False)
+        for y, p in zip(ys, ps, strict=True)
+    ]
+    reference, errors = known[:most].ravel(), (predicted - known)[:most].ravel()
+    return scatter([Points(label, reference, errors, words)], f"known {label}", "error")
 
 
 def _classes(

@@ -91,3 +91,11 @@ def operation_symbol(rotation: FloatArray) -> str:
 
 def _fold(angle: float) -> int:
     return Fraction(angle / (2 * np.pi)).limit_denominator(60).denominator
+
+
+def orbital_name(irrep: str) -> str:
+    """Return an irreducible representation as orbitals and their levels are called: small letters, e1g of E1g.
+
+    Capital letters are for the representations themselves, for vibrations' and states'.
+    """
+    return irrep.lower()

@@ -14,12 +14,13 @@ import numpy as np
 
 from hamlearn.artifacts import written_atomically
 from hamlearn.config import FockTarget, QMSettings
-from hamlearn.display import Shown
+from hamlearn.display import SUBSCRIPT, Shown
 from hamlearn.equality import ByValue
 from hamlearn.errors import ArtifactError, ConfigError, StructureError, check_type
 from hamlearn.observables import AnyPrediction, SpinPrediction
 from hamlearn.symmetry import Multiplet, PointGroup, levels_between
 from hamlearn.symmetry.characters import FINITE_SUBGROUP
+from hamlearn.symmetry.naming import orbital_name
 from hamlearn.symmetry.point_group import larger_group
 from hamlearn.targets.spins import SPINS
 from hamlearn.units import BOHR_ANGSTROM, HARTREE_EV
@@ -184,7 +185,8 @@ def write_symmetry(report: SymmetryReport, file: str | Path) -> list[Path]:
     for spin in dict.fromkeys(level.spin for level in report.levels):
         levels = [level for level in report.levels if level.spin == spin]
         figure, ax = new_figure(*mo_diagram_size(levels))
-        title = f"{usual_formula(report.atoms.numbers)}, {report.group.name}{f', spin {spin}' if spin else ''}"
+        name = usual_formula(report.atoms.numbers).translate(SUBSCRIPT)
+        title = f"{name}, {report.group.name.replace('inf', '∞')}{f', spin {spin}' if spin else ''}"
         mo_diagram(ax, levels, title, lowest_ev, HIGHEST_EV)
         written.append(_picture(file, spin))
         with written_atomically(written[-1]) as temporary:
@@ -234,7 +236,9 @@ def printed_report(
         if window is not None:
             raise ConfigError("levels were asked for, but there is no Hamiltonian; give --model or --qm as well")
         return facts, []
-    sums = " + ".join(f"{count if count > 1 else ''}{name}" for name, count in report.decomposition.items())
+    sums = " + ".join(
+        f"{count if count > 1 else ''}{orbital_name(name)}" for name, count in report.decomposition.items()
+    )
     degeneracies = "; ".join(f"{d}-fold {found} of {wanted}" for d, (wanted, found) in report.degeneracies.items())
     spread = max(level.spread_ev for level in report.levels) / HARTREE_EV
     facts += [
@@ -249,7 +253,9 @@ def printed_report(
         deviation = group.largest_deviation_angstrom
         facts.append(("note", f"the geometry deviates by {deviation:.2g} Å; --symmetrise makes it exact"))
     if cut := [level for level in report.levels if 0 < level.occupation < level.capacity]:
-        listed = (f"{f'{m.spin} ' if m.spin else ''}{m.irrep} ({m.occupation} of {m.capacity})" for m in cut)
+        listed = (
+            f"{f'{m.spin} ' if m.spin else ''}{orbital_name(m.irrep)} ({m.occupation} of {m.capacity})" for m in cut
+        )
         facts.append(("partly filled", ", ".join(listed)))
     shown = report.levels
     if window is not None:
@@ -266,7 +272,7 @@ def _level_rows(levels: Sequence[Multiplet]) -> list[tuple[str, ...]]:
         first, last = level.indices[0] + 1, level.indices[-1] + 1
         places = f"{first}-{last}" if last > first else f"{first}"
         energy, spread = f"{level.energy_ev:.4f}", f"{level.spread_ev:.0e}"
-        row = (level.irrep, energy, str(level.degeneracy), str(level.occupation), places, spread)
+        row = (orbital_name(level.irrep), energy, str(level.degeneracy), str(level.occupation), places, spread)
         rows.append((level.spin, *row) if has_spins else row)
     return rows
 

@@ -146,4 +146,4 @@ def test_histogram_writes_its_axis_in_full(ax: Axes) -> None:
 
 def test_ticks_are_plain_numbers() -> None:
     assert [plain_number(value) for value in (0.5, 20.0, 1000.0)] == ["0.5", "20", "1\u202f000"]
-    assert [plain_number(value) for value in (1e-5, 2e-4)] == ["$10^{-5}$", "$2\\times10^{-4}$"]
+    assert [plain_number(value) for value in (1e-5, 3e-6, 2e-4)] == ["$10^{-5}$", "$3\\times10^{-6}$", "0.0002"]

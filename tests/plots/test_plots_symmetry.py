@@ -17,6 +17,7 @@ from hamlearn.plots.panels import new_panels
 from hamlearn.plots.walsh import _look, spread_apart, walsh
 from hamlearn.symmetry import Multiplet
 from hamlearn.symmetry.characters import standard_group
+from hamlearn.symmetry.naming import orbital_name
 from hamlearn.symmetry.walsh import Track
 
 LEVELS = [
@@ -60,7 +61,7 @@ def test_mo_diagram_draws_one_dash_per_orbital(ax: Axes, tmp_path: Path) -> None
     dashes = [segment for lines in ax.collections for segment in lines.get_segments()]
     assert sorted(segment[0][1] for segment in dashes) == [-9.0, -9.0, 4.0, 4.0]
     assert [t.get_text() for t in ax.get_xticklabels()] == [irrep_text(n) for n in ("A1g", "E1g", "E2u")]
-    assert "1 levels below −50 eV not shown" in {text.get_text() for text in ax.texts}
+    assert "1 level below\n−50 eV not shown" in {text.get_text() for text in ax.texts}
     draw(ax, tmp_path)
     assert all(size > 3 for size in mo_diagram_size(LEVELS))
 
@@ -165,7 +166,26 @@ def test_rounding_is_not_drawn_as_data(ax: Axes) -> None:
 def test_mo_diagram_leaves_out_what_is_far_above_and_names_the_frontier(ax: Axes, tmp_path: Path) -> None:
     mo_diagram(ax, [*LEVELS, Multiplet(330.0, "A1g", 1, 0, (5,), 0.0)], "title", lowest_ev=-50, highest_ev=60)
     written = {text.get_text() for text in ax.texts}
-    assert {"1 levels above 60 eV not shown", "1 levels below −50 eV not shown"} <= written
+    assert {"1 level above\n60 eV not shown", "1 level below\n−50 eV not shown"} <= written
     assert {"−9.00 eV, 4 e⁻", "4.00 eV"} <= written
     assert ax.get_ylim()[1] < 60
     draw(ax, tmp_path)
+
+
+def test_notes_on_levels_that_are_not_shown_have_room_of_their_own(ax: Axes) -> None:
+    """No level lies where the note stands."""
+    energies = (-500.0, -44.0, -10.0, 20.0, 300.0)
+    levels = [Multiplet(e, "A1", 1, 2 if e < 0 else 0, (k,), 0.0) for k, e in enumerate(energies)]
+    mo_diagram(ax, levels, lowest_ev=-80.0, highest_ev=60.0)
+    low, high = ax.get_ylim()
+    assert low < -44.0 - 0.05 * 64 and high > 20.0 + 0.05 * 64
+    assert [t.get_text() for t in ax.texts if "not shown" in t.get_text()] == [
+        "1 level below\n−80 eV not shown",
+        "1 level above\n60 eV not shown",
+    ]
+
+
+def test_orbitals_have_small_letters_everywhere() -> None:
+    names = ("A1g", "E1u", "T2g", "Sigma_g+", "Pi_u", "A'", "E1''")
+    assert [orbital_name(n) for n in names] == ["a1g", "e1u", "t2g", "sigma_g+", "pi_u", "a'", "e1''"]
+    assert irrep_text("A1g") == irrep_text("a1g") and "\\sigma" in irrep_text("Sigma_g+")

@@ -141,7 +141,7 @@ def test_half_written_and_damaged_records_are_computed_again(waters, tmp_path):
 
 
 def test_interrupt_keeps_what_is_finished(waters, tmp_path, monkeypatch):
-    def interrupt(self, failed=False):
+    def interrupt(self, failed=False, items=()):
         self.done += 1
         if self.done == 3:
             raise KeyboardInterrupt

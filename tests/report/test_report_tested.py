@@ -14,7 +14,7 @@ from ase.build import molecule as ase_molecule
 
 from hamlearn.report import chart, html, tested, write_report
 from hamlearn.report.chart import Points, molecule, scatter
-from hamlearn.report.run_files import Levels
+from hamlearn.report.run_files import Levels, PropertyValues
 
 LEVELS = Levels(
     reference_ev=np.array([-12.0, 3.0, -11.0, 4.0, -9.0]),
@@ -55,6 +55,15 @@ def test_many_kinds_share_the_last_colour_and_many_levels_are_cut() -> None:
     assert sum(len(points.x) for points in found) == len(names)
     many = Levels(np.arange(4000.0), np.arange(4000.0), np.zeros(4000, dtype=bool), np.zeros(4000, dtype=int))
     assert tested.level_residuals(many).count("<circle") == tested.MOST_POINTS
+
+
+def test_every_component_of_a_property_has_a_point() -> None:
+    values = PropertyValues(np.array([4, 9]), np.eye(2, 3), np.eye(2, 3) + 0.5, np.full(2, np.nan))
+    titles = re.findall("<title>(.*?)</title>", tested.property_residuals(values, "dipole / D"))
+    assert titles[3:5] == [
+        "structure 9: known 0, predicted 0.5, error +0.5",
+        "structure 9: known 1, predicted 1.5, error +0.5",
+    ]
 
 
 def test_points_lie_where_they_should_and_words_are_escaped() -> None:

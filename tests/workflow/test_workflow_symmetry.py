@@ -78,7 +78,7 @@ def test_levels_of_a_saved_model(tmp_path):
     HamiltonianModel(model=RidgeSettings(features=features)).fit([atoms], [target]).save(tmp_path / "model")
     result = run("ammonia", "--model", tmp_path / "model", "-o", tmp_path / "a.json")
     assert result.exit_code == 0, result.output
-    assert "3A1 + 2E" in result.output and "1-fold 3 of 3; 2-fold 2 of 2" in result.output
+    assert "3a1 + 2e" in result.output and "1-fold 3 of 3; 2-fold 2 of 2" in result.output
     told = json.loads((tmp_path / "a.json").read_text())
     assert sorted(level["irrep"] for level in told["levels"]) == ["A1"] * 3 + ["E"] * 2
     assert told["max_violation_hartree"] < 1e-10
@@ -86,7 +86,10 @@ def test_levels_of_a_saved_model(tmp_path):
 
 def test_window_of_levels():
     shown = run("ammonia", "--qm", "RHF/STO-3G", "--levels", "3:5").output
-    assert [line.split()[0] for line in shown.splitlines()[-2:]] == ["E", "A1"]
+    assert [line.split()[0] for line in shown.splitlines()[-2:]] == [
+        "e",
+        "a1",
+    ]  # as in the diagram; the file has the names of representations
     cut = run("ammonia", "--qm", "RHF/STO-3G", "--levels", "1:3")
     assert cut.exit_code == 2 and "cuts the 2-fold level E" in cut.output
 

@@ -45,13 +45,22 @@ def rhf_sto3g(atoms):
     return reference_prediction(build_target(record, FockTarget()))
 
 
-def output_folder():
-    """Return the folder named on the command line, default runs/symmetry; --help says what the script does."""
+def options():
+    """Return the parser of the command line of every script: --help says what it does, OUT is its folder."""
     parser = ArgumentParser(description=sys.modules["__main__"].__doc__)
     parser.add_argument("out", nargs="?", type=Path, default="runs/symmetry", help="folder of figures and tables")
-    folder = parser.parse_args().out
-    folder.mkdir(parents=True, exist_ok=True)
-    return folder
+    return parser
+
+
+def new_output(given):
+    """Return the folder that parsed arguments name, which is made."""
+    given.out.mkdir(parents=True, exist_ok=True)
+    return given.out
+
+
+def output_folder():
+    """Return the folder named on the command line of a script without other options."""
+    return new_output(options().parse_args())
 
 
 def write_table(path, rows):

@@ -1,10 +1,12 @@
-"""Walsh diagrams: water from bent to linear, benzene from one Kekulé structure to the other."""
+"""Walsh diagrams: water from bent to linear, benzene from one Kekulé structure to the other, or a path of your own."""
+
+from pathlib import Path
 
 import numpy as np
 from ase import Atoms
-from random_benzene import output_folder, rhf_sto3g, write_table
+from random_benzene import new_output, options, rhf_sto3g, write_table
 
-from hamlearn import molecule
+from hamlearn import molecule, read_structures
 from hamlearn.plots import save_figure
 from hamlearn.plots.panels import new_panels
 from hamlearn.plots.walsh import walsh
@@ -28,14 +30,28 @@ def kekule(degrees):
     return with_positions(benzene, turned)
 
 
-out = output_folder()
-paths = {
-    "water": (water, np.linspace(70, 180, 23), "H–O–H angle / degrees", (-40, 25)),
-    "benzene": (kekule, np.linspace(-6, 6, 13), "turn of neighbouring C–H units / degrees", (-35, 20)),
-}
-figure, (axes,) = new_panels(1, 2, 10.5, 6)
-for (name, (build, coordinates, xlabel, window)), ax in zip(paths.items(), axes, strict=True):
-    path = [build(coordinate) for coordinate in coordinates]
+def demonstrations():
+    """Return name, structures, coordinates, label and window in eV of each diagram."""
+    angles, turns = np.linspace(70, 180, 23), np.linspace(-6, 6, 13)
+    return [
+        ("water", list(map(water, angles)), angles, "H–O–H angle / degrees", (-40, 25)),
+        ("benzene", list(map(kekule, turns)), turns, "turn of neighbouring C–H units / degrees", (-35, 20)),
+    ]
+
+
+parser = options()
+parser.add_argument(
+    "--path", type=Path, metavar="FILE", help="structures of one molecule along a path, any file ASE reads"
+)
+parser.add_argument("--window", type=float, nargs=2, default=(-40, 25), metavar="EV", help="levels shown of --path")
+given = parser.parse_args()
+out = new_output(given)
+paths = demonstrations()
+if given.path:
+    frames = read_structures(given.path)
+    paths = [(given.path.stem, frames, np.arange(float(len(frames))), "structure of the path", tuple(given.window))]
+figure, (axes,) = new_panels(1, len(paths), 5.25 * len(paths), 6)
+for (name, path, coordinates, xlabel, window), ax in zip(paths, np.atleast_1d(axes), strict=True):
     group = common_group(path)
     tracks = walsh_diagram(path, [rhf_sto3g(atoms) for atoms in path], group)
     walsh(ax, coordinates, tracks, xlabel, f"{name}, RHF/STO-3G, {group.name}", window)
