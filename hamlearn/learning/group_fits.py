@@ -48,9 +48,9 @@ def check_memory(
     """Refuse groups whose fit does not fit into memory, given the numbers of samples in the basis and kept apart.
 
     Raises:
-        ConfigError: naming the first such group.
+        ConfigError: naming the largest such group, so that as much memory is enough for all.
     """
-    for group in groups:
+    for group in sorted(groups, key=lambda group: -group.width * basis[group.family]):
         n, n_held = (group.width * counts[group.family] for counts in (basis, held or dict.fromkeys(basis, 0)))
         what = f"the kernel of {n} rows ({group.name}, L = {group.L}) needs"
         remedy = "raise memory_gb, or set model.basis: sparse and a smaller model.active"

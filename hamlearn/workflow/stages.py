@@ -92,6 +92,7 @@ class Run(RunFolder["HamiltonianModel"]):
         """Read and check structures, split, basis and functional before anything is written."""
         from hamlearn.learning.tasks import targets_of
         from hamlearn.qm import check_basis
+        from hamlearn.qm.guess import check_elements
         from hamlearn.qm.method import check_functional
         from hamlearn.qm.options import check_options
         from hamlearn.structures.checks import common_state
@@ -108,6 +109,7 @@ class Run(RunFolder["HamiltonianModel"]):
         common_state(self.structures, qm, f"{self.config.structures.file} (the structures of this run)")
         species = {int(z) for atoms in self.structures for z in atoms.numbers}
         check_basis(qm.basis, species)
+        check_elements({qm.guess, *guess_focks(self.target)}, species, qm.basis)
         orbitals = target_orbitals(self.target, qm.basis, sorted(species))
         n_channels = 2 if qm.has_spins else 1
         n_targets = {group: n_channels * n for group, n in targets_of(orbitals).items()}
