@@ -32,6 +32,7 @@ class PySCFSettings(Section):
     level_shift: float | None = Field(default=None, ge=0, le=10, description="of virtual levels, Hartree")
     damp: float | None = Field(default=None, ge=0, lt=1, description="share of the former Fock matrix in the next")
     diis_space: int | None = Field(default=None, ge=1, le=100, description="Fock matrices that DIIS combines; null: 8")
+    leave_saddle_points: bool = Field(default=True, description="go on from saddle points of the energy to a minimum")
     cart: bool = Field(default=False, description="Cartesian d and f functions: must be false")
 
     @model_validator(mode="after")

@@ -59,9 +59,9 @@ def check_memory(
         n_folds: that all samples are dealt out to.
 
     Raises:
-        ConfigError: naming the first such group.
+        ConfigError: naming the largest such group, so that as much memory is enough for all.
     """
-    for group in groups:
+    for group in sorted(groups, key=lambda group: -group.width * basis[group.family]):
         n = group.width * basis[group.family]
         if held is None:
             needed = full_gigabytes(n, math.ceil(n / n_folds), error_bars=True)

@@ -12,7 +12,7 @@ import numpy as np
 from torch import Tensor
 
 from hamlearn.config import BondDensity, CoupledFeatures, FeatureSettings, RidgeSettings, WignerSettings
-from hamlearn.errors import HamlearnWarning
+from hamlearn.errors import DomainError, HamlearnWarning
 from hamlearn.features import Featurizer
 from hamlearn.job import Job
 from hamlearn.learning.choice import evenly_spaced
@@ -86,9 +86,28 @@ class RidgeLearner(Learner[RidgeSettings]):
         return self.features.pair_cutoff_angstrom
 
     def check(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool = False) -> None:
-        """Refuse to leave out structures where there is one, or where their covariances do not fit into memory."""
+        """Refuse to leave out structures where there is one, and what does not fit into memory."""
         if held_out:
             check_left_out(structures, n_targets, self.settings.memory_gb)
+        if n_targets:
+            self._check_memory(structures, n_targets, held_out)
+
+    def _check_memory(self, structures: Sequence[Atoms], n_targets: Mapping[Group, int], held_out: bool) -> None:
+        """Refuse what does not fit into memory; one molecule of every formula tells how many features there are."""
+        alike = {atoms.get_chemical_formula(): atoms for atoms in structures}
+        budget = RidgeBudget(self.settings, Featurizer(self.features).fit([Samples.of(list(alike.values()))]), {}, {})
+        rows = {group: sum(group.n_rows(atoms.numbers) for atoms in structures) for group in n_targets}
+        n_parts = self._n_parts(len(structures), held_out)
+        try:
+            budget.check({g: n for g, n in n_targets.items() if rows[g]}, rows, n_parts, held_out)
+        except DomainError:  # pairs that are near in other molecules only: the fit tells
+            return
+
+    def _n_parts(self, n_structures: int, held_out: bool) -> int:
+        """Return into how many parts a training set is dealt out."""
+        n_folds = min(self.settings.folds, n_structures)
+        few = held_out and n_structures < MOST_HELD_OUT
+        return n_folds * (min(-(-FEWEST_PARTS // n_folds), n_structures // n_folds) if few else 1)
 
     def domains(self, structures: Sequence[Atoms], pairs: bool = True) -> list[Domain]:
         """Return the domain of a model of some structures."""
@@ -103,11 +122,10 @@ class RidgeLearner(Learner[RidgeSettings]):
         Raises:
             ConfigError: if the factors of a group need more than ``memory_gb``, or if there is nothing to hold out.
         """
-        self.check(structures, data.n_targets, held_out)
+        if held_out:
+            check_left_out(structures, data.n_targets, self.settings.memory_gb)
         n = len(structures)
-        n_folds = min(self.settings.folds, n)
-        few = held_out and n < MOST_HELD_OUT
-        n_parts = n_folds * (min(-(-FEWEST_PARTS // n_folds), n // n_folds) if few else 1)
+        n_folds, n_parts = min(self.settings.folds, n), self._n_parts(n, held_out)
         parts = [np.flatnonzero(data.order % n_parts == part) for part in range(n_parts)]
         clock = time.perf_counter()
         self.featurizer_ = Featurizer(self.features)
@@ -116,8 +134,9 @@ class RidgeLearner(Learner[RidgeSettings]):
         self.fits_, self.columns_ = {}, {}
         tests = [predictable(structures, part, data.order) for part in parts] if held_out else []
         answers = [Answers(len(test)) for test in tests]
-        lots = list(self._budget.lots(data, n_parts, held_out))
-        counts = {group: (self._budget.n_kept(group), len(data.values[group])) for group in data.groups}
+        n_rows = {group: len(values) for group, values in data.values.items()}
+        lots = list(self._budget.lots(data.n_targets, n_rows, n_parts, held_out))
+        counts = {group: (self._budget.n_kept(group), n_rows[group]) for group in data.groups}
         steps = [costs_of_steps([counts[group] for group in lot], n, len(tests)) for lot in lots]
         with job.progress("steps", [*chain(*steps)]) as progress:
             for lot in lots:

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 
 from hamlearn.config import RidgeSettings
 from hamlearn.features import Featurizer
-from hamlearn.learning.data import Data
 from hamlearn.learning.fitted import Fitted
 from hamlearn.learning.groups import Group, in_lots
 from hamlearn.learning.limits import refuse_beyond
@@ -59,25 +58,43 @@ class RidgeBudget:
             return len(self.columns[group])
         return min(self.n_features(group), self.settings.max_features or sys.maxsize)
 
-    def lots(self, data: Data, n_parts: int, held_out: bool) -> Iterator[list[Group]]:
+    def check(self, n_targets: Mapping[Group, int], n_rows: Mapping[Group, int], n_parts: int, held_out: bool) -> float:
+        """Return what posteriors of all groups need, GB: nothing without error bars.
+
+        Raises:
+            ConfigError: naming memory that is enough, if they and the factors of the largest group alone, or of the one
+                from which most features are chosen, exceed ``memory_gb``.
+        """
+        kept = {group: self.n_kept(group) for group in n_targets}
+        bars = held_out or bool(self.settings.error_bars)
+        posteriors = 8e-9 * sum(q * min(q, n_rows[group]) for group, q in kept.items()) if bars else 0.0
+        largest = max(kept.values(), default=0)
+        chosen_from = max((self.n_features(g) for g, q in kept.items() if q < self.n_features(g)), default=0)
+        needed = posteriors + max(factor_gigabytes([largest], n_parts), factor_gigabytes([chosen_from], 1))
+        widest = max(largest, chosen_from)
+        what = f"{widest} features with error bars need" if bars else f"{widest} features need factors of"
+        refuse_beyond(self.settings.memory_gb, needed, what, self._remedy(bars))
+        return posteriors
+
+    def _remedy(self, bars: bool) -> str:
+        """Return what helps where memory is too small."""
+        more = [] if self.settings.max_features else ["set model.max_features"]
+        return ", or ".join([REMEDY, *more, *(["drop model.error_bars"] if bars else [])])
+
+    def lots(
+        self, n_targets: Mapping[Group, int], n_rows: Mapping[Group, int], n_parts: int, held_out: bool
+    ) -> Iterator[list[Group]]:
         """Yield groups whose factors fit into memory together, largest groups with others as they come.
 
         Raises:
-            ConfigError: if what error bars need of all groups, [feature, row or feature] each, exceeds ``memory_gb``,
-                or the factor of a group from which features are chosen does.
+            ConfigError: as :meth:`check`.
         """
-        most, sizes, posteriors = self.settings.memory_gb, [], 0
-        for group in data.groups:
-            q, t = self.n_kept(group), data.n_targets[group]
-            if q < self.n_features(group):
-                self.check_factors([self.n_features(group)], 1)
-            sizes.append(8e-9 * n_parts * (q + t) ** 2)
-            posteriors += q * min(q, len(data.values[group]))
-        if held_out or self.settings.error_bars:
-            remedy = f"{REMEDY}, set model.max_features, or drop model.error_bars"
-            refuse_beyond(most, 8e-9 * posteriors, "error bars need", remedy)
-        groups = data.groups
-        for start, stop in in_lots(sizes, 0.5 * most):
+        posteriors, most = self.check(n_targets, n_rows, n_parts, held_out), self.settings.memory_gb
+        kept = [self.n_kept(group) for group in n_targets]
+        sizes = [8e-9 * n_parts * (q + t) ** 2 for q, t in zip(kept, n_targets.values(), strict=True)]
+        work = 8e-9 * EXTRA_FACTORS * max(kept, default=0) ** 2
+        groups = list(n_targets)
+        for start, stop in in_lots(sizes, min(0.5 * most, most - posteriors - work)):
             yield groups[start:stop]
 
     def check_factors(self, sizes: Sequence[int], n_parts: int) -> float:
@@ -88,9 +105,8 @@ class RidgeBudget:
         """
         needed = factor_gigabytes(sizes, n_parts)
         needed += 8e-9 * sum(fit.posterior.directions.size for fit in self.fits.values() if fit.posterior)
-        remedy = REMEDY if self.settings.max_features else f"{REMEDY}, or set model.max_features"
         what = f"{max(sizes)} features need factors of" if sizes else "error bars need"
-        refuse_beyond(self.settings.memory_gb, needed, what, remedy)
+        refuse_beyond(self.settings.memory_gb, needed, what, self._remedy(bars=False))
         return needed
 
     def tiles(

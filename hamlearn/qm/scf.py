@@ -41,6 +41,7 @@ SAME_ENERGY, SAME_DENSITY = 1e-7, 1e-3
 DEGENERATE_GUESS = "the density the SCF starts from has degenerate frontier levels"
 BROKEN = "the states below it break the symmetry of the molecule, so that there are several"
 BROKEN_SPIN = "the states below it have other densities of one spin than of the other, so that there are several"
+KEPT = "kept, as qm.pyscf.leave_saddle_points is false"
 ZERO_MODE = "turning some orbitals costs no energy, as where a state lacks a symmetry of the molecule"
 
 
@@ -169,6 +170,8 @@ def descended(state: Converged, settings: QMSettings, keep_symmetry: bool) -> Co
                 return replace(start, stability=described(SADDLE, BROKEN))
             not_unique = ZERO_MODE if turns_freely else ""
             return replace(state, stability=described(MINIMUM, "", count, not_unique))
+        if settings.pyscf is not None and not settings.pyscf.leave_saddle_points:
+            return replace(state, stability=described(SADDLE, KEPT, count))
         if has_equal_spins(state.mean_field):
             return replace(state, stability=described(SADDLE, BROKEN_SPIN, count))
         lower = sorted(_lower(state, direction, settings), key=lambda below: below.energy)

@@ -104,6 +104,7 @@ class Run(RunFolder["HamiltonianModel"]):
     def check_input(self) -> None:
         """Read and check structures, split, basis and functional before anything is written."""
         from hamlearn.qm import check_basis
+        from hamlearn.qm.guess import check_elements
         from hamlearn.qm.method import check_functional
         from hamlearn.qm.options import check_options
         from hamlearn.qm.sharing import source_of
@@ -120,6 +121,7 @@ class Run(RunFolder["HamiltonianModel"]):
         species = sorted({int(z) for atoms in self.structures for z in atoms.numbers})
         check_basis(qm.basis, species)
         self._settle()
+        check_elements({qm.guess, *guess_focks(self.target)}, species, qm.basis)
         self._check_learner(n_targets_of(self.config, species), held_out=bool(self.config.model.error_bars))
 
     def _settle(self) -> None:

@@ -141,9 +141,10 @@ def test_refusals(known, waters, water_lowdin):
         fit(known, PLAIN).predict_with_covariance(waters[:1], SILENT)
     with pytest.raises(ConfigError, match="at least two training structures"):
         fit(Known.of(waters[:1], matrices[:1], orbitals), BARS, held_out=True)
-    with pytest.raises(ConfigError, match=r"error bars need 0.* drop model.error_bars"):
+    with pytest.raises(ConfigError, match=r"165 features with error bars need 0.* drop model.error_bars"):
         fit(known, BARS.model_copy(update={"memory_gb": 2e-4}))
     scarce = RidgeLearner(BARS.model_copy(update={"memory_gb": 1e-5}))
-    scarce.check(known.structures, known.data.n_targets)
+    with pytest.raises(ConfigError, match=r"165 features with error bars need"):
+        scarce.check(known.structures, known.data.n_targets)
     with pytest.raises(ConfigError, match=r"24 structures left out, whose covariances need"):
         scarce.check(known.structures, known.data.n_targets, held_out=True)

@@ -165,6 +165,13 @@ def test_shared_electrons_are_not_analysed_and_say_so():
     assert known == {"state": UNKNOWN, "why": "degenerate levels share their electrons"}
 
 
+def test_saddle_points_are_kept_where_settings_say_so():
+    kept = QMSettings(basis="sto-3g", pyscf={"leave_saddle_points": False})
+    record = calculated(STRETCHED_WATER, kept)
+    assert abs(record.energy - first_state(STRETCHED_WATER).energy) < 1e-8
+    assert "leave_saddle_points is false" in state_flag(record.provenance)
+
+
 def test_a_saddle_point_that_leads_nowhere_is_flagged(monkeypatch):
     monkeypatch.setattr(module, "_lower", lambda *_: iter(()))
     record = calculated(STRETCHED_WATER)

@@ -5,9 +5,8 @@ import yaml
 from ase.build import molecule
 
 from hamlearn.config import build_config, dump_config, installed_versions
-from hamlearn.learning.tasks import targets_of
-from hamlearn.targets import target_orbitals
-from hamlearn.workflow.error_bars import with_error_bars
+from hamlearn.workflow.automatic.choosing import begun, n_targets_of
+from hamlearn.workflow.automatic.error_bars import with_error_bars
 
 WATERS = [molecule("H2O")] * 30
 
@@ -18,45 +17,43 @@ def config_of(tmp_path, **model):
     )
 
 
-def chosen(config, tmp_path, n=30):
-    orbitals = target_orbitals(config.target, "sto-3g", [1, 8])
-    return with_error_bars(
-        config, WATERS[:n] if n <= 30 else WATERS[:1] * n, targets_of(orbitals), tmp_path / "config.yaml"
-    )
+def chosen(config, n=30):
+    structures = WATERS[:n] if n <= 30 else WATERS[:1] * n
+    config, choices = with_error_bars(config, structures, n_targets_of(config, [1, 8]))
+    return config, [choice.why for choice in choices]
 
 
 @pytest.mark.parametrize(
     "model", [{}, {"features": {"kind": "bond_frame"}}, {"kind": "kernel", "kernel": {"kind": "bond_frame"}}]
 )
 def test_features_and_processes_have_them(tmp_path, model):
-    config, words = chosen(config_of(tmp_path, **model), tmp_path)
-    assert config.model.error_bars is True and "--set model.error_bars=false" in words
+    config, words = chosen(config_of(tmp_path, **model))
+    assert config.model.error_bars is True and "model.error_bars: false" in words[0]
 
 
 def test_what_is_said_stays(tmp_path):
-    config, words = chosen(config_of(tmp_path, error_bars=False), tmp_path)
-    assert config.model.error_bars is False and words is None
+    config, words = chosen(config_of(tmp_path, error_bars=False))
+    assert config.model.error_bars is False and words == []
 
 
 def test_kernels_of_pairs_have_them_if_asked(tmp_path):
-    config, words = chosen(config_of(tmp_path, kind="kernel"), tmp_path)
-    assert config.model.error_bars is None and words is None
+    config, words = chosen(config_of(tmp_path, kind="kernel"))
+    assert config.model.error_bars is None and words == []
 
 
 @pytest.mark.parametrize("n", [10, 3000])
 def test_few_structures_do_not_tell_their_scale_and_many_take_long(tmp_path, n):
-    config, words = chosen(config_of(tmp_path), tmp_path, n)
-    assert config.model.error_bars is None and f"none, for {n} training structures" in words
+    config, words = chosen(config_of(tmp_path), n)
+    assert config.model.error_bars is None and f"{n} training structures" in words[0]
 
 
 def test_without_memory_there_are_none_and_it_is_said(tmp_path):
-    config, words = chosen(config_of(tmp_path, memory_gb=1e-6), tmp_path)
-    assert config.model.error_bars is None and "memory_gb" in words
+    config, words = chosen(config_of(tmp_path, memory_gb=1e-6))
+    assert config.model.error_bars is None and "memory_gb" in words[0]
 
 
 def test_a_run_that_was_begun_goes_on_as_it_was(tmp_path):
     config = config_of(tmp_path)
     (tmp_path / "config.yaml").write_text(dump_config(config, installed_versions()))
-    again, words = chosen(config, tmp_path)
-    assert again.model.error_bars is None and words is None
+    assert begun(config, tmp_path / "config.yaml").model.error_bars is None
     assert yaml.safe_load((tmp_path / "config.yaml").read_text())["model"]["error_bars"] is None
