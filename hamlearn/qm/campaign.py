@@ -152,7 +152,7 @@ def run_campaign(
     wanted_store = store_of(settings.store, None) if store is None else Path(store).resolve()
     with folder_lock(folder, shard), open_store(wanted_store) as (shared, words):
         keys = names_in(folder, requests)
-        described = {**settings.model_dump(), "guess_focks": list(guesses)}
+        described = {**settings.model_dump(mode="json"), "guess_focks": list(guesses)}
         write_manifest(folder, described, keys, [formula(atoms.numbers) for atoms in structures])
         if shard is None:
             remove_leftovers(folder)
