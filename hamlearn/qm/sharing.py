@@ -110,7 +110,8 @@ def source_of(folder: str | Path, settings: QMSettings) -> Path:
     if not listed(place):
         raise ArtifactError(f"{folder} holds no finished calculation; leave it out, or give another folder")
     before = (read_manifest(place) or {"settings": {}})["settings"]
-    now = settings.model_dump(exclude={"charge", "multiplicity"})  # of each molecule, in the names of its records
+    of_molecules = {"charge", "multiplicity"}  # which count in the names of records
+    now = settings.model_dump(mode="json", exclude=of_molecules)
     differing = other_settings(before, now) if before else []
     if differing:
         words = "; ".join(f"qm.{name} {was!r} there and {now!r} here" for name, was, now in differing)

@@ -76,7 +76,7 @@ def write_manifest(folder: Path, settings: Mapping[str, Any], keys: Sequence[str
 
 def other_settings(before: Mapping[str, Any], now: Mapping[str, Any]) -> list[tuple[str, Any, Any]]:
     """Return name, old and new value of the settings that differ; further guesses are added to records as needed."""
-    before = {**QMSettings().model_dump(), **before}  # settings that older versions did not have
+    before = {**QMSettings().model_dump(mode="json"), **before}  # settings that older versions did not have
     names = [name for name in now if name != "guess_focks"]
     return [(name, before.get(name), now[name]) for name in names if before.get(name) != now[name]]
 
