@@ -173,7 +173,8 @@ class BondKernel(BondVariables[BondFrameKernel]):
         """Return the bonds of a kind."""
         rows, contraction = tile.rows[kind], self.contractions_[kind]
         other = contraction.components(rows, "j") if kind.is_like else None
-        return BondSet(contraction.components(rows), other, rows.weight, rows.rotations, rows.sample)
+        rotations = rows.rotations[: self.charges_[kind] + 1]  # no block needs more
+        return BondSet(contraction.components(rows), other, rows.weight, rotations, rows.sample)
 
     def average(self, keys: Iterable[Key]) -> RollAverage:
         """Return the average over rolls and mirrors."""

@@ -107,13 +107,7 @@ def kernels(kernel: BondKernel, problems: Sequence[Problem], a: BondBasis, b: Bo
         for kind, key in terms_of(kernel, problem):
             keys.setdefault(kind, {}).setdefault(key, []).append(index)
     for kind, wanted in keys.items():
-        right, n_right, first = *_units(b, kind, 0), 0
-        if b is a:
-            right = replace(right, _points={})  # where nothing else is laid out that would stay
-        shift = max(1, n_right // SHIFTS)
-        for start, stop, left in _tiles(a, kind, len(right)):
-            if b is a and start >= first + shift:
-                right, n_right = _units(b, kind, first := start)
+        for start, stop, left, first, right in _tiles(a, b, kind):
             found = kernel.between(kind, left, right, list(wanted))
             exchanged = kernel.between(kind, left, right, list(wanted), exchanged=True) if kind.is_like else found
             for key, users in wanted.items():
@@ -124,7 +118,8 @@ def kernels(kernel: BondKernel, problems: Sequence[Problem], a: BondBasis, b: Bo
                         k = k + problem.eta * exchanged[key]
                     if has_constant(problem, key):
                         k = k + CONSTANT
-                    s_a, s_b = spread(problem, key, left, stop - start), spread(problem, key, right, n_right)
+                    n = out[index].shape[1] // problem.width - first
+                    s_a, s_b = spread(problem, key, left, stop - start), spread(problem, key, right, n)
                     reduced = s_a @ k.reshape(k.shape[0] * k.shape[1], k.shape[2] * k.shape[3])
                     rows = slice(start * problem.width, stop * problem.width)
                     out[index][rows, first * problem.width :] += (s_b @ reduced.T).T
@@ -144,29 +139,32 @@ def has_constant(problem: Problem, key: Key) -> bool:
     return problem.has_constant if isinstance(problem, PairProblem) else key == (0, 1)
 
 
-def _tiles(a: BondBasis, kind: Bonds, n_columns: int) -> Iterator[tuple[int, int, BondSet]]:
-    """Yield units start ... stop - 1, pairs within the cut-off or atoms, and their bonds."""
-    own = a.sets[kind]
-    if kind.kind == "pair":
-        step = max(1, ENTRIES // max(1, 4 * n_columns))
-        for start in range(0, len(own), step):
-            stop = min(start + step, len(own))
-            yield start, stop, own.select(slice(start, stop), np.arange(stop - start))
-        return
-    n = a.counts[kind]
-    step = max(1, ENTRIES * n // max(1, 4 * n_columns * len(own)))
+def _tiles(a: BondBasis, b: BondBasis, kind: Bonds) -> Iterator[tuple[int, int, BondSet, int, BondSet]]:
+    """Yield units start ... stop - 1 of a and their bonds, and the first unit of b and the bonds from there on.
+
+    Units are pairs within the cut-off or atoms. If b is a those of b begin behind units of a that are done.
+    """
+    own, n, first, right = a.sets[kind], _n_units(a, kind), 0, b.sets[kind]
+    if b is a:
+        right = replace(right, _points={})  # what is laid out shall not stay
+    step = max(1, ENTRIES * n // max(1, 4 * len(right) * len(own)))
     for start in range(0, n, step):
         stop = min(start + step, n)
-        yield start, stop, own.of_samples(start, stop)
+        if b is a and start >= first + max(1, n // SHIFTS):
+            first, right = start, _of_units(b, kind, start, n)
+        yield start, stop, _of_units(a, kind, start, stop), first, right
 
 
-def _units(basis: BondBasis, kind: Bonds, first: int) -> tuple[BondSet, int]:
-    """Return the bonds of all units from one on, counted anew, and the number of these."""
-    own, is_pair = basis.sets[kind], kind.kind == "pair"
-    n = (len(own) if is_pair else basis.counts[kind]) - first
-    if first == 0:
-        return own, n
-    return (own.select(slice(first, None), np.arange(n)) if is_pair else own.of_samples(first, first + n)), n
+def _n_units(basis: BondBasis, kind: Bonds) -> int:
+    return len(basis.sets[kind]) if kind.kind == "pair" else basis.counts[kind]
+
+
+def _of_units(basis: BondBasis, kind: Bonds, start: int, stop: int) -> BondSet:
+    """Return the bonds of units start ... stop - 1, counted anew."""
+    own = basis.sets[kind]
+    if kind.kind == "pair":
+        return own.select(slice(start, stop), np.arange(stop - start))
+    return own.of_samples(start, stop)
 
 
 def restricted(basis: BondBasis, kinds: Sequence[Bonds], units: IntArray) -> BondBasis:
