@@ -66,6 +66,7 @@ def _settings(sections: Sequence[type[BaseModel]], indent: str) -> list[str]:
                 own += [f"{indent}{name}:", *_settings(inner, indent + "  ")]
             else:
                 own.append(f"{indent}{name}: {default_in_yaml(field)}".rstrip().ljust(32) + f"  # {meaning_of(field)}")
+                own += [f"{indent}# {line}" for line in _settings(inner, "  ")]  # of a section that is left out
         if other:
             lines.append(f"{indent}# or kind {' | '.join(kind_names(section))}: {summary_of(section)}")
         lines += [f"{indent}# {line.removeprefix(indent)}" if other else line for line in own]

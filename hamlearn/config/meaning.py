@@ -43,8 +43,7 @@ def meaning_of(field: FieldInfo) -> str:
     signs = [(bound, sign) for bound in field.metadata for sign in _BOUNDS if hasattr(bound, sign)]
     bounds = [f"{_BOUNDS[sign]} {getattr(bound, sign)}" for bound, sign in signs]
     if inner and field.default is None:
-        parts = (f"{name}: {default_in_yaml(f)}" for section in inner for name, f in section.model_fields.items())
-        limits = "{" + ", ".join(parts) + "}"
+        limits = "null: none; else a section"
     else:
         choices = choices or [section.__name__ for section in inner]
         limits = " | ".join(choices) if len(choices) > 1 else ", ".join(bounds)

@@ -182,8 +182,10 @@ def test_what_is_named_stays(peroxides, sections, kind, named):
     given = config(peroxides, **sections, qm=STO, target={"kind": "fock"})
     found = hamlearn.plan(given, executor="serial")
     assert found.config.target == given.target and found.config.model.features.kind == kind
-    assert found.config.model.error_bars is given.model.error_bars
-    assert [choice.why == "as the workflow says" for choice in found.choices] == [True, named]
+    assert found.config.model.error_bars is bool(given.model.error_bars)
+    of_bars = [choice.setting for choice in found.choices[2:]]
+    assert of_bars == (["model.error_bars"] if given.model.error_bars is None else [])
+    assert [choice.why == "as the workflow says" for choice in found.choices[:2]] == [True, named]
     assert leaves_features(given) is not named and not leaves_target(given)
 
 
@@ -197,7 +199,8 @@ def test_other_models_have_no_features(peroxides):
 def test_a_plan_says_everything_in_one_table(peroxides):
     given = config(peroxides, train=3, test=2)
     found = hamlearn.plan(given, executor="local:2")
-    assert [choice.setting for choice in found.choices] == ["target.kind", "target.delta", "model.features.kind"]
+    settings = ["target.kind", "target.delta", "model.features.kind", "model.error_bars"]
+    assert [choice.setting for choice in found.choices] == settings
     assert found.config.target.delta == "sto-3g" and found.config.model.features == BondFrameFeatures()
     assert found.costs.guess_s < found.costs.calculation_s < found.costs.calculations_s
     table = "\n".join(found.lines())
