@@ -47,7 +47,7 @@ SHA-256 of the model's tensors and of its training set.
 Found = TypeVar("Found", AnyPrediction, PropertyPrediction)
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Predicted(Generic[Found]):
     """Molecules, what a model says of them, and which they are.
 
