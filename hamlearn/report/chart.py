@@ -22,7 +22,7 @@ BOND = 1.25
 """Longest bond, in sums of covalent radii."""
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Points:
     """Points of one colour.
 
