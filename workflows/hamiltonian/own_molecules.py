@@ -18,7 +18,6 @@ from typing import Any
 
 import ase.build
 import ase.io
-import numpy as np
 from ase import Atoms
 from thermal import thermal_samples
 
@@ -67,24 +66,15 @@ def learn(name: str, out: Path, executor: str) -> dict[str, Any]:
     seconds = dict(results["seconds"])
     return {
         "set": name,
+        "target": results["target"]["kind"],
         "delta": results["target"]["delta"],
         "levels_mev": results["eigenvalue_rmse_mev"],
         "gap_mev": results["gap_rmse_mev"],
-        "gap_spread_mev": gap_spread_mev(out / name),
+        "gap_spread_mev": results["verdict"]["gap_spread_mev"],
         "calculations_s": seconds.pop("qm"),
         "after_s": sum(seconds.values()),
         "memory_gb": results["peak_memory_gb"],
     }
-
-
-def gap_spread_mev(folder: Path) -> float:
-    """Return the root mean square of the deviations of gaps from the mean of their formula, in the test set."""
-    tested = ase.io.read(folder / "predictions" / "predictions.extxyz", ":")
-    gaps: dict[str, list[float]] = {}
-    for atoms in tested:
-        gaps.setdefault(atoms.get_chemical_formula(), []).append(atoms.info["hamlearn_gap_ev"])
-    deviations = np.concatenate([np.array(some) - np.mean(some) for some in gaps.values()])
-    return float(1e3 * np.sqrt((deviations**2).mean()))
 
 
 def main() -> None:
