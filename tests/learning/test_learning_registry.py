@@ -66,8 +66,7 @@ def test_a_workflow_file_names_the_learner(run_of_nearest, waters):
     assert 0 < last["eigenvalue_rmse_mev"] == result.results["eigenvalue_rmse_mev"] and first["n_train"] == 2
     assert "nearest" in (out / "report.html").read_text()
     assert yaml.safe_load((out / "model" / "model.yaml").read_text())["model"] == {
-        "kind": "nearest", "folds": 3, "memory_gb": 4.0, "error_bars": None, "time_minutes": None,
-        "neighbours": 2,
+        "kind": "nearest", "folds": 3, "memory_gb": 4.0, "time_minutes": None, "error_bars": None, "neighbours": 2,
     }  # fmt: skip
     model = hamlearn.load_model(out / "model")
     assert isinstance(model.learner_, NearestLearner) and model.learner_.settings.neighbours == 2

@@ -1,6 +1,7 @@
 """What a run is expected to take: time, memory and disk, from one timed Fock matrix and counts of rows and features.
 
-Constants are those of the machine of workflows/README.md; times are right within a factor of two or so.
+Constants are those of the machine of workflows/README.md; times are right within a factor of two or so, of fits of many
+large molecules within four.
 """
 
 from __future__ import annotations
@@ -29,8 +30,11 @@ POWER = 3.0
 MATRICES = 5
 """Of a molecule on disk: Fock matrix, overlap, two guesses, and what is learned."""
 
-SECONDS_PER_ENTRY, SECONDS_PER_PRODUCT = 3e-8, 2.5e-11
+SECONDS_PER_ENTRY, SECONDS_PER_PRODUCT = 5e-8, 1.2e-11
 """Of a fit: for every number of a feature, and for every product of two in the equations of a problem."""
+
+CUBES = 8
+"""Factors and spectra of the smaller of rows and features of a problem, in units of their cube."""
 
 SECONDS_TO_BEGIN, ENOUGH = 6.0, 60
 """Of densities, variables and the choice of products, from so many structures on."""
@@ -102,7 +106,7 @@ def fit_costs(model: ModelSettings, training: Sequence[Atoms], n_targets: Mappin
     most, memory = budget.gigabytes(training, n_targets, bool(model.error_bars))
     sizes = budget.sizes(training, n_targets, most)
     entries = sum(n * q for n, q in sizes)
-    products = sum(n * q * min(n, q) + min(n, q) ** 3 for n, q in sizes)
+    products = sum(n * q * min(n, q) + CUBES * min(n, q) ** 3 for n, q in sizes)
     seconds = SECONDS_TO_BEGIN * min(1.0, len(training) / ENOUGH)
     seconds += SECONDS_PER_ENTRY * entries + SECONDS_PER_PRODUCT * products
     if model.features.relevance and len(training) >= FEWEST_STRUCTURES:
