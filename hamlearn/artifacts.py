@@ -75,7 +75,7 @@ def load_arrays(path: str | Path, advice: str, names: Iterable[str] | None = Non
             return {name: archive[name] for name in (archive.files if names is None else names)}
     except FileNotFoundError:
         raise ArtifactError(f"there is no {path}; {advice}") from None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, BadZipFile, zlib.error) as error:
+    except (OSError, ValueError, KeyError, TypeError, EOFError, RuntimeError, BadZipFile, zlib.error) as error:
         raise ArtifactError(f"{path} is truncated or damaged ({error}); {advice}") from None
 
 

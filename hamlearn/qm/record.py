@@ -153,7 +153,7 @@ def guesses_in(path: str | Path) -> set[str] | None:
                 names = [name.removesuffix(".npy") for name in file.namelist()]
         else:
             names = _packed_names(path)
-    except (OSError, ValueError, BadZipFile):
+    except (OSError, ValueError, RuntimeError, BadZipFile):
         return None
     return {name.removeprefix(GUESS_PREFIX) for name in names if name.startswith(GUESS_PREFIX)} if names else None
 
