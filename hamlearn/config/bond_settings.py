@@ -70,6 +70,8 @@ class BondFrameKernel(BondDensity, KernelKind):
     kind: Literal["bond_frame"] = Field(
         default="bond_frame", description="a function of the distance of the densities of both ends, frames of bonds"
     )
+    smearing_angstrom: Smearing = 0.35
+    smearing_growth_angstrom: SmearingGrowth = 10.0
     form: Literal["matern", "gaussian"] = Field(
         default="matern", description="the function: Matern 5/2, or the smoother Gaussian"
     )
