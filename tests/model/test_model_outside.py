@@ -110,6 +110,7 @@ def test_flags_can_be_left_out(waters, records, stretched):
 
 
 def test_a_run_calls_structures_by_their_indices_in_the_file(model, stretched, waters):
-    with pytest.warns(OutsideWarning, match=r"1 of 2 structures are outside.*bars are widened:\n  structure 17 \(H2O\)"):
+    words = r"1 of 2 structures are outside.*bars are widened:\n  structure 17 \(H2O\)"
+    with pytest.warns(OutsideWarning, match=words):
         predictions = predicted(model, [waters[0], stretched], SILENT, [4, 17])
     assert predictions[1].flags and predictions[1].has_error_bars
