@@ -107,7 +107,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.qm.guess import check_elements
         from hamlearn.qm.method import check_functional
         from hamlearn.qm.options import check_options
-        from hamlearn.qm.sharing import source_of
+        from hamlearn.qm.sharing import check_store, source_of, store_of
         from hamlearn.structures.checks import common_state
         from hamlearn.workflow.automatic.choosing import n_targets_of
 
@@ -115,6 +115,8 @@ class Run(RunFolder["HamiltonianModel"]):
         if qm.xc:
             check_functional(qm.xc)
         check_options(qm)
+        assert self.config.qm is not None
+        check_store(store_of(self.config.qm.store, self.out))
         for folder in self.qm_from:
             source_of(folder, qm)
         common_state(self.structures, qm, f"{self.config.structures.file} (the structures of this run)")

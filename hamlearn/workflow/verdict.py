@@ -119,7 +119,9 @@ def _help(judgement: Mapping[str, Any], settings: Mapping[str, Any], slope: floa
         advice.append("target.kind: lowdin (holds all levels, also where virtual ones cross)")
     if model["kind"] == "ridge":
         advice.append("model: {kind: kernel, kernel: {kind: bond_frame}} (more accurate on few structures)")
-    if math.isfinite(slope) and slope <= -FLAT:
+    if not math.isfinite(slope):
+        advice.append("more molecules (by how much is not known: no smaller training set was fitted)")
+    elif slope <= -FLAT:
         more = f"{counted(_needed(max(ratios), slope), 'time')} as many training structures"
         advice.insert(1 if of_virtuals and advice else 0, f"more molecules ({more} for {_percent(GOOD_ENOUGH)})")
     return f"What would help most, in this order: {'; '.join(advice)}." if advice else ""

@@ -119,6 +119,12 @@ def test_curves_that_rise_or_lie_flat_are_said_to_do_so(predictions, references)
         assert "more molecules" not in lines[-1]
 
 
+def test_where_no_smaller_set_was_fitted_more_molecules_are_advised_without_a_number(predictions, references):
+    lines = verdict(judged(predictions, references), [], [], SETTINGS)["lines"]
+    words = "more molecules (by how much is not known: no smaller training set was fitted)."
+    assert len(lines) == 4 and lines[-1].endswith(words)
+
+
 def test_a_good_model_is_left_in_peace(references):
     found = verdict(judged(references, references), [], [], SETTINGS, held_out=True)
     assert found["lines"][0].startswith("Verdict, 6 training structures left out: excellent: gaps are wrong by 0 meV")
