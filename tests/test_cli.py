@@ -183,10 +183,13 @@ def test_properties_are_shown_to_their_error_bars(calls: dict[str, Any], tmp_pat
 
 def test_predictions_of_many_molecules_are_cut_short_and_flags_are_shown(calls: dict[str, Any]) -> None:
     stds = (np.array([0.125, 0.25]), 0.375)
-    calls["outcome"] = [helium(stds_ev=stds, flags=("stretched",) * (k in (1, 23))) for k in range(25)]
+    calls["outcome"] = [
+        helium(stds_ev=stds, flags=("stretched", "unlike any", "larger", "far") * (k in (1, 23))) for k in range(25)
+    ]
     rows = call("predict", "OUT/model", "new.xyz", "-o", "PRED").stdout.splitlines()
     assert rows[1].split() == ["0", "He", "-27.211", "+-", "0.125", "13.606", "+-", "0.250", "40.817", "+-", "0.375"]
-    assert rows[2].split()[-2:] == ["0.375", "stretched"]
+    assert rows[2].endswith("0.375   stretched; unlike any; ... 2 more")
+    assert rows[2].index("stretched") == rows[0].index("flags") and rows[1] == rows[1].rstrip()
     assert rows[20].split()[0] == "19"
     assert rows[21] == "... 5 more, 1 of them flagged: see PRED/predictions.extxyz"
 

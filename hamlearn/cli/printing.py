@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import typer
 
-from hamlearn.display import counted, with_error
+from hamlearn.display import counted, listed, with_error
 from hamlearn.errors import SCFError
 
 if TYPE_CHECKING:
@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 MOST_PREDICTIONS = 20
 """Rows of a table of predictions; longer ones are in the files."""
 
-MOST_LISTED = 10
+MOST_LISTED, MOST_REASONS = 10, 2
 
 
 def list_doubtful(states: Mapping[Any, str]) -> None:
@@ -69,12 +69,17 @@ def print_predictions(predictions: Sequence[AnyPrediction], file: Path) -> None:
 
     def cells(index: int, p: AnyPrediction) -> list[str]:
         levels = ((p.homo_ev, p.homo_std_ev), (p.lumo_ev, p.lumo_std_ev), (p.gap_ev, p.gap_std_ev))
-        return [str(index), formula(p.numbers), *(with_error(*level, 3) for level in levels), "; ".join(p.flags)]
+        return [
+            str(index),
+            formula(p.numbers),
+            *(with_error(*level, 3) for level in levels),
+            listed(p.flags, MOST_REASONS, "; "),
+        ]
 
     flagged = {k for k, p in enumerate(predictions) if p.flags}
     rows = [cells(k, p) for k, p in enumerate(predictions[:MOST_PREDICTIONS])]
     table = [["index", "formula", "HOMO / eV", "LUMO / eV", "gap / eV", "flags"], *rows]
-    print_table(table if flagged else [row[:-1] for row in table])
+    print_table(table if flagged else [row[:-1] for row in table], words=bool(flagged))
     _print_rest(len(predictions), file, sum(k >= len(rows) for k in flagged))
 
 
@@ -103,10 +108,11 @@ def _print_rest(n: int, file: Path, n_flagged: int = 0) -> None:
         typer.echo(f"... {n - MOST_PREDICTIONS} more{flagged}: see {file}")
 
 
-def print_table(rows: Iterable[Sequence[object]], err: bool = False) -> None:
-    """Print aligned columns: a name and a text, or a name and numbers."""
+def print_table(rows: Iterable[Sequence[object]], err: bool = False, words: bool = False) -> None:
+    """Print aligned columns: a name and a text, or a name and numbers, with words at the end if there are any."""
     texts = [[str(cell) for cell in row] for row in rows]
     widths = [max(map(len, column)) for column in zip(*texts, strict=True)]
     for first, *others in texts:
-        cells = [cell.rjust(width) if len(others) > 1 else cell for cell, width in zip(others, widths[1:], strict=True)]
-        typer.echo("   ".join([first.ljust(widths[0]), *cells]), err=err)
+        numbers = len(others) - 1 if words else len(others) if len(others) > 1 else 0
+        cells = [cell.rjust(width) for cell, width in zip(others[:numbers], widths[1:], strict=False)]
+        typer.echo("   ".join([first.ljust(widths[0]), *cells, *others[numbers:]]).rstrip(), err=err)

@@ -130,7 +130,7 @@ def select(
     print_table([("rank", "index", "formula", f"{of} std / meV", "distance"), *report.printed_rows()])
     if report.outside:
         typer.echo(f"\n{len(report.outside)} candidates are outside the model's domain; compute some of them, too")
-        print_table([("index", "formula", "what is new"), *report.outside])
+        print_table([("index", "formula", "what is new"), *report.outside], words=True)
     if out is not None:
         typer.echo(f"\nwritten: {', '.join(str(out / name) for name in report.files)}")
 

@@ -33,6 +33,9 @@ MOST_FLAGS = 5
 
 FOLDS = 8
 
+Reason = tuple[float, float, str, tuple[float, ...]]
+"""Why a molecule is outside: in thresholds, in usual differences, in words, and the atom or distance it is about."""
+
 
 @dataclass(frozen=True)
 class Found:
@@ -147,7 +150,7 @@ class Novelty:
 
     def _find(self, structures: Sequence[Atoms]) -> list[Found]:
         samples, n = Samples.of(structures), len(structures)
-        found: list[list[tuple[float, float, str]]] = [[] for _ in structures]
+        found: list[list[Reason]] = [[] for _ in structures]
         pairs, kinds = AllPairs.of(samples, self.elements), self._kinds
         lengths = pairs.lengths()
         beyond = self.intervals.distances(lengths.values, lengths.kind)
@@ -156,7 +159,8 @@ class Novelty:
             kind = kinds[lengths.kind[row]]
             around = self._around(lengths.kind[row], lengths.values[row])
             words = f"{kind.in_words} {lengths.values[row]:.2f} Å; {around}"
-            found[lengths.owner[row]].append(self._measured(kind, float(beyond[row]), words))
+            about = (*sorted((kind.first, kind.second)), float(lengths.values[row]))
+            found[lengths.owner[row]].append(self._measured(kind, float(beyond[row]), words, about))
         x = pairs.environments()
         for z, environments in self.environments.items():
             own, kind = samples.of_element(z), Kind("environment", z)
@@ -166,7 +170,7 @@ class Novelty:
             for row in self._worst(distances / self.scales[kind].threshold, samples.structure[own]):
                 times = distances[row] / self.scales[kind].largest
                 words = f"{kind.in_words} unlike any: {times:.1f} times the largest distance of structures left out"
-                found[samples.structure[own[row]]].append(self._measured(kind, float(distances[row]), words))
+                found[samples.structure[own[row]]].append(self._measured(kind, float(distances[row]), words, (z,)))
         return [self._found(len(atoms), own) for atoms, own in zip(structures, found, strict=True)]
 
     def state(self) -> tuple[dict[str, Any], dict[str, Tensor]]:
@@ -212,20 +216,23 @@ class Novelty:
             return f"training has none from {below:.2f} to {above:.2f} Å"
         return f"training {low:.2f} ... {high:.2f}"
 
-    def _measured(self, kind: Kind, distance: float, words: str) -> tuple[float, float, str]:
-        """Return by how many thresholds and how many usual differences something is too far, and the words."""
+    def _measured(self, kind: Kind, distance: float, words: str, about: tuple[float, ...]) -> Reason:
+        """Return by how many thresholds and how many usual differences something is too far, in words, about what."""
         known = self.scales.get(kind)
         if known is None:
-            return np.inf, 0.0, words
-        return distance / known.threshold, distance / known.typical, words
+            return np.inf, 0.0, words, about
+        return distance / known.threshold, distance / known.typical, words, about
 
-    def _found(self, n_atoms: int, reasons: Sequence[tuple[float, float, str]]) -> Found:
-        words = [text for _, _, text in sorted(reasons, key=lambda reason: (-reason[0], reason[2]))]
+    def _found(self, n_atoms: int, reasons: Sequence[Reason]) -> Found:
+        first: dict[tuple[float, ...], str] = {}  # one distance may be too far from its like, and as a nearest one
+        for _, _, text, about in sorted(reasons, key=lambda reason: (-reason[0], reason[2])):
+            first.setdefault(about, text)
+        words = list(first.values())
         if n_atoms > self.most_atoms:
             words.insert(0, f"larger than any training molecule: {n_atoms} atoms, at most {self.most_atoms}")
         more = [f"{len(words) - MOST_FLAGS} more reasons"] if len(words) > MOST_FLAGS + 1 else []
         words = words[:MOST_FLAGS] + more if more else words
-        return Found(tuple(words), max((excess for _, excess, _ in reasons), default=0.0))
+        return Found(tuple(words), max((excess for _, excess, *_ in reasons), default=0.0))
 
 
 def _evenly(n: int, most: int) -> IntArray:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import warnings
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING, Any, Self
 
@@ -85,20 +85,26 @@ def _baseline(target: Target) -> AnyPrediction | None:
     return reference_prediction(replace(target, matrix=target.baseline, baseline=None))
 
 
-def warn_of_outside(structures: Sequence[Atoms], found: Sequence[Found] | None, bars: bool) -> None:
+def warn_of_outside(
+    structures: Sequence[Atoms],
+    found: Sequence[Found | AnyPrediction] | None,
+    bars: bool,
+    indices: Iterable[int] | None = None,
+) -> None:
     """Warn of flagged molecules.
 
     Args:
         structures: that were predicted.
         found: what is new about them; None: the model does not know, which is said.
         bars: whether they have error bars.
+        indices: their numbers; by default 0, 1, ...
     """
     if found is None:
         words = "the model does not know which molecules lie outside its training set; fit it again for flags"
         return warnings.warn(words, OutsideWarning, stacklevel=3)
     flagged = [
         f"structure {k} ({atoms.get_chemical_formula()}): {'; '.join(own.flags)}"
-        for k, (atoms, own) in enumerate(zip(structures, found, strict=True))
+        for k, atoms, own in zip(range(len(found)) if indices is None else indices, structures, found, strict=True)
         if own.flags
     ]
     if flagged:

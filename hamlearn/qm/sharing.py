@@ -77,9 +77,13 @@ def open_store(folder: Path | None) -> Iterator[tuple[Path | None, str]]:
         yield folder, ""
 
 
-def _make(folder: Path) -> None:
-    """Make the folder of a store, or clear away what killed processes left in it."""
-    if folder.exists() and not is_store(folder):
+def check_store(folder: Path | None) -> None:
+    """Refuse a folder of something else as a store; None is no store.
+
+    Raises:
+        ArtifactError: saying what it holds.
+    """
+    if folder is not None and folder.exists() and not is_store(folder):
         if not folder.is_dir():
             raise ArtifactError(f"qm.store {folder} is a file; name a folder, or none")
         if others := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")):
@@ -87,6 +91,11 @@ def _make(folder: Path) -> None:
                 f"qm.store {folder} holds something else ({', '.join(others[:5])}); name a new folder or one of a "
                 "store; calculations of a run are taken by --qm-from RUN (qm_from=RUN in Python)"
             )
+
+
+def _make(folder: Path) -> None:
+    """Make the folder of a store, or clear away what killed processes left in it."""
+    check_store(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not is_store(folder):
         write_json(folder / MARK, KIND, VERSION, {})

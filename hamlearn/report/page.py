@@ -228,12 +228,12 @@ def _flagged(diagnostics: ProjectionDiagnostics) -> Html:
     ratio = np.min(diagnostics.smallest_singular_value / diagnostics.largest_singular_value)
     words = f"The smallest ratio of smallest to largest singular value is {number(float(ratio))}."
     if not flagged:
-        return html.paragraph(f"{words} No structure was flagged.")
-    listing = html.table(("place in training and test set", "why"), flagged[:MOST_FLAGGED], numbers_from=2)
+        return html.paragraph(f"{words} No projection was flagged.")
+    listing = html.table(("index", "why"), flagged[:MOST_FLAGGED], numbers_from=2)
     more = f" The first {MOST_FLAGGED} are listed." if len(flagged) > MOST_FLAGGED else ""
     were = "was" if len(flagged) == 1 else "were"
-    count = f"{len(flagged)} of {counted(len(diagnostics.flags), 'structure')} {were} flagged."
-    return html.join([html.paragraph(f"{words} {count}{more}"), html.details("Flagged structures", listing)])
+    count = f"{len(flagged)} of {counted(len(diagnostics.flags), 'projection')} {were} flagged."
+    return html.join([html.paragraph(f"{words} {count}{more}"), html.details("Flagged projections", listing)])
 
 
 MATRIX_PARTS = (

@@ -37,6 +37,7 @@ class Levels:
         std_ev: standard deviation of each predicted level [level], eV; None without error bars.
         gap_std_ev: of each predicted gap, in the order of the structures [structure], eV.
         formula: of each structure, in the same order [structure]; None in files of older versions.
+        flags: why each lies outside the training set, empty inside, in the same order [structure]; None likewise.
     """
 
     reference_ev: FloatArray
@@ -46,6 +47,7 @@ class Levels:
     std_ev: FloatArray | None = None
     gap_std_ev: FloatArray | None = None
     formula: NDArray[np.str_] | None = None
+    flags: NDArray[np.str_] | None = None
 
     @property
     def errors_ev(self) -> FloatArray:
@@ -81,7 +83,7 @@ class Levels:
         """Standard deviation of the computed HOMO-LUMO gaps, eV: the error of always answering their mean."""
         gaps = self._gaps(self.reference_ev)
         gaps = gaps[np.isfinite(gaps)]
-        return float(np.std(gaps)) if gaps.size else 0.0
+        return float(np.std(gaps, ddof=1)) if gaps.size > 1 else 0.0
 
     def gap_spreads_ev(self) -> dict[str, float]:
         """Return the same inside each formula of which there are several structures, the most frequent ones first."""
@@ -90,7 +92,7 @@ class Levels:
         gaps = self._gaps(self.reference_ev)
         counts = Counter(self.formula[np.isfinite(gaps)].tolist())
         return {
-            name: float(np.nanstd(gaps[self.formula == name]))
+            name: float(np.nanstd(gaps[self.formula == name], ddof=1))
             for name, count in counts.most_common(MOST_FORMULAS)
             if count > 1
         }
@@ -189,7 +191,7 @@ def read_run(folder: Path) -> RunArtifacts:
         model = read_spec(folder / "model")
         if "kernel" in model["learner"]:
             config = {**config, "model": {**config["model"], "kernel": model["learner"]["kernel"]}}
-    levels = _read_arrays(folder / "test_levels.npz", LEVEL_ARRAYS, ("std_ev", "gap_std_ev", "formula"))
+    levels = _read_arrays(folder / "test_levels.npz", LEVEL_ARRAYS, ("std_ev", "gap_std_ev", "formula", "flags"))
     diagnostics = _read_arrays(folder / "diagnostics.npz", tuple(ProjectionDiagnostics.__dataclass_fields__))
     properties = _read_arrays(folder / "test_properties.npz", PROPERTY_ARRAYS, FORCE_ARRAYS)
     if diagnostics:

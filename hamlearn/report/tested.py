@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from ase import Atoms
 
-from hamlearn.display import SUBSCRIPT
+from hamlearn.display import SUBSCRIPT, counted
 from hamlearn.report import html
 from hamlearn.report.chart import Points, molecule, scatter
 from hamlearn.report.headline import number
@@ -38,9 +38,11 @@ def gaps(levels: Levels) -> Html:
     formulas = _formulas(levels, len(index))
     errors, rmse = 1e3 * (predicted - reference), 1e3 * levels.structure_rmse_ev()
     finite = np.isfinite(errors)
+    flags = [""] * len(index) if levels.flags is None else levels.flags.tolist()
     words = [
         f"structure {k}, {formula}: computed {r:.3f} eV, predicted {p:.3f} eV, error {e:+.1f} meV"
-        for k, formula, r, p, e in zip(index, formulas, reference, predicted, errors, strict=True)
+        + ("; outside the training set" if flag else "")
+        for k, formula, r, p, e, flag in zip(index, formulas, reference, predicted, errors, flags, strict=True)
     ]
     chart = Html("")
     if finite.any():
@@ -61,7 +63,17 @@ def gaps(levels: Levels) -> Html:
     ]
     std = () if bars is None else ("std / meV",)
     header = ("index", "formula", "computed gap / eV", "predicted / eV", "error / meV", *std, "level RMSE / meV")
-    return html.join([chart, html.details("Every test structure, as a table", html.table(header, rows, 2))])
+    table = html.details("Every test structure, as a table", html.table(header, rows, 2))
+    outside = [(index[k], formulas[k], flag) for k, flag in enumerate(flags) if flag]
+    return html.join([chart, table, _outside(outside)])
+
+
+def _outside(rows: Sequence[tuple[int, str, str]]) -> Html:
+    """Return why structures lie outside the training set, if any do."""
+    if not rows:
+        return Html("")
+    title = f"{counted(len(rows), 'test structure')} outside the training set, and why"
+    return html.details(title, html.table(("index", "formula", "why"), rows[:MOST_ROWS], 3))
 
 
 def level_residuals(levels: Levels) -> Html:

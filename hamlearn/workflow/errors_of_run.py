@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -11,7 +12,10 @@ import numpy as np
 
 from hamlearn.artifacts import save_arrays
 from hamlearn.config import MatrixTarget, SaphTarget
+from hamlearn.errors import OutsideWarning
+from hamlearn.job import Job
 from hamlearn.model.hamiltonian import HamiltonianModel
+from hamlearn.model.outside import warn_of_outside
 from hamlearn.observables import (
     AnyPrediction,
     block_errors,
@@ -24,7 +28,7 @@ from hamlearn.observables import (
 )
 from hamlearn.observables.judgement import judged
 from hamlearn.qm.molecule import formula
-from hamlearn.targets import Target
+from hamlearn.targets import Side, Target
 from hamlearn.types import IntArray
 
 if TYPE_CHECKING:
@@ -32,6 +36,21 @@ if TYPE_CHECKING:
 
 
 N_EQUIVARIANCE = 10
+
+
+def predicted(
+    model: HamiltonianModel,
+    structures: Sequence[Atoms],
+    job: Job,
+    indices: Sequence[int],
+    sides: Sequence[Side] | None = None,
+) -> list[AnyPrediction]:
+    """Predict structures, with error bars if there are any; warnings call them by their indices in the input file."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", OutsideWarning)
+        out = model.predict(structures, job, sides, std="levels" if model.has_error_bars else False)
+    warn_of_outside(structures, None if model.outside_ is None else out, model.has_error_bars, indices)
+    return out
 
 
 def measure(
@@ -133,6 +152,7 @@ def _write_levels(
         "occupied": np.concatenate([np.arange(n) < r.n_occupied for n, r in zip(counts, exact, strict=True)]),
         "structure": np.repeat(np.repeat(indices, n_spins), counts),
         "formula": [formula(r.numbers) for r in references],
+        "flags": ["; ".join(p.flags) for p in predictions],
     }
     if predictions[0].has_error_bars:
         arrays |= {

@@ -108,7 +108,7 @@ def _evaluate_hamiltonian(
     from hamlearn.qm.sharing import source_of, store_of
     from hamlearn.qm.stability import state_flag
     from hamlearn.targets import build_target
-    from hamlearn.workflow.errors_of_run import error_bars
+    from hamlearn.workflow.errors_of_run import error_bars, predicted
     from hamlearn.workflow.prediction_files import Predicted, write_predictions
     from hamlearn.workflow.stages import guess_focks
 
@@ -139,7 +139,7 @@ def _evaluate_hamiltonian(
         doubtful = {k: flag for k, flag in flags.items() if flag}
         compared = [structures[index] for index in finished]
         sides = [target.side for target in targets]
-        predictions = model.predict(compared, job, sides, std="levels" if model.model.error_bars else False)
+        predictions = predicted(model, compared, job, finished, sides)
         references = [reference_prediction(target) for target in targets]
         errors = {
             "n_test": len(finished),

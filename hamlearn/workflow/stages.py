@@ -107,7 +107,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.qm.guess import check_elements
         from hamlearn.qm.method import check_functional
         from hamlearn.qm.options import check_options
-        from hamlearn.qm.sharing import source_of
+        from hamlearn.qm.sharing import check_store, source_of, store_of
         from hamlearn.structures.checks import common_state
         from hamlearn.workflow.automatic.choosing import n_targets_of
 
@@ -115,6 +115,8 @@ class Run(RunFolder["HamiltonianModel"]):
         if qm.xc:
             check_functional(qm.xc)
         check_options(qm)
+        assert self.config.qm is not None
+        check_store(store_of(self.config.qm.store, self.out))
         for folder in self.qm_from:
             source_of(folder, qm)
         common_state(self.structures, qm, f"{self.config.structures.file} (the structures of this run)")
@@ -246,17 +248,16 @@ class Run(RunFolder["HamiltonianModel"]):
     @far_pairs_are_told()
     def evaluate(self) -> None:
         """Predict the test set and measure the errors."""
-        from hamlearn.workflow.errors_of_run import measure
+        from hamlearn.workflow.errors_of_run import measure, predicted
 
+        indices = self.used[self.test].tolist()
         written = [(self.out / name).exists() for name in ("evaluation.json", "test_levels.npz")]
         if not len(self.test) or all(written):
             return
         with self._timed("predict"):
-            predictions = self.model.predict(
-                self.tested, self.job, std="levels" if self.config.model.error_bars else False
-            )
-        predicted = Predicted(self.tested, predictions, self.out / "model", self.used[self.test].tolist())
-        write_predictions(self.out / "predictions", predicted, self.model, self._references)
+            predictions = predicted(self.model, self.tested, self.job, indices)
+        whose = Predicted(self.tested, predictions, self.out / "model", indices)
+        write_predictions(self.out / "predictions", whose, self.model, self._references)
         targets = [self.target_of[k] for k in self.test]
         measured = measure(self.out, self.model, self.tested, predictions, targets, self.used[self.test])
         self._write("evaluation", measured)
@@ -286,6 +287,7 @@ class Run(RunFolder["HamiltonianModel"]):
         return model.fit(structures, targets, job, flags=len(members) == len(self.train))
 
     def _verdict(self, results: dict[str, Any]) -> dict[str, Any]:
+        from hamlearn.workflow.automatic.facts import best_guess
         from hamlearn.workflow.verdict import verdict
 
         sizes = list(results["learning_curve"])
@@ -301,7 +303,9 @@ class Run(RunFolder["HamiltonianModel"]):
         blocks = results.get("block_errors", ())
         if judgement:
             judgement["flagged"] = results.get("flagged", 0)
-        return {"verdict": verdict(judgement or held_out, blocks, sizes, sections, judgement is None)}
+        qm = self.qm_settings  # of open shells an SCF in a small basis may find another state
+        guess = None if qm.has_spins else best_guess([self.structures[k] for k in self.train], qm)
+        return {"verdict": verdict(judgement or held_out, blocks, sizes, sections, judgement is None, guess)}
 
     def _record_fit(self, seconds: float) -> None:
         features = self.model.learner_.feature_seconds_

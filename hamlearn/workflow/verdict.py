@@ -28,6 +28,7 @@ def verdict(
     sizes: Sequence[Mapping[str, Any]],
     settings: Mapping[str, Any],
     held_out: bool = False,
+    guess: str | None = "sto-3g",
 ) -> dict[str, Any]:
     """Return the verdict on a model of matrices: ``lines``, and the numbers they stand on.
 
@@ -37,13 +38,14 @@ def verdict(
         sizes: errors with ``n_train`` for several numbers of training structures.
         settings: sections target and model of the run.
         held_out: whether the errors are those of training structures left out.
+        guess: whose difference could be learned; None if there is none.
     """
     if judgement is None:
         words = "No verdict: nothing was set aside (split.test is 0) and model.error_bars, which leave out, are off."
         return {"lines": [words], "exponent": None}
     slope = final_slope(sizes, "eigenvalue_rmse_mev") if len(sizes) > 1 else float("nan")
     lines = [_overall(judgement, held_out), *_formulas(judgement), _sources(judgement, blocks)]
-    lines += [line for line in (_learning(sizes, slope), _help(judgement, settings, slope)) if line]
+    lines += [line for line in (_learning(sizes, slope), _help(judgement, settings, slope, guess)) if line]
     return {"lines": lines, "exponent": slope, **judgement}
 
 
@@ -54,7 +56,7 @@ def _overall(judgement: Mapping[str, Any], held_out: bool) -> str:
     of = f"{judgement['count']} training structures left out" if held_out else f"{judgement['count']} test structures"
     grade = "" if ratio is None else f"{_grade(ratio)}: "
     if judgement.get("flagged"):
-        parts.append(f"{judgement['flagged']} of them lie outside the training set, see flags")
+        parts.append(f"{judgement['flagged']} of them lie outside the training set (flags in the report)")
     return f"Verdict, {of}: {grade}{'; '.join(part for part in parts if part)}."
 
 
@@ -104,20 +106,22 @@ def _learning(sizes: Sequence[Mapping[str, Any]], slope: float) -> str:
     return f"The error of levels falls as n^{slope:.2f} ({first} to {last} training structures): {many}."
 
 
-def _help(judgement: Mapping[str, Any], settings: Mapping[str, Any], slope: float) -> str:
+def _help(judgement: Mapping[str, Any], settings: Mapping[str, Any], slope: float, guess: str | None) -> str:
     """Return which settings would help most."""
     ratios = [ratio for name in ("gap", "level") if (ratio := _ratio(judgement, name)) is not None]
     if not ratios or max(ratios) <= GOOD_ENOUGH:
         return ""
     target, model, advice = settings["target"], settings["model"], []
     of_virtuals = judgement["virtual_share"] > NOTABLE
-    if target.get("delta") == "none" and target["kind"] == "saph":
-        advice.append("target.delta: sto-3g (the difference to a guess is smoother)")
+    if target.get("delta") == "none" and guess is not None:
+        advice.append(f"target.delta: {guess} (the difference to a guess is smoother)")
     if of_virtuals and target.get("virtuals") == "lowest":
-        advice.append("target.virtuals: valence (virtual levels that do not jump)")
+        advice.append("target.kind: lowdin (holds all levels, also where virtual ones cross)")
     if model["kind"] == "ridge":
         advice.append("model: {kind: kernel, kernel: {kind: bond_frame}} (more accurate on few structures)")
-    if math.isfinite(slope) and slope <= -FLAT:
+    if not math.isfinite(slope):
+        advice.append("more molecules (by how much is not known: no smaller training set was fitted)")
+    elif slope <= -FLAT:
         more = f"{counted(_needed(max(ratios), slope), 'time')} as many training structures"
         advice.insert(1 if of_virtuals and advice else 0, f"more molecules ({more} for {_percent(GOOD_ENOUGH)})")
     return f"What would help most, in this order: {'; '.join(advice)}." if advice else ""

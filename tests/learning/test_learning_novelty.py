@@ -91,7 +91,11 @@ def test_new_samples_of_the_training_distribution_are_inside(novelty):
     ("atoms", "words"),
     [
         (with_bond(molecule("CH3OH"), 1, 3, 2.0), r"H nearest to O at 2\.00 Å; training 0\.\d\d \.\.\. 1\.\d\d"),
-        (with_bond(molecule("CH3OH"), 0, 1, 1.9), r"C-O distance 1\.90 Å; training has none from 1\.\d\d to 2\.\d\d Å"),
+        (with_bond(molecule("CH3OH"), 0, 1, 1.9), r"C nearest to O at 1\.90 Å; training 1\.\d\d \.\.\. 1\.\d\d"),
+        (
+            with_bond(molecule("CH3OH"), 0, 2, 1.6),
+            r"(H-C distance|C nearest to H at) 1\.60 Å; training has none from 1\.\d\d to \d\.\d\d Å",
+        ),
         (molecule("CH3CH2OCH3"), r"larger than any training molecule: 12 atoms, at most 9"),
         (molecule("CH3CHO"), r"surroundings of C unlike any: \d+\.\d times the largest distance of structures left"),
         (molecule("C2H2"), r"H nearest to H at 3\.35 Å; training 1\.\d\d \.\.\. 2\.\d\d"),
@@ -100,6 +104,12 @@ def test_new_samples_of_the_training_distribution_are_inside(novelty):
 def test_molecules_outside_are_told_why(novelty, atoms, words):
     (found,) = novelty.find([atoms])
     assert found.flags and any(re.match(words, flag) for flag in found.flags), found.flags
+
+
+def test_a_distance_is_told_once(novelty):
+    """That of O and H is too long as a distance, for the nearest H of O, and for the nearest O of H."""
+    (found,) = novelty.find([with_bond(molecule("CH3OH"), 1, 3, 2.0)])
+    assert sum("2.00 Å" in flag for flag in found.flags) == 1
 
 
 def test_the_farther_the_more(novelty):
@@ -135,7 +145,7 @@ def test_one_structure_is_a_training_set():
 def test_pairs_that_never_occurred_are_named():
     novelty = Novelty.of([molecule("CO"), molecule("CH4")] * 10, random_order(20))
     (found,) = novelty.find([molecule("H2O")])
-    assert "H-O distance 0.97 Å; no such pair in training" in found.flags
+    assert "H nearest to O at 0.97 Å; no such pair in training" in found.flags
 
 
 def test_intervals_against_all_lengths():

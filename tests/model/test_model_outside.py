@@ -8,6 +8,7 @@ import yaml
 from water_models import RIDGE, raw_spec, targets_of, trained, with_bars
 
 from hamlearn.errors import OutsideWarning
+from hamlearn.job import SILENT
 from hamlearn.model.folder import DUMPER, SPEC
 from hamlearn.model.hamiltonian import HamiltonianModel
 from hamlearn.model.loading import load_model
@@ -16,6 +17,7 @@ from hamlearn.qm import run_scf
 from hamlearn.structures import permute, random_rotation, rotate
 from hamlearn.targets import build_target
 from hamlearn.units import BOHR_ANGSTROM
+from hamlearn.workflow.errors_of_run import predicted
 
 pytestmark = pytest.mark.filterwarnings("error::hamlearn.errors.OutsideWarning")
 N = 24
@@ -105,3 +107,10 @@ def test_flags_can_be_left_out(waters, records, stretched):
         warnings.simplefilter("error", OutsideWarning)
         assert some.predict([stretched], flags=False)[0].flags == ()
     assert some.outside_ is None
+
+
+def test_a_run_calls_structures_by_their_indices_in_the_file(model, stretched, waters):
+    words = r"1 of 2 structures are outside.*bars are widened:\n  structure 17 \(H2O\)"
+    with pytest.warns(OutsideWarning, match=words):
+        predictions = predicted(model, [waters[0], stretched], SILENT, [4, 17])
+    assert predictions[1].flags and predictions[1].has_error_bars

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 import ase.io
@@ -44,6 +45,14 @@ def test_every_structure_has_a_point_and_a_row_the_worst_first() -> None:
     assert [row[0] for row in rows] == ["7", "2", "5"]
     assert rows[0][1:] == ["H₂O", "15.000", "15.500", "500", "354"]
     assert rows[2][2:5] == ["–", "–", "–"]
+
+
+def test_structures_outside_are_listed_with_reasons() -> None:
+    page = tested.gaps(replace(LEVELS, flags=np.array(["", "C-O distance 1.90 Å", ""])))
+    assert page.count("; outside the training set</title>") == 1 and "1 test structure outside the training set" in page
+    rows = [re.findall("<td.*?>(.*?)</td>", row) for row in re.findall("<tr>(.*?)</tr>", page)]
+    assert rows[-1] == ["2", "CH₄", "C-O distance 1.90 Å"]
+    assert "outside" not in tested.gaps(LEVELS)
 
 
 def test_many_kinds_share_the_last_colour_and_many_levels_are_cut() -> None:

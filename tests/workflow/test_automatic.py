@@ -143,12 +143,14 @@ def test_fits_cost_more_with_more_features_and_structures():
     structures = shaken(PEROXIDE, 40)
     targets = targets_of(target_orbitals(SaphTarget(), "def2-SVP", [1, 8]))
 
-    def costs(n, **features):
-        return fit_costs(hamlearn.RidgeSettings(features=BondFrameFeatures(**features)), structures[:n], targets)
+    def costs(n, error_bars=None, **features):
+        model = hamlearn.RidgeSettings(features=BondFrameFeatures(**features), error_bars=error_bars)
+        return fit_costs(model, structures[:n], targets)
 
     usual, fewer = costs(40), costs(40, max_features=500)
     assert usual.seconds > fewer.seconds > costs(20, max_features=500).seconds
     assert usual.memory_gb > fewer.memory_gb and fewer.most_features == 500
+    assert costs(40, error_bars=True, max_features=500).seconds > 2 * fewer.seconds
     assert fit_costs(hamlearn.RidgeSettings(), structures, targets) is None
 
 
@@ -238,7 +240,7 @@ def test_fewer_features_where_time_is_short(monkeypatch, peroxides):
     assert [plan(m).config.model.features.max_features for m in (None, 4, 3, 2)] == [None, None, 3000, 1500]
     assert plan(1, workers=5).config.model.features.max_features == 3000
     assert plan(3).choices[-1].setting == "model.features.max_features"
-    with pytest.raises(ConfigError, match=r"1\.7 min.*fits at least 5 s, more .* = 1; set model\.time_minutes: 2, "):
+    with pytest.raises(ConfigError, match=r"1\.7 min.*fits at least 5 s, more .* = 1; set model\.time_minutes: 2\.3, "):
         plan(1)
     assert plan(2).config.model.time_minutes == 2
     with pytest.raises(ConfigError, match=r"at least 1\.5 min"):

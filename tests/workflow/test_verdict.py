@@ -95,8 +95,20 @@ def test_a_poor_model_is_called_so_and_told_what_helps(predictions, references):
         "The error of levels falls as n^-1.00 (50 to 100 training structures): twice as many give 0.50"
     )
     assert lines[4].startswith("What would help most, in this order: target.delta: sto-3g")
-    assert "more molecules (" in lines[4] and "target.virtuals: valence" in lines[4]
+    assert "more molecules (" in lines[4] and "target.kind: lowdin" in lines[4]
     assert found["exponent"] == pytest.approx(-1.0)
+
+
+@pytest.mark.parametrize("kind", ["saph", "lowdin", "fock"])
+@pytest.mark.parametrize("guess", ["sto-3g", "minao", None])
+def test_a_guess_is_advised_for_every_matrix_where_there_is_one(predictions, references, kind, guess):
+    """A delta that is there, or that the calculations do not allow, is not advised."""
+    for delta in ("none", "core"):
+        settings = {"target": {"kind": kind, "delta": delta}, "model": {"kind": "kernel"}}
+        text = " ".join(verdict(judged(predictions, references), [], [], settings, guess=guess)["lines"])
+        assert (f"target.delta: {guess} " in text) == (delta == "none" and guess is not None)
+        assert "target.delta: " not in text or guess is not None
+        assert "target.kind" not in text
 
 
 def test_curves_that_rise_or_lie_flat_are_said_to_do_so(predictions, references):
@@ -107,6 +119,12 @@ def test_curves_that_rise_or_lie_flat_are_said_to_do_so(predictions, references)
         assert "more molecules" not in lines[-1]
 
 
+def test_where_no_smaller_set_was_fitted_more_molecules_are_advised_without_a_number(predictions, references):
+    lines = verdict(judged(predictions, references), [], [], SETTINGS)["lines"]
+    words = "more molecules (by how much is not known: no smaller training set was fitted)."
+    assert len(lines) == 4 and lines[-1].endswith(words)
+
+
 def test_a_good_model_is_left_in_peace(references):
     found = verdict(judged(references, references), [], [], SETTINGS, held_out=True)
     assert found["lines"][0].startswith("Verdict, 6 training structures left out: excellent: gaps are wrong by 0 meV")
@@ -115,7 +133,7 @@ def test_a_good_model_is_left_in_peace(references):
 
 def test_molecules_outside_are_counted(references):
     found = verdict({**judged(references, references), "flagged": 2}, [], [], SETTINGS)
-    assert found["lines"][0].endswith("; 2 of them lie outside the training set, see flags.")
+    assert found["lines"][0].endswith("; 2 of them lie outside the training set (flags in the report).")
 
 
 def test_without_errors_there_is_no_verdict():

@@ -362,3 +362,9 @@ def test_structures_to_test_on_that_were_learned_are_said(waters, tmp_path):
 
 def test_nothing_is_said_of_distinct_structures(finished):
     assert "repeated" not in finished[1].results
+
+
+def test_a_store_of_something_else_is_refused_before_anything(finished, file, tmp_path):
+    with pytest.raises(ArtifactError, match="holds something else"):
+        run(settings(file, qm={"basis": "sto-3g", "store": str(finished[0])}), tmp_path / "out", echo=None)
+    assert not (tmp_path / "out").exists()

@@ -36,6 +36,9 @@ if TYPE_CHECKING:
 SMALLER = (3000, 1500, 500)
 """Numbers of features that are tried where a fit of the usual one takes too long."""
 
+MARGIN = 1.3
+"""Of an advised time: the same guess, timed again, may take longer."""
+
 NAMED = "as the workflow says"
 
 
@@ -190,10 +193,11 @@ def _by_size(config: Config) -> Iterator[tuple[Config, list[Choice]]]:
 
 def _too_long(config: Config, costs: Costs) -> ConfigError:
     """Return the refusal of a bound on the time, with what the smallest fit would take."""
-    least = math.ceil(10 * costs.total_s / 60 * 1.1) / 10
+    least = math.ceil(10 * costs.total_s / 60 * MARGIN) / 10
     fits = sum(fit.seconds for fit in costs.fits or ())
+    without = "model.error_bars: false, " if config.model.error_bars else ""
     return ConfigError(
         f"calculations take about {duration(costs.calculations_s)} and fits at least {duration(fits)}, more than "
-        f"model.time_minutes = {config.model.time_minutes:g}; set model.time_minutes: {least:g}, use more workers "
-        "(--executor), or fewer structures (split.train, split.test)"
+        f"model.time_minutes = {config.model.time_minutes:g}; set model.time_minutes: {least:g}, {without}use more "
+        "workers (--executor), or fewer structures (split.train, split.test)"
     )

@@ -36,6 +36,9 @@ SECONDS_PER_ENTRY, SECONDS_PER_PRODUCT = 5e-8, 1.2e-11
 CUBES = 8
 """Factors and spectra of the smaller of rows and features of a problem, in units of their cube."""
 
+ERROR_BARS = 3.5
+"""Times of what a fit takes without: covariances of every structure left out."""
+
 SECONDS_TO_BEGIN, ENOUGH = 6.0, 60
 """Of densities, variables and the choice of products, from so many structures on."""
 
@@ -112,7 +115,7 @@ def fit_costs(model: ModelSettings, training: Sequence[Atoms], n_targets: Mappin
     if model.features.relevance and len(training) >= FEWEST_STRUCTURES:
         share = min(1.0, MOST_STRUCTURES / len(training))
         seconds += SECONDS_PER_KERNEL * sum((share * n) ** 2 for n, _ in sizes)
-    return FitCosts(seconds, memory, most)
+    return FitCosts(seconds * (ERROR_BARS if model.error_bars else 1.0), memory, most)
 
 
 def disk_gigabytes(n_functions: Sequence[int]) -> float:

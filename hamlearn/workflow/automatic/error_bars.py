@@ -54,8 +54,8 @@ def with_error_bars(
     try:
         new_learner(chosen.model).check(structures, n_targets, held_out=True)
     except ConfigError as error:
-        return without, [Choice(setting, "false", str(error))]
-    return chosen, [Choice(setting, "true", "set model.error_bars: false for fits up to three times faster")]
+        return without, [Choice(setting, "false", str(error).partition("; ")[0])]  # what to do is done
+    return chosen, [Choice(setting, "true", "set model.error_bars: false for fits several times faster")]
 
 
 def _changed(config: Config, error_bars: bool) -> Config:

@@ -63,7 +63,7 @@ def facts_of(training: Sequence[Atoms], structures: Sequence[Atoms], qm: QMSetti
         most_atoms=len(largest),
         per_formula=float(median(len(alike[atoms.get_chemical_formula()]) for atoms in training)),
         vibrations=max(1, 3 * len(largest) - 6),
-        guess=_guess(training, qm),
+        guess=best_guess(training, qm),
         has_spins=qm.has_spins,
     )
 
@@ -92,7 +92,8 @@ def _by_formula(structures: Sequence[Atoms]) -> dict[str, list[Atoms]]:
     return found
 
 
-def _guess(training: Sequence[Atoms], qm: QMSettings) -> str | None:
+def best_guess(training: Sequence[Atoms], qm: QMSettings) -> str | None:
+    """Return the best guess that is cheaper than the calculations, see :class:`Facts`; None if there is none."""
     from hamlearn.qm.guess import SMALL_BASIS, check_elements
 
     if re.sub("[-_ ]", "", qm.basis.lower()) == "sto3g":

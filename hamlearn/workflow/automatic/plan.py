@@ -55,7 +55,7 @@ def cost_rows(costs: Costs, config: Config) -> list[tuple[str, str, str]]:
         rows.append(("fit", "not estimated", f"at most {config.model.memory_gb:g} GB"))
     else:
         last = costs.fits[-1]
-        sizes = f"{last.memory_gb:.1f} GB, at most {last.most_features} features of one symmetry"
+        sizes = f"{max(0.1, last.memory_gb):.1f} GB, at most {last.most_features} features of one symmetry"
         rows.append(("fit", duration(last.seconds), sizes))
         if len(costs.fits) > 1:
             rows.append(("learning curve", duration(sum(fit.seconds for fit in costs.fits[:-1])), ""))
@@ -63,8 +63,8 @@ def cost_rows(costs: Costs, config: Config) -> list[tuple[str, str, str]]:
         share = f"{costs.guess_s / costs.calculation_s:.1f} of a calculation, for its guess"
         rows.append(("a prediction", duration(costs.guess_s), share))
     else:
-        rows.append(("a prediction", "milliseconds" if costs.fits is not None else "not estimated", "no guess"))
-    rows.append(("disk", f"{1e3 * costs.disk_gb:.0f} MB", "calculations and targets"))
+        rows.append(("a prediction", "milliseconds" if config.model.kind == "ridge" else "not estimated", "no guess"))
+    rows.append(("disk", f"{max(1.0, 1e3 * costs.disk_gb):.0f} MB", "calculations and targets"))
     return rows
 
 
