@@ -289,7 +289,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.workflow.verdict import verdict
 
         sizes = list(results["learning_curve"])
-        if (self.out / "half.json").exists():
+        if not sizes and (self.out / "half.json").exists():
             sizes = [self._read("half")]
         if sizes and len(self.train) not in {row["n_train"] for row in sizes}:
             sizes.append({**results, "order": 0})
