@@ -54,7 +54,9 @@ STAGES = {
         _TESTED,
         ("predict",),
     ),
-    "curve": Stage("learning curve", ("curve", "half.json"), _TESTED),  # point by point: other sizes keep the points there are
+    "curve": Stage(
+        "learning curve", ("curve", "half.json"), _TESTED
+    ),  # point by point: other sizes keep the points there are
     "results": Stage(
         "results and report", ("results.json", "report.html", "figures"), (*_TESTED, "split.curve", "split.repeats")
     ),
