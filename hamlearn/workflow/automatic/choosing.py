@@ -117,23 +117,21 @@ class Chooser:
 
     def _costs(self, config: Config) -> Costs:
         """Return what the run is expected to take."""
-        from hamlearn.targets.full_basis import basis_orbitals
+        from hamlearn.qm.molecule import n_functions
 
         target, split, sample = config.target, config.split, self.sample
         assert isinstance(target, MatrixTarget)
         n_targets = n_targets_of(config, self.species)
-        shells = basis_orbitals(self.qm.basis, self.species).shells
-        functions = {z: sum(2 * l + 1 for _, l in shells[z]) for z in self.species}
-        n_functions = [sum(functions[int(z)] for z in atoms.numbers) for atoms in self.structures]
+        counts = [n_functions(self.qm.basis, atoms.numbers) for atoms in self.structures]
         sizes = [*(n for n in split.curve if n < split.train for _ in range(split.repeats)), split.train]
         fits = [fit for n in sizes if (fit := fit_costs(config.model, self.training[:n], n_targets)) is not None]
         further = target.delta not in ("none", self.qm.guess)
         return Costs(
-            calculations_s=sum(calculation_seconds(sample, n, further) for n in n_functions) / self.workers,
+            calculations_s=sum(calculation_seconds(sample, n, further) for n in counts) / self.workers,
             calculation_s=calculation_seconds(sample, sample.n_functions, False),
             guess_s=guess_seconds(sample, target.delta),
             fits=tuple(fits) or None,
-            disk_gb=disk_gigabytes(n_functions),
+            disk_gb=disk_gigabytes(counts),
         )
 
 
