@@ -131,7 +131,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.workflow.automatic.choosing import Chooser, begun
 
         if (self.out / CONFIG).exists():
-            self.config = begun(self.config, self.out / CONFIG)
+            self.config = begun(self.config, self.out / CONFIG, self.structures)
             return
         self.plan = Chooser(self.config, self.structures, n_workers(self.job.executor)).plan()
         self.config = self.plan.config

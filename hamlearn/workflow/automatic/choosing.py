@@ -158,8 +158,16 @@ def leaves_features(config: Config) -> bool:
     return type(config.model) is RidgeSettings and not config.is_property and not named
 
 
-def begun(config: Config, made: Path) -> Config:
-    """Return a workflow with what the run that was begun with it has where it leaves settings open."""
+def begun(config: Config, made: Path, structures: Sequence[Atoms]) -> Config:
+    """Return a workflow with what the run that was begun with it has where it leaves settings open.
+
+    Error bars of another kind of model, or of more or fewer training structures, are chosen anew.
+
+    Args:
+        config: the workflow.
+        made: settings of the run.
+        structures: those of the run, the training set first.
+    """
     known = load_config(made)
     changed: dict[str, object] = {}
     if leaves_target(config) and isinstance(known.target, MatrixTarget):
@@ -167,10 +175,15 @@ def begun(config: Config, made: Path) -> Config:
     of_model: dict[str, object] = {}
     if leaves_features(config) and type(known.model) is RidgeSettings:
         of_model["features"] = known.model.features
-    if leaves_error_bars(config):
+    is_alike = type(known.model) is type(config.model) and known.split.train == config.split.train
+    if leaves_error_bars(config) and is_alike:
         of_model["error_bars"] = known.model.error_bars
     changed["model"] = config.model.model_copy(update=of_model)
-    return config.model_copy(update=changed)
+    settled = config.model_copy(update=changed)
+    if is_alike or not leaves_error_bars(settled):
+        return settled
+    species = sorted({int(z) for atoms in structures for z in atoms.numbers})
+    return with_error_bars(settled, structures[: config.split.train], n_targets_of(settled, species))[0]
 
 
 def _by_size(config: Config) -> Iterator[tuple[Config, list[Choice]]]:
