@@ -60,7 +60,10 @@ def test_a_run_that_was_begun_goes_on_as_it_was(tmp_path):
 
 
 def test_a_run_that_goes_on_with_another_model_or_more_structures_chooses_them_anew(tmp_path):
-    path, few = tmp_path / "config.yaml", config_of(tmp_path).model_copy(update={"split": SplitSettings(train=10, test=5)})
+    path, few = (
+        tmp_path / "config.yaml",
+        config_of(tmp_path).model_copy(update={"split": SplitSettings(train=10, test=5)}),
+    )
     path.write_text(dump_config(chosen(few, 10)[0], installed_versions()))
     assert begun(few, path, WATERS).model.error_bars is False
     assert begun(config_of(tmp_path), path, WATERS).model.error_bars is True
