@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import math
 import os
+import secrets
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager
@@ -36,10 +37,11 @@ def written_atomically(path: str | Path) -> Iterator[Path]:
     """Give a temporary name beside ``path``; what is written there is flushed to disk, then renamed to ``path``.
 
     If the block raises, nothing is left behind; if the process is killed, a file that starts with '.' and ends
-    with '.tmp' may be, which nothing reads.
+    with '.tmp' may be, which nothing reads. Nor is it written again: it may be a hard link to a file of another folder,
+    and numbers of processes return.
     """
     path = Path(path)
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
+    temporary = path.with_name(f".{path.name}.{os.getpid()}.{secrets.token_hex(4)}.tmp")
     try:
         yield temporary
         with open(temporary, "rb") as file:

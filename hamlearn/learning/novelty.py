@@ -11,6 +11,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from hamlearn.learning.groups import in_lots
 from hamlearn.learning.intervals import Intervals
 from hamlearn.learning.novelty_scales import MOST_OTHERS, Scales, differences, scales_of
 from hamlearn.learning.surroundings import AllPairs, Kind, kinds_of
@@ -26,8 +27,8 @@ MOST_ATOMS = 20_000
 N_COMPONENTS, ROWS_OF_COMPONENTS = 24, 400
 """Principal components of surroundings that are kept, from so many atoms; what lies outside counts by its length."""
 
-AT_ONCE = 100
-"""Molecules whose surroundings are held together."""
+ATOMS_AT_ONCE = 5_000
+"""Whose surroundings are made together."""
 
 MOST_FLAGS = 5
 
@@ -123,10 +124,13 @@ class Novelty:
         """
         n_atoms = max(1, sum(map(len, structures)))
         chosen = _evenly(len(structures), max(2, MOST_ATOMS * len(structures) // n_atoms))
-        samples = Samples.of([structures[k] for k in chosen])
+        some = [structures[k] for k in chosen]
+        samples = Samples.of(some)
         elements = tuple(samples.elements)
         pairs = AllPairs.of(samples, elements)
-        x, environments, rows = pairs.environments(), {}, {}
+        lots = in_lots([len(atoms) for atoms in some], ATOMS_AT_ONCE)
+        x = np.concatenate([AllPairs.of(Samples.of(some[a:b]), elements).environments() for a, b in lots])
+        environments, rows = {}, {}
         for z in elements:
             own = samples.of_element(z)
             environments[z] = Environments.of(x[own])
@@ -145,8 +149,8 @@ class Novelty:
 
     def find(self, structures: Sequence[Atoms]) -> list[Found]:
         """Return what is new about molecules of elements that were in the training set."""
-        starts = range(0, len(structures), AT_ONCE)
-        return [own for start in starts for own in self._find(structures[start : start + AT_ONCE])]
+        lots = in_lots([len(atoms) for atoms in structures], ATOMS_AT_ONCE)
+        return [own for start, stop in lots for own in self._find(structures[start:stop])]
 
     def _find(self, structures: Sequence[Atoms]) -> list[Found]:
         samples, n = Samples.of(structures), len(structures)

@@ -180,10 +180,16 @@ class HamiltonianModel(Model):
             warn_of_outside(structures, None if outside is None else new, bool(std))
         return out
 
-    def predict_all(self, structures: Structures, job: Job = SILENT, error_bars: bool = True) -> list[AnyPrediction]:
+    def predict_all(
+        self,
+        structures: Structures,
+        job: Job = SILENT,
+        error_bars: bool = True,
+        sides: Sequence[Side] | None = None,
+    ) -> list[AnyPrediction]:
         """Predict the Hamiltonian, with error bars of levels and gap if the model was fitted with them."""
         std: Literal["levels", False] = "levels" if error_bars and self.has_error_bars else False
-        return self.predict(structures, job, std=std, flags=error_bars)
+        return self.predict(structures, job, sides, std, flags=error_bars)
 
     def check_state(self, structures: Sequence[Atoms]) -> None:
         """Refuse structures of another charge or multiplicity than those of the training set.

@@ -10,7 +10,7 @@ from scipy.linalg import LinAlgError, eigh
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks import BlockCovariance, element_variances, linear_covariances, linear_variances
-from hamlearn.display import Shown, html_table, with_error
+from hamlearn.display import Shown, with_error
 from hamlearn.equality import ByValue
 from hamlearn.errors import DomainError
 from hamlearn.observables.crossings import Frontier, crossing_variance, may_cross
@@ -74,9 +74,6 @@ class Prediction(ByValue, Shown):
         except DomainError:
             return {**size, "levels": None}
         return {**size, **levels, **({"flags": self.flags} if self.flags else {})}
-
-    def _repr_html_(self) -> str:
-        return html_table("Prediction", self.shown())
 
     @cached_property
     def _solution(self) -> tuple[FloatArray, FloatArray]:

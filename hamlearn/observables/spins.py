@@ -11,7 +11,7 @@ import numpy as np
 
 from hamlearn.angular.ao_order import Orbitals
 from hamlearn.blocks import BlockCovariance, linear_covariances, linear_variances
-from hamlearn.display import Shown, html_table, with_error
+from hamlearn.display import Shown, with_error
 from hamlearn.equality import ByValue
 from hamlearn.observables.crossings import crossing_variance, may_cross
 from hamlearn.observables.prediction import Prediction
@@ -216,9 +216,6 @@ class SpinPrediction(ByValue, Shown):
             "gap_ev": with_error(self.gap_ev, self.gap_std_ev),
             **({"flags": self.flags} if self.flags else {}),
         }
-
-    def _repr_html_(self) -> str:
-        return html_table("SpinPrediction", self.shown())
 
     def _orbital(self, level_ev: float, place: int) -> tuple[FloatArray, int]:
         """Return c c^T of the spin that has this frontier level, and the sign of the spin."""

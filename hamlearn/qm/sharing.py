@@ -86,7 +86,8 @@ def check_store(folder: Path | None) -> None:
     if folder is not None and folder.exists() and not is_store(folder):
         if not folder.is_dir():
             raise ArtifactError(f"qm.store {folder} is a file; name a folder, or none")
-        if others := sorted(path.name for path in folder.iterdir() if not path.name.startswith(".")):
+        others = sorted(path.name for path in folder.iterdir() if not path.name.startswith("."))
+        if others and not is_store(folder):  # nor has another process made it one meanwhile
             raise ArtifactError(
                 f"qm.store {folder} holds something else ({', '.join(others[:5])}); name a new folder or one of a "
                 "store; calculations of a run are taken by --qm-from RUN (qm_from=RUN in Python)"
@@ -98,7 +99,8 @@ def _make(folder: Path) -> None:
     check_store(folder)
     folder.mkdir(parents=True, exist_ok=True)
     if not is_store(folder):
-        write_json(folder / MARK, KIND, VERSION, {})
+        with folder_lock(folder, shared=True, patience=SECONDS_TO_WAIT):  # or what is half written is cleared away
+            write_json(folder / MARK, KIND, VERSION, {})
     with suppress(ArtifactError), folder_lock(folder):  # unless others work in it
         remove_leftovers(folder)
 
@@ -165,8 +167,7 @@ class Sources:
             if found is not None and len(found & wanted) > least:
                 offers.append((-len(found & wanted), k, record_path(source, there)))
         for minus, k, path in sorted(offers):
-            if _is_of(whole_record(path), request):
-                place(path, record_path(folder, name))
+            if _is_of(whole_record(path), request) and place(path, record_path(folder, name)):
                 self.counts[k] += 1
                 least = -minus
                 break
@@ -178,8 +179,8 @@ class Sources:
     def _take_failure(self, folder: Path, name: str, request: Request) -> None:
         for source in self.folders:
             for other in (request.key, request.old_key):
-                if read_failure(source, other, set(request.guess_focks)) is not None:
-                    place(failure_path(source, other), failure_path(folder, name))
+                known = read_failure(source, other, set(request.guess_focks)) is not None
+                if known and place(failure_path(source, other), failure_path(folder, name)):
                     return
 
 
@@ -192,39 +193,49 @@ def _is_of(record: QMRecord | None, request: Request) -> bool:
     )
 
 
-def place(source: Path, target: Path) -> None:
+def place(source: Path, target: Path) -> bool:
     """Give a file of another folder a name in this one, whole at any moment: a hard link, or a copy where none can be.
 
     A packed record is written as a file of its own.
+
+    Returns:
+        Whether it was there: another process may have removed it.
     """
-    if not source.exists():
-        record = whole_record(source)
-        assert record is not None
-        save_record(target, record)
-        return
-    temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
-    temporary.unlink(missing_ok=True)
     try:
-        os.link(source, temporary)
-    except OSError:  # another file system, or one without links
-        with written_atomically(target) as copy:
-            shutil.copyfile(source, copy)
-        return
-    os.replace(temporary, target)
-    temporary.unlink(missing_ok=True)  # stays where both were the same file already
+        with written_atomically(target) as temporary:
+            try:
+                os.link(source, temporary)
+            except OSError:  # another file system, or one without links
+                shutil.copyfile(source, temporary)
+    except FileNotFoundError:
+        record = whole_record(source)
+        if record is None:
+            return False
+        save_record(target, record)
+    return True
 
 
 def share(folder: Path, name: str, store: Path, key: str) -> None:
-    """Give the record of a folder to the store, with the guess Fock matrices that either has."""
+    """Give the record of a folder to the store, with the guess Fock matrices that either has.
+
+    A store that cannot be written, or that somebody deleted, goes without.
+    """
     own, known = record_path(folder, name), record_path(store, key)
     ours, theirs = whole_record(own), whole_record(known)
     if ours is None:
         return
-    forget_failure(store, key, ours.guess_focks)
-    if theirs is None or theirs.guess_focks.keys() <= ours.guess_focks.keys():
-        place(own, known)
-    elif not ours.guess_focks.keys() <= theirs.guess_focks.keys():
-        save_record(known, replace(theirs, guess_focks={**theirs.guess_focks, **ours.guess_focks}))
+    with suppress(OSError):
+        forget_failure(store, key, ours.guess_focks)
+        if theirs is None or theirs.guess_focks.keys() <= ours.guess_focks.keys():
+            place(own, known)
+        elif not ours.guess_focks.keys() <= theirs.guess_focks.keys():
+            save_record(known, replace(theirs, guess_focks={**theirs.guess_focks, **ours.guess_focks}))
+
+
+def share_failure(folder: Path, name: str, store: Path, key: str) -> None:
+    """Give the store the reason why a calculation of a folder failed, if it can be written."""
+    with suppress(OSError):
+        place(failure_path(folder, name), failure_path(store, key))
 
 
 def share_all(folder: Path, names: Sequence[str], requests: Sequence[Request], store: Path) -> None:

@@ -11,8 +11,8 @@ from hamlearn.config import QMSettings
 from hamlearn.qm.calculation import run_scf, with_guesses
 from hamlearn.qm.record import save_record
 from hamlearn.qm.request import Request
-from hamlearn.qm.sharing import Sources, place, share
-from hamlearn.qm.store import failure_path, forget_failure, record_path, save_failure, whole_record
+from hamlearn.qm.sharing import Sources, share, share_failure
+from hamlearn.qm.store import forget_failure, record_path, save_failure, whole_record
 from hamlearn.types import FloatArray, IntArray
 
 
@@ -44,8 +44,8 @@ def calculate(
     except Exception as error:  # whatever PySCF raises on an odd molecule must not stop the others
         reason = f"{type(error).__name__}: {error}"
         save_failure(folder, key, reason, guess_focks)
-        if store is not None:
-            place(failure_path(folder, key), failure_path(store, request.key))
+        if store is not None and not isinstance(error, MemoryError | OSError):  # those are of this machine
+            share_failure(folder, key, store, request.key)
         return reason
     if record is not known:
         save_record(path, record)

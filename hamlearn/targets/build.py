@@ -222,6 +222,11 @@ def build_target(record: QMRecord, settings: MatrixTarget) -> Target:
     )
 
 
+def guess_focks(target: MatrixTarget) -> tuple[str, ...]:
+    """Return the guesses whose Fock matrices a target needs."""
+    return () if target.delta == "none" else (target.delta,)
+
+
 def needs_calculation(target: MatrixTarget) -> bool:
     """Return whether a prediction of this target needs an overlap or a guess from PySCF."""
     return target.has_metric or target.delta != "none"

@@ -44,6 +44,10 @@ class Origin(ByValue, Shown):
         given = {k: x for k, x in provenance.get("options", {}).items() if k not in SOLVERS}
         return cls(settings.model_dump(), qm | {"options": given}, positions)
 
+    def is_at(self, positions: FloatArray) -> bool:
+        """Return whether a geometry [atom, 3], Å, of the same atoms is that of the calculation."""
+        return np.allclose(self.positions * BOHR_ANGSTROM, positions, rtol=0, atol=SAME_ANGSTROM)
+
     def check(self, index: int, positions: FloatArray, settings: MatrixTarget, qm: QMSettings) -> None:
         """Refuse a target made of another geometry [atom, 3], Å, or by other settings than those of a model.
 

@@ -54,7 +54,9 @@ STAGES = {
         _TESTED,
         ("predict",),
     ),
-    "curve": Stage("learning curve", ("curve",), _TESTED),  # point by point: other sizes keep the points there are
+    "curve": Stage(
+        "learning curve", ("curve", "half.json"), _TESTED
+    ),  # point by point: other sizes keep the points there are
     "results": Stage(
         "results and report", ("results.json", "report.html", "figures"), (*_TESTED, "split.curve", "split.repeats")
     ),
@@ -111,7 +113,8 @@ def stages_of(names: Iterable[str]) -> list[str]:
 def put_aside(out: Path, stages: Sequence[str]) -> Path | None:
     """Move what stages wrote to ``earlier/N`` of a run folder, beside a copy of the settings it was made with.
 
-    Each thing moves at once; a call that was killed is finished by the next one, in the same folder.
+    Each thing moves at once, the last of a run first: what is left after a kill is whole as far as it goes, and a call
+    that was killed is finished by the next one, in the same folder.
 
     Returns:
         The folder; None if there was nothing.
@@ -125,9 +128,9 @@ def put_aside(out: Path, stages: Sequence[str]) -> Path | None:
         if (out / name).exists() and not (folder / name).exists():
             with written_atomically(folder / name) as temporary:
                 shutil.copyfile(out / name, temporary)
-    for name in found:
-        os.replace(out / name, folder / name)
     _forget_times(out, stages)
+    for name in reversed(found):
+        os.replace(out / name, folder / name)
     return folder
 
 

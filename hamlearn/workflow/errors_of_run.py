@@ -48,7 +48,7 @@ def predicted(
     """Predict structures, with error bars if there are any; warnings call them by their indices in the input file."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", OutsideWarning)
-        out = model.predict(structures, job, sides, std="levels" if model.has_error_bars else False)
+        out = model.predict_all(structures, job, sides=sides)
     warn_of_outside(structures, None if model.outside_ is None else out, model.has_error_bars, indices)
     return out
 

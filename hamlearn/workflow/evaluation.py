@@ -108,9 +108,9 @@ def _evaluate_hamiltonian(
     from hamlearn.qm.sharing import source_of, store_of
     from hamlearn.qm.stability import state_flag
     from hamlearn.targets import build_target
+    from hamlearn.targets.build import guess_focks
     from hamlearn.workflow.errors_of_run import error_bars, predicted
     from hamlearn.workflow.prediction_files import Predicted, write_predictions
-    from hamlearn.workflow.stages import guess_focks
 
     model.check_state(structures)
     model.learner_.domain_.check(structures)  # before hours of calculations
@@ -119,12 +119,11 @@ def _evaluate_hamiltonian(
     store = store_of(model.qm.store, out)
     computed = (out / QM / "campaign.json").exists()  # or the predictions are not those of an evaluation
     with new_folder(out, (QM, STRUCTURES, MATRICES) if computed else (QM,)):
-        guesses = guess_focks(model.target)
         campaign = run_campaign(
             structures,
             model.qm,
             out / QM,
-            guess_focks=guesses,
+            guess_focks=guess_focks(model.target),
             executor=job.executor,
             echo=job.echo,
             store=store if store is not None and store.exists() else None,

@@ -32,11 +32,6 @@ FEWEST_OF_HALF, MOST_SECONDS_OF_HALF = 20, 60.0
 """Half of a training set is fitted to see how errors fall, where it holds so many structures and the fit was short."""
 
 
-def guess_focks(target: MatrixTarget) -> tuple[str, ...]:
-    """Return the guess Fock matrices a target needs."""
-    return () if target.delta == "none" else (target.delta,)
-
-
 @contextmanager
 def far_pairs_are_told() -> Iterator[None]:
     """Be silent about pairs beyond the cut-off: the stage fit has told of those of all structures."""
@@ -109,6 +104,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.qm.options import check_options
         from hamlearn.qm.sharing import check_store, source_of, store_of
         from hamlearn.structures.checks import common_state
+        from hamlearn.targets.build import guess_focks
         from hamlearn.workflow.automatic.choosing import n_targets_of
 
         qm = self.qm_settings
@@ -133,7 +129,7 @@ class Run(RunFolder["HamiltonianModel"]):
         from hamlearn.workflow.automatic.choosing import Chooser, begun
 
         if (self.out / CONFIG).exists():
-            self.config = begun(self.config, self.out / CONFIG)
+            self.config = begun(self.config, self.out / CONFIG, self.structures)
             return
         self.plan = Chooser(self.config, self.structures, n_workers(self.job.executor)).plan()
         self.config = self.plan.config
@@ -161,6 +157,7 @@ class Run(RunFolder["HamiltonianModel"]):
         """Compute what is missing."""
         from hamlearn.qm import run_campaign
         from hamlearn.qm.sharing import store_of
+        from hamlearn.targets.build import guess_focks
 
         assert self.config.qm is not None
         start = time.perf_counter()
@@ -216,18 +213,13 @@ class Run(RunFolder["HamiltonianModel"]):
     def _built(self, finished: IntArray) -> list[Target]:
         """Return the targets of finished molecules, if they are there; those of others are put aside."""
         from hamlearn.targets import load_targets
-        from hamlearn.targets.origin import SAME_ANGSTROM
-        from hamlearn.units import BOHR_ANGSTROM
 
         if not (self.out / "targets" / "targets.npz").exists():
             return []
         built, structures = load_targets(self.out / "targets"), [self.structures[k] for k in finished]
         if len(built) == len(finished) and all(
             np.array_equal(target.numbers, atoms.numbers)
-            and (
-                target.origin is None
-                or np.allclose(target.origin.positions * BOHR_ANGSTROM, atoms.positions, rtol=0, atol=SAME_ANGSTROM)
-            )
+            and (target.origin is None or target.origin.is_at(atoms.positions))
             for target, atoms in zip(built, structures, strict=True)
         ):
             return built
@@ -288,19 +280,15 @@ class Run(RunFolder["HamiltonianModel"]):
 
     def _verdict(self, results: dict[str, Any]) -> dict[str, Any]:
         from hamlearn.workflow.automatic.facts import best_guess
-        from hamlearn.workflow.verdict import verdict
+        from hamlearn.workflow.verdict import sizes_tested, verdict
 
-        sizes = list(results["learning_curve"])
-        if (self.out / "half.json").exists():
-            sizes = [self._read("half")]
-        if sizes and len(self.train) not in {row["n_train"] for row in sizes}:
-            sizes.append({**results, "order": 0})
+        half = self._read("half") if (self.out / "half.json").exists() else None
         judgement = results.pop("judgement", None)
         held_out = None if judgement else self.model.training_.get("held_out")
         if judgement is None and len(self.test):  # tested by a version that did not judge
             return {}
         sections = {name: getattr(self.config, name).model_dump(mode="json") for name in ("target", "model")}
-        blocks = results.get("block_errors", ())
+        blocks, sizes = results.get("block_errors", ()), sizes_tested(results, half)
         if judgement:
             judgement["flagged"] = results.get("flagged", 0)
         qm = self.qm_settings  # of open shells an SCF in a small basis may find another state

@@ -49,6 +49,19 @@ def verdict(
     return {"lines": lines, "exponent": slope, **judgement}
 
 
+def sizes_tested(results: Mapping[str, Any], half: Mapping[str, Any] | None) -> list[Mapping[str, Any]]:
+    """Return errors with ``n_train`` of all sizes that were tested: those of the learning curve, and of a run.
+
+    Args:
+        results: of the run.
+        half: errors of a fit on half of the training set, which stands for a curve where there is none.
+    """
+    sizes = list(results["learning_curve"]) or ([] if half is None else [half])
+    if sizes and results["n_train"] not in {row["n_train"] for row in sizes}:
+        sizes.append({**results, "order": 0})
+    return sizes
+
+
 def _overall(judgement: Mapping[str, Any], held_out: bool) -> str:
     ratio = max((own for name in ("gap", "level") if (own := _ratio(judgement, name)) is not None), default=None)
     whose = "spread inside formulas" if judgement["inside"] else "spread over all molecules"

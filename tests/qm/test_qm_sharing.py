@@ -110,13 +110,13 @@ def test_settings_may_name_the_store(waters, tmp_path, scfs):
 def test_damaged_records_are_computed_again_and_healed(waters, tmp_path, scfs, damage):
     store = tmp_path / "store"
     first = run_campaign(waters[:2], STO3G, tmp_path / "a", store=store)
-    shutil.rmtree(tmp_path / "a")
     path = store / f"{first.keys[0]}.npz"
     content = path.read_bytes()
+    place = content.index(first.load(0).fock.tobytes())
+    shutil.rmtree(tmp_path / "a")
     if damage == "truncated":
         path.write_bytes(content[:3000])
     elif damage == "one byte":
-        place = content.index(load_record(path).fock.tobytes()) + 100
         path.write_bytes(content[:place] + bytes([content[place] ^ 255]) + content[place + 1 :])
     else:
         save_record(path, replace(load_record(path), positions=waters[5].positions))
@@ -144,6 +144,65 @@ def test_a_store_that_cannot_be_written_is_no_obstacle(waters, tmp_path):
     run_campaign(waters[:1], STO3G, tmp_path / "a", store=tmp_path / "file" / "store", echo=lines.append)
     assert any("cannot be written (Not a directory)" in line for line in lines)
     assert len(records(tmp_path / "a")) == 1
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_store_may_be_deleted_while_a_run_works(waters, tmp_path, monkeypatch, fails):
+    def delete(*arguments):
+        shutil.rmtree(tmp_path / "store", ignore_errors=True)
+        if fails:
+            raise SCFError("not converged, for the test")
+        return run_scf(*arguments)
+
+    monkeypatch.setattr(task, "run_scf", delete)
+    campaign = run_campaign(waters[:2], STO3G, tmp_path / "a", store=tmp_path / "store")
+    assert len(campaign.failures) == 2 * fails and not (tmp_path / "store").exists()
+
+
+def test_a_store_that_may_only_be_read_is_read(waters, tmp_path, monkeypatch, scfs):
+    store, whole, lines = tmp_path / "store", os.replace, []
+    run_campaign(waters[:1], STO3G, tmp_path / "a", store=store)
+    before = {path.name: path.stat().st_mtime_ns for path in store.iterdir()}
+
+    def refuse(*arguments):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr(sharing, "_make", refuse)
+    monkeypatch.setattr(os, "replace", lambda a, b: refuse() if store in Path(b).parents else whole(a, b))
+    assert not run_campaign(waters[:2], STO3G, tmp_path / "b", store=store, echo=lines.append).failures
+    assert len(scfs) == 2 and any("cannot be written (Permission denied)" in line for line in lines)
+    assert {path.name: path.stat().st_mtime_ns for path in store.iterdir()} == before
+
+
+def test_what_goes_while_it_is_looked_at_is_not_taken(waters, tmp_path, monkeypatch, scfs):
+    """A failure that another run has just mended, and a record that has just been packed."""
+    store = tmp_path / "store"
+    with monkeypatch.context() as patch:
+        patch.setattr(task, "run_scf", None)
+        run_campaign(waters[:1], STO3G, tmp_path / "a", store=store)
+    whole = sharing.read_failure
+
+    def read_and_mend(folder, key, wanted):
+        found = whole(folder, key, wanted)
+        if folder == store:
+            sharing.failure_path(store, key).unlink(missing_ok=True)
+        return found
+
+    monkeypatch.setattr(sharing, "read_failure", read_and_mend)
+    assert not run_campaign(waters[:1], STO3G, tmp_path / "b", store=store).failures and len(scfs) == 1
+    assert not sharing.place(tmp_path / "lost.npz", tmp_path / "new.npz") and not (tmp_path / "new.npz").exists()
+
+
+def test_links_that_killed_processes_left_are_not_written_through(waters, tmp_path):
+    """Their names have the number of a process, which may return."""
+    campaign = run_campaign(waters[:1], STO3G, tmp_path / "a")
+    name = f"{campaign.keys[0]}.npz"
+    content, record = (tmp_path / "a" / name).read_bytes(), campaign.load(0)
+    (tmp_path / "store").mkdir()
+    os.link(tmp_path / "a" / name, tmp_path / "store" / f".{name}.{os.getpid()}.tmp")
+    save_record(tmp_path / "store" / name, replace(record, energy=0.0))
+    assert load_record(tmp_path / "store" / name).energy == 0.0
+    assert (tmp_path / "a" / name).read_bytes() == content
 
 
 def test_folders_of_something_else_are_no_stores(waters, tmp_path):
@@ -346,6 +405,17 @@ def test_a_guess_that_fails_leaves_the_calculation(waters, tmp_path, scfs, monke
         assert not run_campaign(waters[:1], STO3G, tmp_path / folder, store=tmp_path / "store").failures
     assert len(scfs) == 1
     assert run_campaign(waters[:1], STO3G, tmp_path / "b", guess_focks="sto-3g", store=tmp_path / "store").failures
+
+
+@pytest.mark.parametrize("error", [MemoryError("3 TB"), OSError(28, "No space left on device")])
+def test_what_a_machine_lacks_is_told_to_no_other_run(waters, tmp_path, monkeypatch, error):
+    def fail(*_):
+        raise error
+
+    with monkeypatch.context() as patch:
+        patch.setattr(scf, "converge", fail)
+        assert run_campaign(waters[:1], STO3G, tmp_path / "a", store=tmp_path / "store").failures
+    assert not run_campaign(waters[:1], STO3G, tmp_path / "b", store=tmp_path / "store").failures
 
 
 def test_workers_that_died_are_told_to_no_other_run(waters, tmp_path, scfs, monkeypatch):

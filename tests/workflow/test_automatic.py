@@ -309,10 +309,10 @@ def test_a_run_goes_on_with_its_settings(tmp_path):
     """Also one that was begun when all matrices were SAPHs with coupled features."""
     given = config(tmp_path / "molecules.xyz")
     (tmp_path / CONFIG).write_text(dump_config(given, {}))
-    settled = begun(given, tmp_path / CONFIG)
+    settled = begun(given, tmp_path / CONFIG, [])
     assert settled.model.features == CoupledFeatures() and settled.target == SaphTarget()
     other = config(tmp_path / "molecules.xyz", target={"kind": "fock"}, model={"kind": "kernel"})
-    assert begun(other, tmp_path / CONFIG) == other
+    assert begun(other, tmp_path / CONFIG, []) == other
 
 
 def test_a_run_tells_its_plan_and_goes_on(peroxides, tmp_path):

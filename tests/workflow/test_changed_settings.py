@@ -1,7 +1,9 @@
 """A run folder taken on with other settings or structures: what stays valid is kept, the rest is put aside."""
 
 import json
+import os
 import shutil
+from pathlib import Path
 
 import ase.io
 import numpy as np
@@ -14,9 +16,10 @@ import hamlearn.qm.calculation as scf
 from hamlearn.cli import app
 from hamlearn.config import Config, build_config, load_config
 from hamlearn.errors import ArtifactError, ConfigError, SCFError
+from hamlearn.observables import final_slope
 from hamlearn.parallel import folder_lock
 from hamlearn.qm import pack_campaign, run_scf, task
-from hamlearn.workflow import dependencies, run
+from hamlearn.workflow import dependencies, run, stages
 from hamlearn.workflow.dependencies import FREE, STAGES, stages_of
 
 SECTIONS = {
@@ -58,9 +61,8 @@ def settings(folder, **sections):
 
 
 def other_features(folder, **sections):
-    return settings(
-        folder, model={"features": {"kind": "coupled", "max_l": 3, "max_n": 2}, "error_bars": False}, **sections
-    )
+    features = {"kind": "coupled", "max_l": 3, "max_n": 2}
+    return settings(folder, model={"features": features, "error_bars": False}, **sections)
 
 
 def written(out):
@@ -115,7 +117,8 @@ def test_files_of_the_stages_are_those_that_a_run_writes(finished):
     declared = {name for stage in STAGES.values() for name in stage.files}
     found = {path.name for path in (finished / "out").iterdir() if not path.name.startswith(".")}
     assert found - {"config.yaml", "structures.sha256", "seconds.json"} <= declared
-    assert declared - found == {"diagnostics.npz", "test_properties.npz"}  # of SAPHs, of properties
+    others = {"diagnostics.npz", "test_properties.npz", "half.json"}  # of SAPHs, of properties, of runs without curve
+    assert declared - found == others
 
 
 # -- other settings
@@ -148,9 +151,23 @@ def test_other_features_compute_nothing_and_put_the_old_model_aside(folder, scfs
     assert set(json.loads((out / "seconds.json").read_text())) >= {"qm", "targets", "fit"}
 
 
+def test_the_fit_of_half_a_training_set_goes_with_its_settings(folder, monkeypatch):
+    monkeypatch.setattr(stages, "FEWEST_OF_HALF", 3)
+    split = {"train": 6, "test": 4}
+    first = run(settings(folder, split=split), folder / "a", **SERIAL)
+    old = (folder / "a" / "half.json").read_bytes()
+    second = run(other_features(folder, split=split), folder / "a", **SERIAL)
+    assert (folder / "a" / "earlier" / "1" / "half.json").read_bytes() == old
+    assert (folder / "a" / "half.json").read_bytes() != old
+    assert first.results["verdict"]["exponent"] != second.results["verdict"]["exponent"]
+    third = run(other_features(folder), folder / "a", **SERIAL)  # its curve tells more than a half does
+    rows = third.results["learning_curve"]
+    assert third.results["verdict"]["exponent"] == pytest.approx(final_slope(rows, "eigenvalue_rmse_mev"))
+
+
 def test_another_kind_of_model_is_told_in_one_line(folder):
     lines = []
-    other = build_config({**settings(folder).model_dump(mode="json"), "model": {"kind": "kernel"}})
+    other = build_config({**settings(folder).model_dump(mode="json"), "model": {"kind": "kernel", "error_bars": False}})
     run(other, folder / "out", executor="serial", until="targets", echo=lines.append)
     assert lines[1:3] == [
         "  model.kind: ridge (folder) against kernel (now)",
@@ -293,8 +310,9 @@ def test_killed_and_taken_back_a_run_has_its_old_settings(folder, monkeypatch):
     assert again.results["eigenvalue_rmse_mev"] == old["eigenvalue_rmse_mev"]
     run(other_features(folder), out, until="fit", **SERIAL)
     assert [path.name for path in dependencies.earlier_folders(out)] == ["1", "2"]
-    for path in dependencies.earlier_folders(out):
-        assert (path / "model").exists() and load_config(path / "config.yaml").model == settings(folder).model
+    for path, moved in zip(dependencies.earlier_folders(out), ("results.json", "model"), strict=True):
+        assert (path / moved).exists() and load_config(path / "config.yaml").model == settings(folder).model
+    assert {path.name for path in (out / "earlier" / "2").iterdir()} > {"model", "predictions", "evaluation.json"}
 
 
 def test_a_folder_at_work_is_left_alone(folder):
@@ -323,7 +341,9 @@ def test_shards_take_a_folder_on_one_after_the_other(folder, monkeypatch, scfs):
     assert load_config(folder / "out" / "config.yaml") == config
 
 
-def test_calculations_that_succeed_later_make_the_rest_anew(folder, monkeypatch):
+@pytest.mark.parametrize("moment", [None, 1, 4, 7])
+def test_calculations_that_succeed_later_make_the_rest_anew(folder, monkeypatch, moment):
+    """Also after a kill at some of the renames that put the rest aside."""
     doomed, whole, lines = split_of(12, 6, 4)[1], scf.converge, []
     position = hamlearn.read_structures(folder / "waters.extxyz")[doomed].positions
 
@@ -337,10 +357,28 @@ def test_calculations_that_succeed_later_make_the_rest_anew(folder, monkeypatch)
         first = run(settings(folder), folder / "a", **SERIAL)
     assert first.results["n_train"] == 5
     run(settings(folder), folder / "a", until="qm", retry_failed=True, **SERIAL)
+    if moment is not None:
+        with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+            patch.setattr(dependencies.os, "replace", dying(folder / "a" / "earlier" / "1", moment))
+            run(settings(folder), folder / "a", **SERIAL)
     second = run(settings(folder), folder / "a", executor="serial", echo=lines.append)
     assert second.results["n_train"] == 6 and second.results["learning_curve"][-1]["n_train"] == 6
     assert any("other calculations than before are finished" in line for line in lines)
     assert json.loads((folder / "a" / "earlier" / "1" / "results.json").read_text())["n_train"] == 5
+    assert hamlearn.load_model(folder / "a" / "model").training_["n_structures"] == 6
+    assert not (folder / "a" / "earlier" / "2").exists()
+
+
+def dying(folder, moment):
+    """What renames, until so many things lie in a folder."""
+    whole = os.replace
+
+    def replace(source, target):
+        if Path(target).parent == folder and moment <= sum(path.name in MADE for path in folder.iterdir()):
+            raise KeyboardInterrupt
+        whole(source, target)
+
+    return replace
 
 
 # -- calculations of others

@@ -120,23 +120,21 @@ class Chooser:
 
     def _costs(self, config: Config) -> Costs:
         """Return what the run is expected to take."""
-        from hamlearn.targets.full_basis import basis_orbitals
+        from hamlearn.qm.molecule import n_functions
 
         target, split, sample = config.target, config.split, self.sample
         assert isinstance(target, MatrixTarget)
         n_targets = n_targets_of(config, self.species)
-        shells = basis_orbitals(self.qm.basis, self.species).shells
-        functions = {z: sum(2 * l + 1 for _, l in shells[z]) for z in self.species}
-        n_functions = [sum(functions[int(z)] for z in atoms.numbers) for atoms in self.structures]
+        counts = [n_functions(self.qm.basis, atoms.numbers) for atoms in self.structures]
         sizes = [*(n for n in split.curve if n < split.train for _ in range(split.repeats)), split.train]
         fits = [fit for n in sizes if (fit := fit_costs(config.model, self.training[:n], n_targets)) is not None]
         further = target.delta not in ("none", self.qm.guess)
         return Costs(
-            calculations_s=sum(calculation_seconds(sample, n, further) for n in n_functions) / self.workers,
+            calculations_s=sum(calculation_seconds(sample, n, further) for n in counts) / self.workers,
             calculation_s=calculation_seconds(sample, sample.n_functions, False),
             guess_s=guess_seconds(sample, target.delta),
             fits=tuple(fits) or None,
-            disk_gb=disk_gigabytes(n_functions),
+            disk_gb=disk_gigabytes(counts),
         )
 
 
@@ -163,8 +161,16 @@ def leaves_features(config: Config) -> bool:
     return type(config.model) is RidgeSettings and not config.is_property and not named
 
 
-def begun(config: Config, made: Path) -> Config:
-    """Return a workflow with what the run that was begun with it has where it leaves settings open."""
+def begun(config: Config, made: Path, structures: Sequence[Atoms]) -> Config:
+    """Return a workflow with what the run that was begun with it has where it leaves settings open.
+
+    Error bars of another kind of model, or of more or fewer training structures, are chosen anew.
+
+    Args:
+        config: the workflow.
+        made: settings of the run.
+        structures: those of the run, the training set first.
+    """
     known = load_config(made)
     changed: dict[str, object] = {}
     if leaves_target(config) and isinstance(known.target, MatrixTarget):
@@ -172,10 +178,15 @@ def begun(config: Config, made: Path) -> Config:
     of_model: dict[str, object] = {}
     if leaves_features(config) and type(known.model) is RidgeSettings:
         of_model["features"] = known.model.features
-    if leaves_error_bars(config):
+    is_alike = type(known.model) is type(config.model) and known.split.train == config.split.train
+    if leaves_error_bars(config) and is_alike:
         of_model["error_bars"] = known.model.error_bars
     changed["model"] = config.model.model_copy(update=of_model)
-    return config.model_copy(update=changed)
+    settled = config.model_copy(update=changed)
+    if is_alike or not leaves_error_bars(settled):
+        return settled
+    species = sorted({int(z) for atoms in structures for z in atoms.numbers})
+    return with_error_bars(settled, structures[: config.split.train], n_targets_of(settled, species))[0]
 
 
 def _by_size(config: Config) -> Iterator[tuple[Config, list[Choice]]]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
-from hamlearn.config import BondFrameKernel, Config, KernelRidgeSettings, RidgeSettings
+from hamlearn.config import BondFrameKernel, Config, KernelRidgeSettings, RidgeSettings, SaphTarget
 from hamlearn.errors import ConfigError
 from hamlearn.workflow.automatic.rules import Choice
 
@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 FEWEST, MOST, MOST_OF_PROCESS = 20, 2000, 500
 """Training structures between which they are fitted: fewer do not tell their scale, of more all covariances take
 longer than the fit; those of a process are of its kernels with all of the basis."""
+
+IN_FULL = "in a full basis they take several times the time and memory of the fit; set model.error_bars: true for them"
 
 
 def leaves_error_bars(config: Config) -> bool:
@@ -35,7 +37,8 @@ def with_error_bars(
 ) -> tuple[Config, list[Choice]]:
     """Return a workflow of matrices with error bars on or off, and the choice if it was open.
 
-    Features and Gaussian processes in the frames of bonds have them, within memory_gb; kernels of pairs if asked.
+    Features and Gaussian processes in the frames of bonds have them for the few levels of a SAPH, within
+    memory_gb; kernels of pairs and full bases if asked.
 
     Args:
         config: the workflow; what it says stays.
@@ -44,6 +47,8 @@ def with_error_bars(
     """
     if not leaves_error_bars(config):
         return config, []
+    if not isinstance(config.target, SaphTarget):
+        return _changed(config, False), [Choice("model.error_bars", "false", IN_FULL)]
     n, most = len(structures), MOST_OF_PROCESS if type(config.model) is KernelRidgeSettings else MOST
     setting = "model.error_bars"
     without, chosen = _changed(config, False), _changed(config, True)
