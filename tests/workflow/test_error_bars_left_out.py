@@ -31,9 +31,9 @@ def test_features_and_processes_have_them(tmp_path, model):
     assert config.model.error_bars is True and "model.error_bars: false" in words[0]
 
 
-@pytest.mark.parametrize("kind", ["lowdin", "fock"])
-def test_full_bases_have_them_if_asked(tmp_path, kind):
-    given = config_of(tmp_path).model_copy(update={"target": TargetSettings(kind=kind)})
+@pytest.mark.parametrize("target", [LowdinTarget(), FockTarget()])
+def test_full_bases_have_them_if_asked(tmp_path, target):
+    given = config_of(tmp_path).model_copy(update={"target": target})
     config, words = chosen(given)
     assert config.model.error_bars is False and "in a full basis" in words[0]
     asked = given.model_copy(update={"model": given.model.model_copy(update={"error_bars": True})})
