@@ -13,7 +13,7 @@ from torch import Tensor
 
 from hamlearn.learning.groups import in_lots
 from hamlearn.learning.intervals import Intervals
-from hamlearn.learning.novelty_scales import MOST_OTHERS, Scales, differences, scales_of
+from hamlearn.learning.novelty_scales import MOST_OTHERS, Scales, differences, scales_of, spread_over
 from hamlearn.learning.surroundings import AllPairs, Kind, kinds_of
 from hamlearn.structures.samples import Samples
 from hamlearn.types import FloatArray, IntArray
@@ -69,7 +69,7 @@ class Environments:
     def of(cls, x: FloatArray) -> Environments:
         """Return those of some invariants [atom, invariant], compared with them all."""
         mean = x.mean(axis=0)
-        some = (x - mean)[_evenly(len(x), ROWS_OF_COMPONENTS)]
+        some = (x - mean)[spread_over(len(x), ROWS_OF_COMPONENTS)]
         components = np.linalg.svd(some, full_matrices=False)[2][:N_COMPONENTS].T
         bare = cls(mean, components, np.zeros((0, components.shape[1] + 1)))
         return cls(mean, components, bare.project(x))
@@ -87,7 +87,7 @@ class Environments:
 
     def thinned(self) -> Environments:
         """Return the same with as many centres as are kept."""
-        return Environments(self.mean, self.components, self.centres[_evenly(len(self.centres), MOST_OTHERS)])
+        return Environments(self.mean, self.components, self.centres[spread_over(len(self.centres), MOST_OTHERS)])
 
 
 @dataclass(frozen=True, eq=False)
@@ -123,7 +123,7 @@ class Novelty:
             order: random position of each, which deals them out to folds [structure].
         """
         n_atoms = max(1, sum(map(len, structures)))
-        chosen = _evenly(len(structures), max(2, MOST_ATOMS * len(structures) // n_atoms))
+        chosen = spread_over(len(structures), max(2, MOST_ATOMS * len(structures) // n_atoms))
         some = [structures[k] for k in chosen]
         samples = Samples.of(some)
         elements = tuple(samples.elements)
@@ -237,8 +237,3 @@ class Novelty:
         more = [f"{len(words) - MOST_FLAGS} more reasons"] if len(words) > MOST_FLAGS + 1 else []
         words = words[:MOST_FLAGS] + more if more else words
         return Found(tuple(words), max((excess for _, excess, *_ in reasons), default=0.0))
-
-
-def _evenly(n: int, most: int) -> IntArray:
-    """Return at most so many of n positions, evenly spaced."""
-    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(np.int64))

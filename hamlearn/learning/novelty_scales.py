@@ -57,6 +57,11 @@ def differences(a: FloatArray, b: FloatArray) -> FloatArray:
     return np.sqrt(squares.clip(min=0.0))
 
 
+def spread_over(n: int, most: int) -> IntArray:
+    """Return at most so many of n positions, evenly spaced, first and last among them."""
+    return np.linspace(0, n - 1, min(n, most)).round().astype(np.int64)
+
+
 def scales_of(rows: Rows, fold: IntArray, formulas: Sequence[str]) -> dict[Kind, Scales]:
     """Return the scales of every kind.
 
@@ -101,7 +106,7 @@ def _nearest(x: FloatArray, others: FloatArray) -> FloatArray:
         ordered = np.concatenate([[-np.inf], np.sort(others[:, 0]), [np.inf]])
         after = np.searchsorted(ordered, x[:, 0])
         return np.minimum(x[:, 0] - ordered[after - 1], ordered[after] - x[:, 0])
-    thinned = others[np.linspace(0, len(others) - 1, min(len(others), MOST_OTHERS)).round().astype(np.int64)]
+    thinned = others[spread_over(len(others), MOST_OTHERS)]
     lots = [differences(x[k : k + AT_ONCE], thinned).min(axis=1) for k in range(0, len(x), AT_ONCE)]
     return np.concatenate(lots)
 
@@ -112,7 +117,7 @@ def _typical(rows: Rows, formulas: Sequence[str]) -> dict[Kind, float]:
     for structure, formula in enumerate(formulas):
         members[formula].append(structure)
     pairs = [both for own in members.values() for both in pairwise(own)] or list(pairwise(range(len(formulas))))
-    pairs = [pairs[k] for k in np.linspace(0, len(pairs) - 1, min(len(pairs), MOST_PAIRS)).round().astype(int)]
+    pairs = [pairs[k] for k in spread_over(len(pairs), MOST_PAIRS)]
     out = {}
     for kind, (x, owner) in rows.items():
         found = []

@@ -1,4 +1,8 @@
-"""What tells a molecule from others, whatever the learner: surroundings of atoms, nearest and all distances."""
+"""What tells a molecule from others, whatever the learner: surroundings of atoms, nearest and all distances.
+
+Nothing here is fitted or set: thresholds of saved models stay valid, and those of different learners agree. Densities
+and kernels of features depend on settings, and on radial functions that are fitted to a training set.
+"""
 
 from __future__ import annotations
 
@@ -119,8 +123,8 @@ class AllPairs:
     def environments(self) -> FloatArray:
         """Return p_l(aq, bk) = sum_m c_aqlm c_bklm of the density of neighbours of every atom [atom, invariant].
 
-        c_aqlm sums a Gaussian of the distance times Y_lm over neighbours of element a; off-diagonal pairs of (a, q)
-        count twice in squared distances.
+        c_aqlm sums a Gaussian of the distance, which goes to 0 at 4.5 Å, times Y_lm over neighbours of element a. Those
+        of l have the weight (2l+1)^-1/2, and those of (a, q) other than (b, k) count twice in squared distances.
 
         Invariant under rotation and inversion, follows permutations.
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from hamlearn.display import listed
 from hamlearn.errors import OutsideWarning
+from hamlearn.learning.choice import evenly_spaced
 from hamlearn.learning.novelty import Found, Novelty
 from hamlearn.observables import AnyPrediction, reference_prediction
 from hamlearn.observables.spreads import spread_inside
@@ -49,8 +50,7 @@ class Outside:
     @classmethod
     def of(cls, structures: Sequence[Atoms], targets: Sequence[Target]) -> Self:
         """Return what tells molecules from those of a training set."""
-        chosen = np.unique(np.linspace(0, len(targets) - 1, min(len(targets), MOST_REFERENCES)).astype(np.int64))
-        some = [targets[k] for k in chosen]
+        some = [targets[k] for k in evenly_spaced(len(targets), MOST_REFERENCES)]
         spread = spread_inside(
             [reference_prediction(target) for target in some], [_baseline(target) for target in some]
         )

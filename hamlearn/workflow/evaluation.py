@@ -17,6 +17,7 @@ if TYPE_CHECKING:
 
     from hamlearn.model.hamiltonian import HamiltonianModel
     from hamlearn.model.property import PropertyModel
+    from hamlearn.qm import Campaign
     from hamlearn.structures import Structures
 
 QM = "qm"
@@ -104,11 +105,9 @@ def _evaluate_hamiltonian(
     sources: Sequence[str | Path],
 ) -> dict[str, Any]:
     from hamlearn.observables import metrics, reference_prediction
-    from hamlearn.qm import run_campaign
-    from hamlearn.qm.sharing import source_of, store_of
+    from hamlearn.qm.sharing import source_of
     from hamlearn.qm.stability import state_flag
     from hamlearn.targets import build_target
-    from hamlearn.targets.build import guess_focks
     from hamlearn.workflow.errors_of_run import error_bars, predicted
     from hamlearn.workflow.prediction_files import Predicted, write_predictions
 
@@ -116,19 +115,9 @@ def _evaluate_hamiltonian(
     model.learner_.domain_.check(structures)  # before hours of calculations
     for folder in sources:
         source_of(folder, model.qm)
-    store = store_of(model.qm.store, out)
     computed = (out / QM / "campaign.json").exists()  # or the predictions are not those of an evaluation
     with new_folder(out, (QM, STRUCTURES, MATRICES) if computed else (QM,)):
-        campaign = run_campaign(
-            structures,
-            model.qm,
-            out / QM,
-            guess_focks=guess_focks(model.target),
-            executor=job.executor,
-            echo=job.echo,
-            store=store if store is not None and store.exists() else None,
-            qm_from=sources,
-        )
+        campaign = _campaign(model, structures, out, job, sources)
         finished = [index for index in range(len(structures)) if index not in campaign.failures]
         if not finished:
             raise SCFError(f"all calculations failed: {dict(campaign.failures)}; try other molecules")
@@ -150,3 +139,24 @@ def _evaluate_hamiltonian(
         write_predictions(out, Predicted(compared, predictions, model_folder, finished), model, references)
         write_json(out / "errors.json", "errors", 1, errors)
     return errors
+
+
+def _campaign(
+    model: HamiltonianModel, structures: Sequence[Atoms], out: Path, job: Job, sources: Sequence[str | Path]
+) -> Campaign:
+    """Compute what the target needs; a store beside the folder is used if there is one, but none is made."""
+    from hamlearn.qm import run_campaign
+    from hamlearn.qm.sharing import store_of
+    from hamlearn.targets.build import guess_focks
+
+    store = store_of(model.qm.store, out)
+    return run_campaign(
+        structures,
+        model.qm,
+        out / QM,
+        guess_focks=guess_focks(model.target),
+        executor=job.executor,
+        echo=job.echo,
+        store=store if store is not None and store.exists() else None,
+        qm_from=sources,
+    )

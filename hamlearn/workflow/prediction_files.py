@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -163,6 +162,8 @@ def write_properties(
 
 def _about(model: HamiltonianModel, model_folder: Path) -> dict[str, Any]:
     """Return what the HDF5 file says of all molecules."""
+    from hamlearn.model.folder import read_stored_spec
+
     versions = installed_versions()
     return {
         "kind": "predictions",
@@ -170,7 +171,7 @@ def _about(model: HamiltonianModel, model_folder: Path) -> dict[str, Any]:
         "layout": LAYOUT,
         "hamlearn": versions["hamlearn"],
         "versions": json.dumps(versions),
-        "model_sha256": _model_hash(model_folder),
+        "model_sha256": read_stored_spec(model_folder)["tensors_sha256"],
         "training_sha256": model.training_["sha256"],
         "method": model.qm.method,
         "xc": model.qm.xc or "",
@@ -178,14 +179,6 @@ def _about(model: HamiltonianModel, model_folder: Path) -> dict[str, Any]:
         "target": model.target.model_dump_json(),
         "orbitals": json.dumps(model.orbitals_.to_dict()),
     }
-
-
-def _model_hash(folder: Path) -> str:
-    """Return the hash of a model's tensors, as model.yaml says it."""
-    from hamlearn.model.folder import TENSORS
-
-    with open(folder / TENSORS, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def _write_molecule(group: h5py.Group, atoms: Atoms, prediction: AnyPrediction) -> None:

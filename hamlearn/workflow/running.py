@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import os
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,7 +14,7 @@ from hamlearn.artifacts import written_atomically
 from hamlearn.config import Config, dump_config, installed_versions, load_config
 from hamlearn.display import Shown
 from hamlearn.equality import ByValue
-from hamlearn.errors import ConfigError, check_type
+from hamlearn.errors import ArtifactError, ConfigError, check_type
 from hamlearn.job import Job
 from hamlearn.parallel import folder_lock
 from hamlearn.parallel.machine import peak_memory_gb
@@ -27,6 +28,7 @@ if TYPE_CHECKING:
 
 SECONDS_TO_WAIT = 60.0
 """For another shard that makes a folder fit new settings."""
+SECONDS_BETWEEN_TRIES = 0.1
 
 
 @dataclass(frozen=True, eq=False, repr=False)
@@ -99,9 +101,8 @@ def run(
     if not (out / CONFIG).exists():
         refuse_used(out, (INPUT_HASH,), "it holds no run: give a new folder or that of a run")
     out.mkdir(parents=True, exist_ok=True)
-    if shard and _changes(work.config, out) is not None:  # as the only one; the other shards find it done
-        with folder_lock(out, patience=SECONDS_TO_WAIT):
-            _claim(work.config, out, job)
+    if shard:
+        _claim_as_one_of_many(work.config, out, job)
     with folder_lock(out, shard):
         _claim(work.config, out, job)
         for name in chosen:
@@ -149,6 +150,23 @@ def _claim(config: Config, out: Path, job: Job) -> None:
         temporary.write_text(_digest(config) + "\n")
     with written_atomically(path) as temporary:
         temporary.write_text(dump_config(config, installed_versions()))
+
+
+def _claim_as_one_of_many(config: Config, out: Path, job: Job) -> None:
+    """Make a folder fit other settings as the only shard that does, or wait until another has done it.
+
+    Raises:
+        ArtifactError: if the folder stays in use with the settings it has.
+    """
+    end = time.monotonic() + SECONDS_TO_WAIT
+    while _changes(config, out) is not None:  # or another has, and may go on in the folder at once
+        try:
+            with folder_lock(out):
+                _claim(config, out, job)
+        except ArtifactError:
+            if time.monotonic() >= end:
+                raise
+            time.sleep(SECONDS_BETWEEN_TRIES)
 
 
 def _changes(config: Config, out: Path) -> Changes | None:

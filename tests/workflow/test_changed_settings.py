@@ -16,10 +16,11 @@ import hamlearn.qm.calculation as scf
 from hamlearn.cli import app
 from hamlearn.config import Config, build_config, load_config
 from hamlearn.errors import ArtifactError, ConfigError, SCFError
+from hamlearn.job import Job
 from hamlearn.observables import final_slope
 from hamlearn.parallel import folder_lock
 from hamlearn.qm import pack_campaign, run_scf, task
-from hamlearn.workflow import dependencies, run, stages
+from hamlearn.workflow import dependencies, run, running, stages
 from hamlearn.workflow.dependencies import FREE, STAGES, stages_of
 
 SECTIONS = {
@@ -327,6 +328,16 @@ def test_what_is_refused_changes_nothing(folder):
     with pytest.raises(ConfigError, match="there are 12 structures"):
         run(settings(folder, split={"train": 10, "test": 4}), folder / "out", **SERIAL)
     assert written(folder / "out") == before
+
+
+def test_a_shard_that_waits_finds_the_folder_taken_on_by_another_at_work(folder, monkeypatch, scfs):
+    out, new = folder / "out", other_features(folder)
+    monkeypatch.setattr(running, "SECONDS_TO_WAIT", 1.0)
+    with folder_lock(out, (1, 2)):
+        monkeypatch.setattr(running.time, "sleep", lambda _: running._claim(new, out, Job(None, "serial")))
+        run(new, out, shard=(0, 2), **SERIAL)
+    assert load_config(out / "config.yaml") == new and not scfs
+    assert [path.name for path in dependencies.earlier_folders(out)] == ["1"]
 
 
 def test_shards_take_a_folder_on_one_after_the_other(folder, monkeypatch, scfs):

@@ -4,7 +4,7 @@ import pytest
 import yaml
 from ase.build import molecule
 
-from hamlearn.config import SplitSettings, build_config, dump_config, installed_versions
+from hamlearn.config import FockTarget, LowdinTarget, SplitSettings, build_config, dump_config, installed_versions
 from hamlearn.workflow.automatic.choosing import begun, n_targets_of
 from hamlearn.workflow.automatic.error_bars import with_error_bars
 
