@@ -6,8 +6,11 @@ import math
 from collections.abc import Mapping, Sequence
 from typing import Any
 
+from ase.formula import Formula
+
 from hamlearn.display import counted, listed
 from hamlearn.observables.learning_curve import final_slope
+from hamlearn.workflow.automatic.rules import MOST_ATOMS_OF_COUPLED
 
 GRADES = ((0.05, "excellent"), (0.15, "good"), (0.3, "useful for trends"), (0.7, "poor"), (math.inf, "of no use"))
 """Largest error in units of the spread of what is predicted, and what it is called."""
@@ -130,14 +133,21 @@ def _help(judgement: Mapping[str, Any], settings: Mapping[str, Any], slope: floa
         advice.append(f"target.delta: {guess} (the difference to a guess is smoother)")
     if of_virtuals and target.get("virtuals") == "lowest":
         advice.append("target.kind: lowdin (holds all levels, also where virtual ones cross)")
-    if model["kind"] == "ridge":
-        advice.append("model: {kind: kernel, kernel: {kind: bond_frame}} (more accurate on few structures)")
+    features = (model.get("features") or {}).get("kind") if model["kind"] == "ridge" else None
+    if features == "coupled" and _most_atoms(judgement) > MOST_ATOMS_OF_COUPLED:
+        advice.append("model: {kind: ridge, features: {kind: bond_frame}} (hold more neighbours)")
     if not math.isfinite(slope):
         advice.append("more molecules (by how much is not known: no smaller training set was fitted)")
     elif slope <= -FLAT:
         more = f"{counted(_needed(max(ratios), slope), 'time')} as many training structures"
         advice.insert(1 if of_virtuals and advice else 0, f"more molecules ({more} for {_percent(GOOD_ENOUGH)})")
+    if features == "bond_frame":
+        advice.append("model: {kind: kernel, kernel: {kind: bond_frame}} (at best a tenth more accurate)")
     return f"What would help most, in this order: {'; '.join(advice)}." if advice else ""
+
+
+def _most_atoms(judgement: Mapping[str, Any]) -> int:
+    return max(len(Formula(row["formula"])) for row in judgement["formulas"])
 
 
 def _needed(ratio: float, slope: float) -> int:

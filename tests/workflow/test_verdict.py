@@ -14,7 +14,7 @@ ORBITALS = Orbitals({1: ((1, 0),), 8: ((2, 0), (2, 1))}, {1: (0,), 8: (0, 2, 3, 
 WATER, HYDROGEN = np.array([8, 1, 1]), np.array([1, 1])
 SETTINGS = {
     "target": {"kind": "saph", "delta": "none", "virtuals": "lowest"},
-    "model": {"kind": "ridge"},
+    "model": {"kind": "ridge", "features": {"kind": "bond_frame"}},
 }
 
 
@@ -111,6 +111,15 @@ def test_a_guess_is_advised_for_every_matrix_where_there_is_one(predictions, ref
         assert "target.kind" not in text
 
 
+def test_features_are_advised_where_those_there_hold_too_few_neighbours(predictions, references):
+    """Of three atoms coupled features are complete, as the plan says."""
+    settings = {**SETTINGS, "model": {"kind": "ridge", "features": {"kind": "coupled"}}}
+    found = judged(predictions, references)
+    larger = {**found, "formulas": [{**row, "formula": "C2H6O"} for row in found["formulas"]]}
+    few, many = (verdict(judgement, [], [], settings)["lines"][-1] for judgement in (found, larger))
+    assert "features: {kind: bond_frame}" in many and "bond_frame" not in few
+
+
 def test_curves_that_rise_or_lie_flat_are_said_to_do_so(predictions, references):
     for errors, words in (((100.0, 120.0), "does not fall"), ((100.0, 95.0), "falls as n^-0.07 only")):
         sizes = [{"n_train": n, "order": 0, "eigenvalue_rmse_mev": e} for n, e in zip((50, 100), errors, strict=True)]
@@ -121,8 +130,8 @@ def test_curves_that_rise_or_lie_flat_are_said_to_do_so(predictions, references)
 
 def test_where_no_smaller_set_was_fitted_more_molecules_are_advised_without_a_number(predictions, references):
     lines = verdict(judged(predictions, references), [], [], SETTINGS)["lines"]
-    words = "more molecules (by how much is not known: no smaller training set was fitted)."
-    assert len(lines) == 4 and lines[-1].endswith(words)
+    words = "more molecules (by how much is not known: no smaller training set was fitted); model: {kind: kernel"
+    assert len(lines) == 4 and words in lines[-1]
 
 
 def test_a_good_model_is_left_in_peace(references):
