@@ -51,7 +51,7 @@ class ModelSettings(KindOf, Section):
     error_bars: bool | None = Field(
         default=None,
         description="error bars, calibrated on structures left out in cross-validation; null: for properties, and in "
-        "workflows for matrices by features (20 to 2000 training structures) or kernels bond_frame (20 to 500), as "
+        "workflows for a SAPH by features (20 to 2000 training structures) or kernels bond_frame (20 to 500), as "
         "memory_gb allows",
     )
 
