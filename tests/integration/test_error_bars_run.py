@@ -69,7 +69,7 @@ def test_bars_and_verdict_without_being_asked_for_and_without_a_test_set(tmp_pat
     text = WORKFLOW.replace("train: 50, test: 40, curve: [10]", "train: 24, test: 0")
     (tmp_path / "run.yaml").write_text(text + "model: {features: {max_l: 2, max_n: 2}}\n")
     output = call("run", tmp_path / "run.yaml", "--out", tmp_path / "out", "--executor", "serial")
-    assert "model.error_bars, left out: fitted; --set model.error_bars=false" in output
+    assert "set model.error_bars: false for fits several times faster" in output
     assert "Verdict, 24 training structures left out: " in output
     assert "error_bars: true" in (tmp_path / "out" / "config.yaml").read_text()
     off = ("--set", "model.error_bars=false", "--executor", "serial")

@@ -22,7 +22,7 @@ from hamlearn.workflow.dependencies import FREE, STAGES, stages_of
 SECTIONS = {
     "qm": {"basis": "sto-3g"},
     "target": {"kind": "lowdin"},
-    "model": {"features": {"kind": "coupled", "max_l": 2, "max_n": 2}},
+    "model": {"features": {"kind": "coupled", "max_l": 2, "max_n": 2}, "error_bars": False},
     "split": {"train": 6, "test": 4, "curve": [4, 6]},
 }
 SERIAL = {"executor": "serial", "echo": None}
@@ -58,7 +58,8 @@ def settings(folder, **sections):
 
 
 def other_features(folder, **sections):
-    return settings(folder, model={"features": {"kind": "coupled", "max_l": 3, "max_n": 2}}, **sections)
+    model = {"features": {"kind": "coupled", "max_l": 3, "max_n": 2}, "error_bars": False}
+    return settings(folder, model=model, **sections)
 
 
 def written(out):
