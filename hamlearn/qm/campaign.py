@@ -26,7 +26,7 @@ from hamlearn.parallel import WorkerDied, folder_lock, open_executor, run_tasks
 from hamlearn.progress import Progress
 from hamlearn.qm.guess import as_guesses, check_elements
 from hamlearn.qm.method import check_functional
-from hamlearn.qm.molecule import check_basis, formula, n_functions
+from hamlearn.qm.molecule import COST_POWER, check_basis, formula, n_functions
 from hamlearn.qm.options import check_options
 from hamlearn.qm.pyscf_settings import check_defaults
 from hamlearn.qm.record import QMRecord, guesses_in, load_record
@@ -49,8 +49,6 @@ from hamlearn.units import BOHR_ANGSTROM
 if TYPE_CHECKING:
     from hamlearn.structures import Structures
 
-COST_POWER = 3.5
-"""Of the number of functions with which the time of a calculation grows, where it is not short."""
 DEATH = "the calculation killed its worker twice (out of memory, or a crash in compiled code)"
 
 

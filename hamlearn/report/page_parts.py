@@ -43,8 +43,13 @@ def about(run: RunArtifacts, sentences: Iterable[str]) -> Html:
     return html.section(
         "What was computed",
         *map(html.paragraph, sentences),
-        _failures(run.results.get("failures") or {}),
-        _doubtful(run.results.get("doubtful_states") or {}),
+        _told(run.results.get("failures") or {}, "failed; left out of everything below.", "Failed calculations", "why"),
+        _told(
+            run.results.get("doubtful_states") or {},
+            "came to a state that is doubtful; they are used below all the same.",
+            "Doubtful states",
+            "what the SCF came to",
+        ),
         html.details("All settings", html.table((), settings, numbers_from=2)),
     )
 
@@ -101,20 +106,17 @@ def provenance(run: RunArtifacts) -> Html:
     )
 
 
-def _failures(failures: Mapping[str, str]) -> Html:
-    if not failures:
+def _told(reasons: Mapping[str, str], words: str, heading: str, what: str) -> Html:
+    """Warn of calculations in some words, and list them on request; nothing if there are none."""
+    if not reasons:
         return Html("")
-    words = f"{counted(len(failures), 'calculation')} failed; left out of everything below."
-    listing = html.table(("structure", "why"), failures.items(), numbers_from=2)
-    return html.join([html.paragraph(words, "warning"), html.details("Failed calculations", listing)])
-
-
-def _doubtful(states: Mapping[str, str]) -> Html:
-    if not states:
-        return Html("")
-    words = f"{counted(len(states), 'calculation')} came to a state that is doubtful; they are used below all the same."
-    listing = html.table(("structure", "what the SCF came to"), states.items(), numbers_from=2)
-    return html.join([html.paragraph(words, "warning"), html.details("Doubtful states", listing)])
+    listing = html.table(("structure", what), reasons.items(), numbers_from=2)
+    return html.join(
+        [
+            html.paragraph(f"{counted(len(reasons), 'calculation')} {words}", "warning"),
+            html.details(heading, listing),
+        ]
+    )
 
 
 def _settings(name: str, section: Mapping[str, Any]) -> Iterator[tuple[str, str]]:

@@ -118,7 +118,7 @@ def _learning(sizes: Sequence[Mapping[str, Any]], slope: float) -> str:
     if slope > -FLAT:
         how = "does not fall" if slope > -0.02 else f"falls as n^{slope:.2f} only"
         return f"From {first} to {last} training structures the error of levels {how}: more of them help little."
-    many = f"twice as many give {2**slope:.2f} of it, ten times {10**slope:.2f}"
+    many = f"twice as many give {2**slope:.2f} of it, ten times {10**slope:.2g}"
     return f"The error of levels falls as n^{slope:.2f} ({first} to {last} training structures): {many}."
 
 

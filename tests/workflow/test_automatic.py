@@ -132,7 +132,7 @@ def test_calculations_are_estimated_from_one():
     sample = Sample(n_functions=100, first_seconds=2.0, cycle_seconds=0.5, crossing=None)
     one = calculation_seconds(sample, 100, False)
     assert 2.0 + 8 * 0.5 < one < 2.0 + 20 * 0.5
-    assert calculation_seconds(sample, 200, False) == pytest.approx(8 * one)
+    assert calculation_seconds(sample, 200, False) == pytest.approx(2**3.5 * one)
     assert calculation_seconds(sample, 100, True) == pytest.approx(one + 0.5)
 
 

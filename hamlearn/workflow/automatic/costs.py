@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 from hamlearn.config import BondFrameFeatures, ModelSettings, RidgeSettings
+from hamlearn.qm.molecule import COST_POWER
 from hamlearn.workflow.automatic.sampling import Sample
 
 if TYPE_CHECKING:
@@ -23,9 +24,6 @@ CYCLES = 12
 
 SMALL_SHARE = 0.15
 """Of a first Fock matrix that an SCF in STO-3G takes before it."""
-
-POWER = 3.0
-"""Of the number of basis functions with which the time of a Fock matrix grows."""
 
 MATRICES = 5
 """Of a molecule on disk: Fock matrix, overlap, two guesses, and what is learned."""
@@ -88,7 +86,7 @@ class Costs:
 def calculation_seconds(sample: Sample, n_functions: int, guess: bool) -> float:
     """Return the time of the SCF of a molecule with so many basis functions, with or without another guess."""
     cycles = CYCLES + (1 if guess else 0)
-    return (sample.first_seconds + cycles * sample.cycle_seconds) * (n_functions / sample.n_functions) ** POWER
+    return (sample.first_seconds + cycles * sample.cycle_seconds) * (n_functions / sample.n_functions) ** COST_POWER
 
 
 def guess_seconds(sample: Sample, delta: str) -> float:
